@@ -1,0 +1,327 @@
+//! One loaded component and how it is called: a fresh store each time, every limit armed, every outcome classified.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use kinetic_model::{Limits, Usage};
+use serde_json::{Map, Value};
+use wasmtime::Store;
+use wasmtime::component::{Func, Instance, InstancePre, Val};
+
+use crate::engine::Shared;
+use crate::fast::Shape;
+use crate::interface::{Function, Interface, WitType};
+use crate::outcome::classify;
+use crate::provider::Configured;
+use crate::state::CallState;
+use crate::store::{INSTANTIATION_FUEL, fresh_store};
+use crate::values::{Converter, json, json_payload};
+use crate::{EngineError, Logs};
+
+/// What a call gets.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Arguments by name.
+    Json(Map<String, Value>),
+    /// Bytes for the one `string` or `list<u8>` parameter that `rest` leaves open; the others by name.
+    Bytes {
+        /// The bytes.
+        bytes: Bytes,
+        /// The other arguments.
+        rest: Map<String, Value>,
+    },
+}
+
+/// What a function returned.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// Any value but bytes, as JSON.
+    Json(Value),
+    /// A `list<u8>`.
+    Bytes(Vec<u8>),
+}
+
+impl Output {
+    /// As JSON; bytes become base64 text.
+    pub fn into_json(self) -> Value {
+        match self {
+            Self::Json(value) => value,
+            Self::Bytes(bytes) => BASE64.encode(bytes).into(),
+        }
+    }
+}
+
+/// A function's own word about how it went.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// It returned; for `result<T, E>`, `ok`.
+    Ok(Output),
+    /// It returned `err`.
+    Err(Output),
+}
+
+/// How a call went, what it used and what it logged.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The answer, or why there is none.
+    pub result: Result<Answer, EngineError>,
+    /// What it used, also when it failed.
+    pub usage: Usage,
+    /// What it wrote to its standard streams.
+    pub logs: Logs,
+}
+
+pub(crate) struct Export {
+    pub(crate) function: Function,
+    pub(crate) index: wasmtime::component::ComponentExportIndex,
+    pub(crate) shape: Option<Shape>,
+}
+
+pub(crate) struct Loaded {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) pre: InstancePre<CallState>,
+    pub(crate) interface: Interface,
+    pub(crate) exports: Vec<Export>,
+    pub(crate) limits: Limits,
+    pub(crate) providers: Vec<Arc<dyn Configured>>,
+}
+
+/// A loaded, linked component. Cheap to clone; calls run side by side, each in a store of its own.
+#[derive(Clone)]
+pub struct Capability(pub(crate) Arc<Loaded>);
+
+impl std::fmt::Debug for Capability {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Capability").field("functions", &self.0.interface.names()).finish_non_exhaustive()
+    }
+}
+
+/// Arguments in the form the call takes them.
+pub(crate) enum Arguments {
+    Vals(Vec<Val>),
+    Fast(Shape, crate::fast::FastArguments),
+}
+
+impl Capability {
+    /// What it offers.
+    pub fn interface(&self) -> &Interface {
+        &self.0.interface
+    }
+
+    /// The limits its calls run under.
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    /// The function of that name, or the only one when none is named.
+    ///
+    /// # Errors
+    /// `FunctionNeeded` or `NoSuchFunction`, each naming what there is.
+    pub fn function(&self, name: Option<&str>) -> Result<&Function, EngineError> {
+        self.export(name).map(|export| &export.function)
+    }
+
+    fn export(&self, name: Option<&str>) -> Result<&Export, EngineError> {
+        let known = || self.0.interface.names();
+        match (name, self.0.exports.as_slice()) {
+            (None, [only]) => Ok(only),
+            (None, _) => Err(EngineError::FunctionNeeded { known: known() }),
+            (Some(name), exports) => exports
+                .iter()
+                .find(|export| export.function.name == name)
+                .ok_or_else(|| EngineError::NoSuchFunction { function: name.chars().take(100).collect(), known: known() }),
+        }
+    }
+
+    /// Calls a function in a fresh sandbox. Never panics; dropping the future ends the guest.
+    pub async fn call(&self, function: Option<&str>, input: Input) -> Outcome {
+        let started = Instant::now();
+        let mut usage = Usage::default();
+        let mut logs = Logs::default();
+        let result = self.run(function, input, started, &mut usage, &mut logs).await;
+        usage.wall_time_ns = nanos(started.elapsed());
+        Outcome { result, usage, logs }
+    }
+
+    pub(crate) async fn probe(&self) -> Result<(), EngineError> {
+        let loaded = &*self.0;
+        let _running = loaded.shared.ticker.running();
+        let mut store = fresh_store(&loaded.shared.engine, &loaded.limits)
+            .map_err(|e| EngineError::HostFunction { why: format!("{e:#}") })?;
+        for provider in &loaded.providers {
+            provider.prepare(store.data_mut());
+        }
+        let wall = Duration::from_millis(loaded.limits.wall_time_ms);
+        match tokio::time::timeout(wall, loaded.pre.instantiate_async(&mut store)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(classify(&error, store.data(), loaded.shared.config.pool_instances, true)),
+            Err(_) => Err(EngineError::WallTimeout { wall_time_ms_max: loaded.limits.wall_time_ms }),
+        }
+    }
+
+    async fn run(
+        &self,
+        function: Option<&str>,
+        input: Input,
+        started: Instant,
+        usage: &mut Usage,
+        logs: &mut Logs,
+    ) -> Result<Answer, EngineError> {
+        let loaded = &*self.0;
+        let export = self.export(function)?;
+        let arguments = arguments(export, input, &loaded.limits, usage)?;
+        let wall = Duration::from_millis(loaded.limits.wall_time_ms);
+        let timed_out = || EngineError::WallTimeout { wall_time_ms_max: loaded.limits.wall_time_ms };
+        let deadline = tokio::time::Instant::from_std(started) + wall;
+        let _permit = match loaded.shared.permits.try_acquire() {
+            Ok(permit) => permit,
+            Err(_) => match tokio::time::timeout_at(deadline, loaded.shared.permits.acquire()).await {
+                Ok(Ok(permit)) => permit,
+                _ => return Err(EngineError::PoolFull { instances: loaded.shared.config.pool_instances.into() }),
+            },
+        };
+        let _running = loaded.shared.ticker.running();
+        let mut store = fresh_store(&loaded.shared.engine, &loaded.limits)
+            .map_err(|e| EngineError::HostFunction { why: format!("{e:#}") })?;
+        for provider in &loaded.providers {
+            provider.prepare(store.data_mut());
+        }
+        let work = in_store(loaded, export, arguments, &mut store, usage);
+        let result = tokio::time::timeout_at(deadline, work).await.unwrap_or_else(|_| Err(timed_out()));
+        read_back(&mut store, usage, logs, result.is_err());
+        result.map_err(|error| with_panic_message(error, logs))
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn arguments(export: &Export, input: Input, limits: &Limits, usage: &mut Usage) -> Result<Arguments, EngineError> {
+    let mut converter = Converter::new(limits.input_bytes);
+    let arguments = match (export.shape, input) {
+        (Some(shape), input) => {
+            Arguments::Fast(shape, crate::fast::arguments(&export.function, input, &mut converter)?)
+        }
+        (None, Input::Json(given)) => Arguments::Vals(converter.arguments(&export.function, given)?),
+        (None, Input::Bytes { bytes, mut rest }) => {
+            let (name, ty) = bytes_parameter(&export.function, &rest)?;
+            let value = match ty {
+                WitType::String => Value::String(utf8(&bytes)?.to_string()),
+                _ => Value::Array(bytes.iter().map(|byte| Value::from(*byte)).collect()),
+            };
+            rest.insert(name.to_string(), value);
+            Arguments::Vals(converter.arguments(&export.function, rest)?)
+        }
+    };
+    usage.input_bytes = converter.bytes();
+    Ok(arguments)
+}
+
+/// The one string or `list<u8>` parameter not given by name; an optional one counts only when no plain one is left.
+pub(crate) fn bytes_parameter<'a>(
+    function: &'a Function,
+    rest: &Map<String, Value>,
+) -> Result<(&'a str, &'a WitType), EngineError> {
+    let open = || function.params.iter().filter(|(name, _)| !rest.contains_key(name));
+    let mut plain = open().filter(|(_, ty)| matches!(ty, WitType::String | WitType::Bytes));
+    match (plain.next(), plain.next()) {
+        (Some((name, ty)), None) => Ok((name, ty)),
+        // Of several, bytes go to the one list<u8>.
+        _ => {
+            let mut bytes = open().filter(|(_, ty)| matches!(ty, WitType::Bytes));
+            match (bytes.next(), bytes.next()) {
+                (Some((name, ty)), None) => Ok((name, ty)),
+                _ => Err(EngineError::NoBytesParameter { function: function.name.clone() }),
+            }
+        }
+    }
+}
+
+pub(crate) fn utf8(bytes: &[u8]) -> Result<&str, EngineError> {
+    std::str::from_utf8(bytes).map_err(|e| EngineError::NotUtf8 { at_byte: e.valid_up_to() as u64 })
+}
+
+async fn in_store(
+    loaded: &Loaded,
+    export: &Export,
+    arguments: Arguments,
+    store: &mut Store<CallState>,
+    usage: &mut Usage,
+) -> Result<Answer, EngineError> {
+    let instance = match loaded.pre.instantiate_async(&mut *store).await {
+        Ok(instance) => instance,
+        Err(error) => {
+            usage.instantiation_fuel = INSTANTIATION_FUEL.saturating_sub(store.get_fuel().unwrap_or(0));
+            return Err(classify(&error, store.data(), loaded.shared.config.pool_instances, true));
+        }
+    };
+    usage.instantiation_fuel = INSTANTIATION_FUEL.saturating_sub(store.get_fuel().unwrap_or(0));
+    store.data_mut().clock.restart();
+    let armed = store.set_fuel(loaded.limits.fuel);
+    let called = match (armed, arguments) {
+        (Err(error), _) => Err(error),
+        (Ok(()), Arguments::Fast(shape, arguments)) => {
+            crate::fast::call(shape, store, &instance, export, arguments, &mut usage.output_bytes).await
+        }
+        (Ok(()), Arguments::Vals(vals)) => call_dynamic(store, &instance, export, &vals, &mut usage.output_bytes).await,
+    };
+    usage.fuel = loaded.limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
+    called.map_err(|error| classify(&error, store.data(), loaded.shared.config.pool_instances, false))
+}
+
+async fn call_dynamic(
+    store: &mut Store<CallState>,
+    instance: &Instance,
+    export: &Export,
+    vals: &[Val],
+    output_bytes: &mut u64,
+) -> wasmtime::Result<Answer> {
+    let func: Func = instance.get_func(&mut *store, export.index).ok_or_else(|| wasmtime::format_err!("the export is gone"))?;
+    let mut results = [Val::Bool(false)];
+    let results = if export.function.result.is_some() { &mut results[..] } else { &mut [] };
+    func.call_async(&mut *store, vals, results).await?;
+    let not_its_type = || wasmtime::format_err!("the result is not of its type");
+    let val = results.first_mut().map(|val| std::mem::replace(val, Val::Bool(false)));
+    let answer = match (&export.function.result, val) {
+        (None, _) => Some(Answer::Ok(Output::Json(Value::Null))),
+        (Some(WitType::Result { ok, .. }), Some(Val::Result(Ok(val)))) => {
+            json_payload(ok.as_deref(), val, output_bytes).map(|value| Answer::Ok(Output::Json(value)))
+        }
+        (Some(WitType::Result { err, .. }), Some(Val::Result(Err(val)))) => {
+            json_payload(err.as_deref(), val, output_bytes).map(|value| Answer::Err(Output::Json(value)))
+        }
+        (Some(ty), Some(val)) => json(ty, val, output_bytes).map(|value| Answer::Ok(Output::Json(value))),
+        (Some(_), None) => None,
+    };
+    answer.ok_or_else(not_its_type)
+}
+
+fn read_back(store: &mut Store<CallState>, usage: &mut Usage, logs: &mut Logs, failed: bool) {
+    if failed && usage.fuel == 0 && usage.instantiation_fuel > 0 {
+        // The call was cut off from outside; what is left in the store is all there is to read.
+        let fuel_max = store.data().limits.fuel;
+        usage.fuel = fuel_max.saturating_sub(store.get_fuel().unwrap_or(0));
+    }
+    let state = store.data_mut();
+    state.clock.leave();
+    usage.guest_time_ns = nanos(state.clock.spent());
+    usage.memory_peak_bytes = state.memory.peak_bytes();
+    (*logs, usage.log_bytes, usage.host_call_bytes) = state.take_logs();
+    usage.handles = state.open_handles();
+}
+
+/// A Rust guest says why it panics on standard error before it aborts.
+fn with_panic_message(error: EngineError, logs: &Logs) -> EngineError {
+    match error {
+        EngineError::Panicked { message } => {
+            let mut lines = logs.stderr.lines().rev().filter(|line| !line.trim().is_empty() && !line.starts_with("note:"));
+            let said = lines.next().map(|line| line.chars().take(500).collect());
+            EngineError::Panicked { message: said.unwrap_or(message) }
+        }
+        other => other,
+    }
+}

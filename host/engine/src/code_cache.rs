@@ -1,0 +1,155 @@
+//! Compiled code on disk. It is native code that nothing else checks, so every entry carries a MAC by a key of this host.
+
+use std::fs;
+use std::hash::{Hash, Hasher};
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use kinetic_model::Digest;
+use sha2::{Digest as _, Sha256};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use crate::EngineError;
+use crate::interface::Interface;
+
+const MAC_BYTES: usize = 32;
+/// What an entry starts with; changes when the layout does.
+const MAGIC: &[u8] = b"kinetic-code-1\n";
+
+/// Compiled code and what the component offers.
+pub(crate) struct Compiled {
+    pub(crate) code: Vec<u8>,
+    pub(crate) interface: Interface,
+}
+
+/// A folder of compiled code: mode 0700, entries named by component digest, engine configuration and target.
+#[derive(Debug)]
+pub(crate) struct CodeCache {
+    folder: PathBuf,
+    key: [u8; 32],
+    engine_id: [u8; 32],
+}
+
+impl CodeCache {
+    /// Opens or makes the folder and its key.
+    pub(crate) fn open(folder: &Path, engine: &Engine) -> Result<Self, EngineError> {
+        let failed = |what: &str, e: &std::io::Error| EngineError::CodeCache { why: format!("{what}: {e}") };
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|e| failed("folder", &e))?;
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(|e| failed("folder", &e))?;
+        let key_file = folder.join("mac.key");
+        let key = match fs::read(&key_file) {
+            Ok(bytes) if bytes.len() == 32 => bytes.try_into().unwrap_or_default(),
+            // A key that is missing or half written is made anew; entries under the old one then fail their MAC and recompile.
+            _ => {
+                let mut key = [0; 32];
+                getrandom::fill(&mut key).map_err(|e| EngineError::CodeCache { why: format!("no random bytes: {e}") })?;
+                write_atomically(folder, &key_file, &[&key]).map_err(|e| failed("key", &e))?;
+                key
+            }
+        };
+        Ok(Self { folder: folder.to_path_buf(), key, engine_id: engine_id(engine) })
+    }
+
+    fn name(&self, component: &Digest) -> String {
+        let mut hash = Sha256::new();
+        hash.update(component.as_bytes());
+        hash.update(self.engine_id);
+        hex::encode(hash.finalize())
+    }
+
+    fn mac(&self, name: &str, body: &[u8]) -> Result<Hmac<Sha256>, EngineError> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key)
+            .map_err(|e| EngineError::CodeCache { why: format!("key: {e}") })?;
+        // The name is bound in, so that one component's entry cannot be put in another's place.
+        mac.update(name.as_bytes());
+        mac.update(body);
+        Ok(mac)
+    }
+
+    /// The entry of a component, if it is there and whole. A wrong MAC is reported, the entry removed, and nothing loaded.
+    pub(crate) fn load(&self, engine: &Engine, digest: &Digest) -> Option<(Component, Interface)> {
+        let name = self.name(digest);
+        let path = self.folder.join(&name);
+        let entry = fs::read(&path).ok()?;
+        let Some(body) = self.checked(&name, &entry) else {
+            tracing::warn!(component = %digest, "a code cache entry failed its MAC; it is removed and the component compiled again");
+            let _ = fs::remove_file(&path);
+            return None;
+        };
+        let (length, rest) = body.split_first_chunk::<4>()?;
+        let (interface, code) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        let interface = serde_json::from_slice(interface).ok()?;
+        match deserialize(engine, code) {
+            Ok(component) => Some((component, interface)),
+            Err(e) => {
+                tracing::warn!(component = %digest, "cached code does not fit this engine and is compiled again: {e:#}");
+                None
+            }
+        }
+    }
+
+    fn checked<'a>(&self, name: &str, entry: &'a [u8]) -> Option<&'a [u8]> {
+        let rest = entry.strip_prefix(MAGIC)?;
+        let (tag, body) = rest.split_at_checked(MAC_BYTES)?;
+        self.mac(name, body).ok()?.verify_slice(tag).ok()?;
+        Some(body)
+    }
+
+    /// Keeps compiled code. Failing to (a full disk) costs a recompile later, so the caller only reports it.
+    pub(crate) fn store(&self, digest: &Digest, compiled: &Compiled) -> Result<(), EngineError> {
+        let why = |e: &dyn std::fmt::Display| EngineError::CodeCache { why: e.to_string() };
+        let name = self.name(digest);
+        let interface = serde_json::to_vec(&compiled.interface).map_err(|e| why(&e))?;
+        let length = u32::try_from(interface.len()).map_err(|e| why(&e))?.to_le_bytes();
+        let body = [length.as_slice(), &interface, &compiled.code].concat();
+        let tag = self.mac(&name, &body)?.finalize().into_bytes();
+        write_atomically(&self.folder, &self.folder.join(&name), &[MAGIC, &tag, &body]).map_err(|e| why(&e))
+    }
+}
+
+/// Makes a component from code this host compiled: from its own compiler process, or from an entry whose MAC was right.
+#[allow(unsafe_code)]
+pub(crate) fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: `code` was produced by wasmtime in this host and has not been changed since: it comes either straight
+    // from the compiler or from a cache entry bound to this host's key by a MAC.
+    unsafe { Component::deserialize(engine, code) }
+}
+
+fn write_atomically(folder: &Path, path: &Path, parts: &[&[u8]]) -> std::io::Result<()> {
+    let mut suffix = [0; 8];
+    getrandom::fill(&mut suffix).map_err(std::io::Error::other)?;
+    let temporary = folder.join(format!("{}.tmp", hex::encode(suffix)));
+    let written = (|| {
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        parts.iter().try_for_each(|part| file.write_all(part))?;
+        file.sync_data()?;
+        fs::rename(&temporary, path)
+    })();
+    if written.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}
+
+/// A digest of everything that decides whether code fits: wasmtime's version, its settings, the target.
+fn engine_id(engine: &Engine) -> [u8; 32] {
+    struct ToSha(Sha256);
+    impl Hasher for ToSha {
+        fn write(&mut self, bytes: &[u8]) {
+            self.0.update(bytes);
+        }
+        // Only the bytes are wanted.
+        fn finish(&self) -> u64 {
+            0
+        }
+    }
+    let mut hasher = ToSha(Sha256::new());
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    std::env::consts::ARCH.hash(&mut hasher);
+    std::env::consts::OS.hash(&mut hasher);
+    env!("CARGO_PKG_VERSION").hash(&mut hasher);
+    hasher.0.finalize().into()
+}

@@ -1,0 +1,137 @@
+//! What can go wrong when a component is loaded or called: one enum, one code each.
+
+use kinetic_model::coded_errors;
+
+coded_errors! {
+    /// Errors of loading and calling components.
+    pub enum EngineError ("ENG") {
+        /// The host could not set the engine up.
+        "0001" Setup { why: String } => Internal,
+            "the engine could not start: {why}.",
+            "Run `kinetic doctor`; it names what this machine lacks.";
+        /// The spinning probe was not stopped by the ticker.
+        "0002" TickerDead { why: String } => Internal,
+            "the clock that stops runaway guests does not tick: {why}.",
+            "Nothing is served without it. Check the machine's timers, then start again.";
+        /// The component is larger than the operator allows.
+        "0003" ComponentTooLarge { bytes: u64, bytes_max: u64 } => TooLarge,
+            "the component has {bytes} bytes; this host takes at most {bytes_max}.",
+            "Build it in release mode with strip and lto, or raise engine.component_bytes_max.";
+        /// The bytes are a core module.
+        "0004" NotAComponent { } => Conformance,
+            "the bytes are a core WebAssembly module, not a component.",
+            "Build with --target wasm32-wasip2, or wrap the module with `wasm-tools component new`.";
+        /// The bytes do not parse or do not validate.
+        "0005" Invalid { why: String } => Conformance,
+            "the bytes are not a valid component: {why}.",
+            "Build it again; if it was downloaded, it is truncated or corrupt.";
+        /// Compiling took too long and was stopped.
+        "0006" CompileTimeout { timeout_ms: u64 } => Budget,
+            "compiling took longer than {timeout_ms} ms and was stopped.",
+            "Make the component smaller, or raise engine.compile_timeout_ms.";
+        /// The compiler process died.
+        "0007" CompileCrashed { why: String } => Budget,
+            "the compiler process ended without a result: {why}.",
+            "The component may need more memory to compile than engine.compile_memory_bytes; if it is trusted, raise it.";
+        /// Imports nobody provides or nobody granted.
+        "0008" MissingImports { imports: String } => Security,
+            "the component imports what it was not given: {imports}.",
+            "Add the lines named to \"imports\" in manifest.json, or build the component without these imports.";
+        /// An import exists but has another type.
+        "0009" ImportMismatch { why: String } => Conformance,
+            "an import does not fit what the host provides: {why}.",
+            "Build against WASI 0.2 as vendored under wit/deps.";
+        /// No function of that name.
+        "0010" NoSuchFunction { function: String, known: String } => NotFound,
+            "there is no function \"{function}\"; the component has: {known}.",
+            "Name one of them.";
+        /// Several functions, none named.
+        "0011" FunctionNeeded { known: String } => Invalid,
+            "the component has several functions: {known}.",
+            "Name one of them.";
+        /// An argument does not fit its WIT type.
+        "0012" BadArgument { path: String, why: String } => Invalid,
+            "argument {path}: {why}.",
+            "Give it as the function's input schema says (kinetic inspect shows it).";
+        /// The arguments are larger than allowed.
+        "0013" InputTooLarge { bytes: u64, bytes_max: u64 } => TooLarge,
+            "the arguments have {bytes} bytes; this capsule takes at most {bytes_max}.",
+            "Send less, or raise limits.input_bytes in the manifest.";
+        /// All fuel is used.
+        "0014" OutOfFuel { fuel_max: u64 } => Budget,
+            "the call used up its fuel of {fuel_max} units.",
+            "Give it less to do, or raise limits.fuel in the manifest.";
+        /// Instantiation used its own fuel budget.
+        "0015" InstantiationFuel { fuel_max: u64 } => Budget,
+            "making the instance used up its fuel of {fuel_max} units before the call began.",
+            "Move work out of start functions and static initialisers.";
+        /// Guest time is used.
+        "0016" GuestTimeout { guest_time_ms_max: u64 } => Timeout,
+            "the guest ran for longer than {guest_time_ms_max} ms.",
+            "Give it less to do, or raise limits.guest_time_ms in the manifest.";
+        /// Wall time is used.
+        "0017" WallTimeout { wall_time_ms_max: u64 } => Timeout,
+            "the call took longer than {wall_time_ms_max} ms, waiting included.",
+            "What it waits for is slow or gone; if it needs the time, raise limits.wall_time_ms in the manifest.";
+        /// A memory or table grow was refused and the guest gave up.
+        "0018" OutOfMemory { memory_bytes_max: u64 } => Budget,
+            "the guest needed more than {memory_bytes_max} bytes of memories and tables together.",
+            "Give it less to hold, or raise limits.memory_bytes in the manifest.";
+        /// The guest recursed too deep.
+        "0019" StackOverflow { stack_bytes_max: u64 } => Conformance,
+            "the guest overflowed its stack of {stack_bytes_max} bytes.",
+            "Its recursion has no end for this input; report it to the capsule's author.";
+        /// The guest panicked or aborted.
+        "0020" Panicked { message: String } => Conformance,
+            "the guest panicked: {message}.",
+            "Report it to the capsule's author with the input; the host and later calls are unaffected.";
+        /// Another trap.
+        "0021" Trapped { why: String } => Conformance,
+            "the guest trapped: {why}.",
+            "Report it to the capsule's author with the input; the host and later calls are unaffected.";
+        /// The results are larger than allowed; nothing was copied.
+        "0022" OutputTooLarge { bytes_max: u64 } => TooLarge,
+            "the results are larger than {bytes_max} bytes; nothing of them was copied.",
+            "Ask for less, or raise limits.output_bytes in the manifest.";
+        /// Too many handles.
+        "0023" TooManyHandles { handles_max: u64 } => Budget,
+            "the guest held more than {handles_max} resource handles at once.",
+            "It leaks streams or pollables; close them, or raise limits.handles in the manifest.";
+        /// Too many bytes to host functions.
+        "0024" HostCallTooLarge { bytes_max: u64 } => Budget,
+            "the guest passed more than {bytes_max} bytes to host functions.",
+            "Send smaller pieces, or raise limits.host_call_bytes in the manifest.";
+        /// The guest called exit.
+        "0025" Exited { status: i32 } => Conformance,
+            "the guest exited with status {status} instead of answering.",
+            "A capability answers by returning; remove the call to exit.";
+        /// Every sandbox is in use.
+        "0026" PoolFull { instances: u64 } => Busy,
+            "all {instances} sandboxes are in use.",
+            "Try again in a moment, or raise engine.pool_instances.";
+        /// A value nests or counts beyond what is converted.
+        "0027" TooManyValues { values_max: u64 } => TooLarge,
+            "the arguments hold more than {values_max} separate values.",
+            "Send bulk data as one string or one list<u8>, not value by value.";
+        /// No single parameter takes the bytes.
+        "0028" NoBytesParameter { function: String } => Invalid,
+            "function \"{function}\" has no single string or list<u8> parameter left to take the file.",
+            "Pass the arguments by name.";
+        /// The bytes are not UTF-8 but the parameter is a string.
+        "0029" NotUtf8 { at_byte: u64 } => Invalid,
+            "the file is not UTF-8 (byte {at_byte}) and the parameter is a string.",
+            "Convert the file to UTF-8.";
+        /// A provider refused its configuration.
+        "0030" Provider { name: String, why: String } => Security,
+            "{name} refused the capsule's grant: {why}.",
+            "Correct the line under \"imports\" in manifest.json.";
+        /// The code cache cannot be used.
+        "0031" CodeCache { why: String } => Internal,
+            "the code cache cannot be used: {why}.",
+            "Check that the data folder is writable and has room; deleting its code-cache folder is always safe.";
+        /// The guest's own machinery failed in a way no other code names.
+        "0032" HostFunction { why: String } => Conformance,
+            "a host function ended the call: {why}.",
+            "Report it to the capsule's author with the input.";
+    }
+}

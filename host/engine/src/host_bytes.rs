@@ -1,0 +1,41 @@
+//! Bytes a guest hands to host streams during one call, summed against one limit.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counts what goes from guest to host through streams (logs, request bodies); shared by all of a call's streams.
+#[derive(Debug)]
+pub struct HostBytes {
+    used: AtomicU64,
+    bytes_max: u64,
+}
+
+/// The limit on bytes to host functions is reached; ends the call.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HostBytesExceeded;
+
+impl std::fmt::Display for HostBytesExceeded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("too many bytes to host functions")
+    }
+}
+
+impl std::error::Error for HostBytesExceeded {}
+
+impl HostBytes {
+    pub(crate) fn new(bytes_max: u64) -> Self {
+        Self { used: AtomicU64::new(0), bytes_max }
+    }
+
+    /// Spends bytes.
+    ///
+    /// # Errors
+    /// When the sum passes the limit; the error ends the call as `HostCallTooLarge`.
+    pub fn spend(&self, bytes: usize) -> Result<(), impl std::error::Error + Send + Sync + 'static + use<>> {
+        let used = self.used.fetch_add(bytes as u64, Ordering::Relaxed).saturating_add(bytes as u64);
+        if used > self.bytes_max { Err(HostBytesExceeded) } else { Ok(()) }
+    }
+
+    pub(crate) fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+}

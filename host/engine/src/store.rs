@@ -1,0 +1,67 @@
+//! The one place that makes a store: every store has every limit armed, or it does not exist.
+
+use kinetic_model::Limits;
+use wasmtime::{CallHook, Engine, Store, UpdateDeadline};
+
+use crate::state::{CallState, Phase};
+
+/// Fuel for making an instance (start functions, static initialisers); apart from the call's own.
+pub(crate) const INSTANTIATION_FUEL: u64 = 500_000_000;
+
+/// Ends a call whose guest time is used up.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct GuestTimeExhausted;
+
+impl std::fmt::Display for GuestTimeExhausted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("guest time is used up")
+    }
+}
+
+impl std::error::Error for GuestTimeExhausted {}
+
+/// A fresh store with all limits armed.
+pub(crate) fn fresh_store(engine: &Engine, limits: &Limits) -> wasmtime::Result<Store<CallState>> {
+    let mut store = Store::new(engine, CallState::new(*limits));
+    store.limiter(|state| &mut state.memory);
+    store.set_max_component_handles(usize::try_from(limits.handles).unwrap_or(usize::MAX));
+    store.set_fuel(INSTANTIATION_FUEL)?;
+    store.set_epoch_deadline(1);
+    // At every tick: is the guest's time used up? If not, let others run, then go on for one more tick.
+    // The clock stands still here, because leaving wasm for this callback is a host call to the hook below.
+    store.epoch_deadline_callback(|mut context| {
+        if context.data_mut().clock.check_exhausted() {
+            return Err(GuestTimeExhausted.into());
+        }
+        Ok(UpdateDeadline::Yield(1))
+    });
+    let host_call_bytes = usize::try_from(limits.host_call_bytes).unwrap_or(usize::MAX);
+    let output_bytes = usize::try_from(limits.output_bytes).unwrap_or(usize::MAX);
+    store.call_hook(move |mut context, hook| {
+        match hook {
+            CallHook::CallingWasm | CallHook::ReturningFromHost => {
+                context.set_hostcall_fuel(host_call_bytes);
+                let state = context.data_mut();
+                state.phase = Phase::Guest;
+                state.clock.enter();
+            }
+            CallHook::CallingHost => {
+                let state = context.data_mut();
+                state.clock.leave();
+                // A guest that does nothing but short host calls must not outrun the ticker.
+                if state.clock.check_exhausted() {
+                    return Err(GuestTimeExhausted.into());
+                }
+            }
+            CallHook::ReturningFromWasm => {
+                // What is read from here on are results: wasmtime charges every string and list before it copies one.
+                context.set_hostcall_fuel(output_bytes);
+                let state = context.data_mut();
+                state.clock.leave();
+                state.phase = Phase::Results;
+            }
+        }
+        Ok(())
+    });
+    Ok(store)
+}

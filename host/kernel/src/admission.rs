@@ -1,0 +1,147 @@
+//! Admission: from bytes to a capsule that may run. Each step takes what the one before gave, so none can be left out.
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use kinetic_engine::{Capability, Engine, EngineError};
+use kinetic_identity::{BuildSubject, Receipt, TrustRoot};
+use kinetic_model::{Coded, Digest, Fault, Limits};
+use kinetic_registry::Descriptor;
+
+use crate::quarantine::Step;
+use crate::{KernelError, Manifest, Policy};
+
+/// What admission needs to judge.
+pub(crate) struct Judge {
+    pub(crate) engine: Engine,
+    pub(crate) policy: Policy,
+    pub(crate) trust_root: PathBuf,
+}
+
+/// A refusal and the step it came from.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) step: Step,
+    pub(crate) fault: Fault,
+}
+
+fn at<E: Coded>(step: Step) -> impl Fn(E) -> Refusal {
+    move |error| Refusal { step, fault: Fault::from(&error) }
+}
+
+/// Bytes that arrived, with what the registry says about them. Nothing is believed yet.
+pub(crate) struct Discovered {
+    pub(crate) descriptor: Descriptor,
+    pub(crate) bytes: Bytes,
+}
+
+/// Bytes whose digest, receipt and manifest fit each other and a trusted key.
+pub(crate) struct Verified {
+    bytes: Bytes,
+    digest: Digest,
+    manifest: Manifest,
+    signer: String,
+    limits: Limits,
+    lowered: Vec<&'static str>,
+}
+
+/// A component that is compiled, linked and started once.
+pub(crate) struct Loaded {
+    pub(crate) digest: Digest,
+    pub(crate) size_bytes: u64,
+    pub(crate) manifest: Manifest,
+    pub(crate) signer: String,
+    pub(crate) limits: Limits,
+    pub(crate) lowered: Vec<&'static str>,
+    pub(crate) capability: Capability,
+}
+
+impl Discovered {
+    /// Digest, then receipt, then manifest. No byte of the component is parsed before the receipt is good.
+    pub(crate) fn verify(self, judge: &Judge) -> Result<Verified, Refusal> {
+        let Descriptor { urn, version, manifest: text, receipt, digest, .. } = self.descriptor;
+        let mismatch = |field: &str, says: String, expected: String| KernelError::ManifestMismatch {
+            field: field.into(),
+            says,
+            expected,
+        };
+        let found = Digest::of(&self.bytes);
+        if found != digest {
+            return Err(at(Step::Bytes)(KernelError::PinMismatch { what: format!("{urn}@{digest}"), found: found.to_string() }));
+        }
+        let root = TrustRoot::load(&judge.trust_root).map_err(at(Step::Receipt))?;
+        let subject = BuildSubject {
+            urn: urn.clone(),
+            version: version.clone(),
+            component: digest,
+            component_bytes: self.bytes.len() as u64,
+            manifest: Digest::of(text.as_bytes()),
+        };
+        let receipt = Receipt::from_value(&receipt).map_err(at(Step::Receipt))?;
+        let signer = receipt.verify(&root, &subject).map_err(at(Step::Receipt))?;
+        let manifest = Manifest::parse(&text).map_err(at(Step::Manifest))?;
+        if manifest.id != urn {
+            return Err(at(Step::Manifest)(mismatch("id", manifest.id.to_string(), urn.to_string())));
+        }
+        if manifest.version != version {
+            return Err(at(Step::Manifest)(mismatch("version", manifest.version.to_string(), version.to_string())));
+        }
+        judge.policy.check_claims(&manifest).map_err(at(Step::Manifest))?;
+        let (limits, lowered) = judge.policy.limits(&manifest);
+        Ok(Verified { bytes: self.bytes, digest, manifest, signer: signer.to_string(), limits, lowered })
+    }
+}
+
+impl Verified {
+    /// Compile, imports within grants, link, claims against exports, then one instance made and dropped.
+    pub(crate) async fn load(self, judge: &Judge) -> Result<Loaded, Refusal> {
+        let loaded = judge.engine.load(&self.bytes, &self.digest, &self.manifest.imports, &self.limits).await;
+        let (capability, from) = loaded.map_err(|error| {
+            let linking = matches!(
+                error,
+                EngineError::MissingImports { .. } | EngineError::ImportMismatch { .. } | EngineError::Provider { .. }
+            );
+            at(if linking { Step::Link } else { Step::Compile })(error)
+        })?;
+        tracing::debug!(urn = %self.manifest.id, ?from, "loaded");
+        check_claims(&self.manifest, &capability).map_err(at(Step::Manifest))?;
+        judge.engine.probe(&capability).await.map_err(at(Step::Probe))?;
+        Ok(Loaded {
+            digest: self.digest,
+            size_bytes: self.bytes.len() as u64,
+            manifest: self.manifest,
+            signer: self.signer,
+            limits: self.limits,
+            lowered: self.lowered,
+            capability,
+        })
+    }
+}
+
+/// A manifest may not claim interfaces or functions that the component lacks.
+fn check_claims(manifest: &Manifest, capability: &Capability) -> Result<(), KernelError> {
+    let interface = capability.interface();
+    if interface.functions.is_empty() {
+        let reasons: Vec<_> = interface.unsupported.iter().map(|(export, why)| format!("{export}: {why}")).collect();
+        let why = if reasons.is_empty() { "it exports nothing".into() } else { reasons.join("; ") };
+        return Err(KernelError::NothingToCall { why });
+    }
+    let has = || interface.exports.iter().cloned().chain([interface.names()]).collect::<Vec<_>>().join(", ");
+    for provided in &manifest.capabilities.provides {
+        // Functions a world exports itself lose their package's name when the component is built, so for those
+        // `namespace:package@version` can only be checked against there being such functions.
+        let package = |export: &String| export.split('/').next() == provided.split('@').next();
+        let real = if provided.contains('/') {
+            interface.exports.contains(provided)
+        } else {
+            interface.functions.iter().any(|function| function.instance.is_none()) || interface.exports.iter().any(package)
+        };
+        if !real {
+            return Err(KernelError::ManifestLies { claim: format!("to provide {provided}"), has: has() });
+        }
+    }
+    match manifest.functions.keys().find(|name| interface.function(name).is_none()) {
+        Some(name) => Err(KernelError::ManifestLies { claim: format!("a function {name}"), has: has() }),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,82 @@
+//! The operator's policy: ceilings per trust zone, and who may claim the reserved zones.
+
+use kinetic_model::{GovernanceTier, Limits, LimitsAsk, TrustZone};
+
+use crate::{KernelError, Manifest};
+
+/// What the operator allows.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// No capsule gets more than this, whatever its zone.
+    pub ceiling: Limits,
+    /// URN namespaces that may use zone `system` and tier `core`.
+    pub system_namespaces: Vec<String>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { ceiling: Limits::CEILING, system_namespaces: vec!["kinetic".into()] }
+    }
+}
+
+impl Policy {
+    /// The most a capsule of this zone gets.
+    pub fn zone_ceiling(&self, zone: TrustZone) -> Limits {
+        let built_in = Limits::CEILING;
+        let zone = match zone {
+            TrustZone::System | TrustZone::Tenant => built_in,
+            TrustZone::Session => Limits { memory_bytes: 512 << 20, guest_time_ms: 30_000, ..built_in },
+            TrustZone::Ephemeral => {
+                Limits { memory_bytes: 256 << 20, guest_time_ms: 10_000, wall_time_ms: 60_000, ..built_in }
+            }
+        };
+        zone.min(&self.ceiling)
+    }
+
+    /// The limits a capsule gets, and which of its wishes were lowered.
+    pub fn limits(&self, manifest: &Manifest) -> (Limits, Vec<&'static str>) {
+        let ceiling = self.zone_ceiling(manifest.governance.trust_zone);
+        let ask: &LimitsAsk = &manifest.limits;
+        (Limits::effective(ask, &ceiling), Limits::lowered(ask, &ceiling))
+    }
+
+    /// What a manifest claims about its own trust is not believed; the operator's list decides.
+    ///
+    /// # Errors
+    /// `ZoneReserved`.
+    pub fn check_claims(&self, manifest: &Manifest) -> Result<(), KernelError> {
+        if self.system_namespaces.iter().any(|namespace| namespace == manifest.id.namespace()) {
+            return Ok(());
+        }
+        let claim = match (manifest.governance.trust_zone, manifest.governance.tier) {
+            (TrustZone::System, _) => "trust_zone \"system\"",
+            (_, GovernanceTier::Core) => "governance tier \"core\"",
+            _ => return Ok(()),
+        };
+        Err(KernelError::ZoneReserved { urn: manifest.id.to_string(), claim: claim.into() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::tests::SMALL;
+
+    #[test]
+    fn a_stranger_may_not_claim_the_system_zone() {
+        let text = SMALL.replace(r#""tenant""#, r#""system""#);
+        let manifest = Manifest::parse(&text).unwrap();
+        assert!(Policy::default().check_claims(&manifest).is_err());
+        let policy = Policy { system_namespaces: vec!["acme".into()], ..Policy::default() };
+        assert!(policy.check_claims(&manifest).is_ok());
+    }
+
+    #[test]
+    fn the_smallest_of_wish_zone_and_operator_wins() {
+        let text = SMALL.replace(r#""tenant""#, r#""ephemeral""#).replacen('{', r#"{ "limits": { "guest_time_ms": 60000 },"#, 1);
+        let manifest = Manifest::parse(&text).unwrap();
+        assert_eq!(Policy::default().limits(&manifest), (Limits { guest_time_ms: 10_000, ..Limits::default() }, vec!["guest_time_ms"]));
+        let policy = Policy { ceiling: Limits { guest_time_ms: 7, ..Limits::CEILING }, ..Policy::default() };
+        assert_eq!(policy.limits(&manifest).0.guest_time_ms, 7);
+    }
+}

@@ -1,0 +1,117 @@
+//! The words of a manifest's governance: type, zone, tier, audit level, determinism.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What kind of thing a capsule is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CapsuleType {
+    /// Functions over values.
+    Logic,
+    /// Moves batches from one form to the next.
+    Pipeline,
+    /// Access to something outside.
+    Resource,
+    /// Decides for the host (shedding, placement, routing).
+    Policy,
+    /// Speaks to a device or protocol.
+    Driver,
+    /// Something a person looks at.
+    Ui,
+    /// Data.
+    Dataset,
+    /// A test.
+    Test,
+}
+
+/// How soon an answer is wanted; a hint for scheduling.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LatencyClass {
+    /// Whenever.
+    Offline,
+    /// Minutes.
+    Batch,
+    /// A person waits.
+    #[default]
+    Interactive,
+    /// A machine waits.
+    Realtime,
+}
+
+/// Who stands behind a capsule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum GovernanceTier {
+    /// Part of the runtime.
+    Core,
+    /// Kept by the platform's operators.
+    Platform,
+    /// Kept by others, reviewed.
+    Extension,
+    /// Not reviewed.
+    Experimental,
+    /// Made on this machine.
+    Local,
+}
+
+/// How closely a capsule's calls are recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AuditLevel {
+    /// Not recorded.
+    None,
+    /// Counts only.
+    Low,
+    /// A receipt per call.
+    #[default]
+    Standard,
+    /// Receipts with inputs.
+    Elevated,
+    /// Receipts with inputs, never dropped.
+    Critical,
+}
+
+/// How far a capsule is trusted; each zone has ceilings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TrustZone {
+    /// Critical to the platform's integrity.
+    System,
+    /// A tenant's own.
+    Tenant,
+    /// Short-lived, of one user or agent.
+    Session,
+    /// Experimental, used once.
+    Ephemeral,
+}
+
+impl TrustZone {
+    /// The word used in manifests.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::Tenant => "tenant",
+            Self::Session => "session",
+            Self::Ephemeral => "ephemeral",
+        }
+    }
+}
+
+/// How repeatable a capsule's results are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Determinism {
+    /// The same bits for the same input, anywhere.
+    #[serde(rename = "D0_bit_exact")]
+    D0BitExact,
+    /// The same within a stated numeric tolerance.
+    #[serde(rename = "D1_numerically_stable")]
+    D1NumericallyStable,
+    /// The same in meaning.
+    #[serde(rename = "D2_soft_deterministic")]
+    D2SoftDeterministic,
+    /// No promise.
+    #[serde(rename = "NX_experimental")]
+    NxExperimental,
+}
