@@ -102,7 +102,7 @@ impl std::fmt::Debug for Capability {
 /// Arguments in the form the call takes them.
 pub(crate) enum Arguments {
     Vals(Vec<Val>),
-    Fast(Shape, crate::fast::FastArguments),
+    Fast(Shape, Vec<crate::fast::Argument>),
 }
 
 impl Capability {
@@ -206,15 +206,11 @@ fn arguments(export: &Export, input: Input, limits: &Limits, usage: &mut Usage) 
         (Some(shape), input) => {
             Arguments::Fast(shape, crate::fast::arguments(&export.function, input, &mut converter)?)
         }
-        (None, Input::Json(given)) => Arguments::Vals(converter.arguments(&export.function, given)?),
-        (None, Input::Bytes { bytes, mut rest }) => {
+        (None, Input::Json(given)) => Arguments::Vals(converter.arguments(&export.function, given, None)?),
+        (None, Input::Bytes { bytes, rest }) => {
             let (name, ty) = bytes_parameter(&export.function, &rest)?;
-            let value = match ty {
-                WitType::String => Value::String(utf8(&bytes)?.to_string()),
-                _ => Value::Array(bytes.iter().map(|byte| Value::from(*byte)).collect()),
-            };
-            rest.insert(name.to_string(), value);
-            Arguments::Vals(converter.arguments(&export.function, rest)?)
+            let fed = converter.fed(ty, &bytes)?;
+            Arguments::Vals(converter.arguments(&export.function, rest, Some((name, fed)))?)
         }
     };
     usage.input_bytes = converter.bytes();

@@ -17,8 +17,11 @@ const TYPE_NODES_MAX: usize = 100_000;
 /// The largest docs section read, in bytes.
 const DOCS_BYTES_MAX: usize = 4 << 20;
 
-/// The interface of a component.
-pub(crate) fn describe(bytes: &[u8]) -> Result<Interface, EngineError> {
+/// The interface of a component, read from its bytes alone. Nothing is compiled.
+///
+/// # Errors
+/// `NotAComponent` or `Invalid`.
+pub fn describe(bytes: &[u8]) -> Result<Interface, EngineError> {
     if !wasmparser::Parser::is_component(bytes) {
         return Err(if wasmparser::Parser::is_core_wasm(bytes) {
             EngineError::NotAComponent {}

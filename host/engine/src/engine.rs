@@ -148,6 +148,9 @@ impl Engine {
         limits: &Limits,
     ) -> Result<Capability, EngineError> {
         let shared = &self.0;
+        if interface.functions.is_empty() && interface.unsupported.is_empty() {
+            return Err(EngineError::NothingToCall {});
+        }
         let providers = link::grant(&interface.imports, grants, &shared.providers)?;
         let pre = shared
             .linker

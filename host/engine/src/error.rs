@@ -133,5 +133,9 @@ coded_errors! {
         "0032" HostFunction { why: String } => Conformance,
             "a host function ended the call: {why}.",
             "Report it to the capsule's author with the input.";
+        /// There is nothing to call.
+        "0033" NothingToCall { } => Conformance,
+            "the component exports nothing that can be called.",
+            "Export a function of WIT value types from the world.";
     }
 }

@@ -1,22 +1,23 @@
-//! The fast path for bytes: functions whose parameters are strings and byte lists are called with static types,
-//! because wasmtime's dynamic values cost 70 to 80 ns for every single byte of a `list<u8>`.
+//! The fast path for bytes: functions of strings, byte lists and a few numbers are called with static types, because wasmtime's dynamic values cost 70 to 80 ns for every single byte of a `list<u8>`.
 
 use bytes::Bytes;
 use serde_json::Value;
 use wasmtime::Store;
-use wasmtime::component::{ComponentNamedList, Instance, Lift, Lower};
+use wasmtime::component::{ComponentNamedList, Instance, Lift, Lower, Val};
 
 use crate::EngineError;
 use crate::capability::{Answer, Export, Input, Output, bytes_parameter, utf8};
 use crate::interface::{Function, WitType};
 use crate::state::CallState;
-use crate::values::Converter;
+use crate::values::{Converter, missing, no_unknown, within};
 
 /// A parameter the fast path carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Param {
     Text,
     Bytes,
+    U32,
+    U64,
 }
 
 /// A result the fast path carries.
@@ -31,24 +32,42 @@ enum Ret {
     BytesOrNothing,
 }
 
+/// The parameter lists there are static types for. Each costs seven compiled functions, one a result, so this is a
+/// list of what capabilities have, not of what could be.
+const PARAMS: &[&[Param]] = &[
+    &[],
+    &[Param::Text],
+    &[Param::Bytes],
+    &[Param::U32],
+    &[Param::U64],
+    &[Param::Text, Param::Text],
+    &[Param::Text, Param::Bytes],
+    &[Param::Bytes, Param::Text],
+    &[Param::Bytes, Param::Bytes],
+    &[Param::Text, Param::U32],
+    &[Param::Bytes, Param::U32],
+    &[Param::Bytes, Param::U32, Param::U32],
+];
+
 /// The static type a function is called with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shape {
-    first: Param,
-    second: Option<Param>,
+    params: &'static [Param],
     ret: Ret,
 }
 
-/// Up to two arguments.
-pub(crate) struct FastArguments {
-    first: Bytes,
-    second: Bytes,
+/// One argument.
+pub(crate) enum Argument {
+    Raw(Bytes),
+    Number(u64),
 }
 
 fn param(ty: &WitType) -> Option<Param> {
     match ty {
         WitType::String => Some(Param::Text),
         WitType::Bytes => Some(Param::Bytes),
+        WitType::U32 => Some(Param::U32),
+        WitType::U64 => Some(Param::U64),
         _ => None,
     }
 }
@@ -56,11 +75,8 @@ fn param(ty: &WitType) -> Option<Param> {
 impl Shape {
     /// The shape of a function, if the fast path has it.
     pub(crate) fn of(function: &Function) -> Option<Self> {
-        let (first, second) = match function.params.as_slice() {
-            [(_, first)] => (param(first)?, None),
-            [(_, first), (_, second)] => (param(first)?, Some(param(second)?)),
-            _ => return None,
-        };
+        let params = function.params.iter().map(|(_, ty)| param(ty)).collect::<Option<Vec<_>>>()?;
+        let params = PARAMS.iter().find(|known| **known == params)?;
         let ret = match &function.result {
             None => Ret::Nothing,
             Some(WitType::String) => Ret::Text,
@@ -74,12 +90,12 @@ impl Shape {
             },
             _ => return None,
         };
-        Some(Self { first, second, ret })
+        Some(Self { params, ret })
     }
 }
 
 /// The arguments, checked and counted. Text stays text, so that no JSON writer's bytes reach a `string` unchecked.
-pub(crate) fn arguments(function: &Function, input: Input, converter: &mut Converter) -> Result<FastArguments, EngineError> {
+pub(crate) fn arguments(function: &Function, input: Input, converter: &mut Converter) -> Result<Vec<Argument>, EngineError> {
     let (mut given, mut raw) = match input {
         Input::Json(given) => (given, None),
         Input::Bytes { bytes, rest } => {
@@ -91,36 +107,54 @@ pub(crate) fn arguments(function: &Function, input: Input, converter: &mut Conve
             (rest, Some((name, bytes)))
         }
     };
-    let signature = || function.signature();
-    let bad = |path: &str, why: String| EngineError::BadArgument { path: path.to_string(), why };
-    let mut values = Vec::with_capacity(2);
+    let mut values = Vec::with_capacity(function.params.len());
     for (name, ty) in &function.params {
         if raw.as_ref().is_some_and(|(fed, _)| fed == name) {
-            values.extend(raw.take().map(|(_, bytes)| bytes));
+            values.extend(raw.take().map(|(_, bytes)| Argument::Raw(bytes)));
             continue;
         }
         values.push(match (ty, given.remove(name)) {
-            (WitType::String, Some(Value::String(text))) => {
-                converter.spend(text.len() as u64)?;
-                Bytes::from(text)
+            (WitType::Bytes, Some(value)) => {
+                Argument::Raw(converter.bytes_of(&value).map_err(|e| within(e, name))?.into())
             }
-            (WitType::Bytes, Some(value)) => Bytes::from(converter.bytes_of(&value).map_err(|e| match e {
-                EngineError::BadArgument { why, .. } => bad(name, why),
-                other => other,
-            })?),
-            (_, Some(_)) => return Err(bad(name, "expected a string".into())),
-            (_, None) => return Err(bad(name, format!("it is missing; the function takes {}", signature()))),
+            (_, Some(value)) => match converter.val(ty, value, 0).map_err(|e| within(e, name))? {
+                Val::String(text) => Argument::Raw(text.into()),
+                Val::U32(number) => Argument::Number(number.into()),
+                Val::U64(number) => Argument::Number(number),
+                _ => return Err(missing(function, name)),
+            },
+            (_, None) => return Err(missing(function, name)),
         });
     }
-    if let Some(unknown) = given.keys().next() {
-        return Err(bad(unknown, format!("there is no such parameter; the function takes {}", signature())));
-    }
-    let mut values = values.into_iter();
-    Ok(FastArguments { first: values.next().unwrap_or_default(), second: values.next().unwrap_or_default() })
+    no_unknown(function, &given)?;
+    Ok(values)
 }
 
-fn text(bytes: &Bytes) -> wasmtime::Result<&str> {
-    std::str::from_utf8(bytes).map_err(Into::into)
+/// Reads arguments by place, as the shape says they are.
+struct Args<'a>(&'a [Argument]);
+
+impl Args<'_> {
+    fn bytes(&self, at: usize) -> &[u8] {
+        match self.0.get(at) {
+            Some(Argument::Raw(bytes)) => bytes,
+            _ => &[],
+        }
+    }
+
+    fn text(&self, at: usize) -> wasmtime::Result<&str> {
+        std::str::from_utf8(self.bytes(at)).map_err(Into::into)
+    }
+
+    fn u64(&self, at: usize) -> u64 {
+        match self.0.get(at) {
+            Some(Argument::Number(number)) => *number,
+            _ => 0,
+        }
+    }
+
+    fn u32(&self, at: usize) -> wasmtime::Result<u32> {
+        u32::try_from(self.u64(at)).map_err(Into::into)
+    }
 }
 
 /// Calls a function of this shape.
@@ -129,26 +163,25 @@ pub(crate) async fn call(
     store: &mut Store<CallState>,
     instance: &Instance,
     export: &Export,
-    arguments: FastArguments,
-    output_bytes: &mut u64,
+    arguments: Vec<Argument>,
+    out: &mut u64,
 ) -> wasmtime::Result<Answer> {
-    let FastArguments { first, second } = &arguments;
-    let ret = shape.ret;
-    match (shape.first, shape.second) {
-        (Param::Text, None) => returning(ret, store, instance, export, (text(first)?,), output_bytes).await,
-        (Param::Bytes, None) => returning(ret, store, instance, export, (&first[..],), output_bytes).await,
-        (Param::Text, Some(Param::Text)) => {
-            returning(ret, store, instance, export, (text(first)?, text(second)?), output_bytes).await
-        }
-        (Param::Text, Some(Param::Bytes)) => {
-            returning(ret, store, instance, export, (text(first)?, &second[..]), output_bytes).await
-        }
-        (Param::Bytes, Some(Param::Text)) => {
-            returning(ret, store, instance, export, (&first[..], text(second)?), output_bytes).await
-        }
-        (Param::Bytes, Some(Param::Bytes)) => {
-            returning(ret, store, instance, export, (&first[..], &second[..]), output_bytes).await
-        }
+    use Param::{Bytes as B, Text as T, U32, U64};
+    let (ret, a) = (shape.ret, Args(&arguments));
+    match shape.params {
+        [] => returning(ret, store, instance, export, (), out).await,
+        [T] => returning(ret, store, instance, export, (a.text(0)?,), out).await,
+        [B] => returning(ret, store, instance, export, (a.bytes(0),), out).await,
+        [U32] => returning(ret, store, instance, export, (a.u32(0)?,), out).await,
+        [U64] => returning(ret, store, instance, export, (a.u64(0),), out).await,
+        [T, T] => returning(ret, store, instance, export, (a.text(0)?, a.text(1)?), out).await,
+        [T, B] => returning(ret, store, instance, export, (a.text(0)?, a.bytes(1)), out).await,
+        [B, T] => returning(ret, store, instance, export, (a.bytes(0), a.text(1)?), out).await,
+        [B, B] => returning(ret, store, instance, export, (a.bytes(0), a.bytes(1)), out).await,
+        [T, U32] => returning(ret, store, instance, export, (a.text(0)?, a.u32(1)?), out).await,
+        [B, U32] => returning(ret, store, instance, export, (a.bytes(0), a.u32(1)?), out).await,
+        [B, U32, U32] => returning(ret, store, instance, export, (a.bytes(0), a.u32(1)?, a.u32(2)?), out).await,
+        _ => Err(wasmtime::format_err!("a shape without a static type")),
     }
 }
 

@@ -22,7 +22,8 @@ impl std::fmt::Display for HostBytesExceeded {
 impl std::error::Error for HostBytesExceeded {}
 
 impl HostBytes {
-    pub(crate) fn new(bytes_max: u64) -> Self {
+    /// A meter that allows so many bytes.
+    pub fn new(bytes_max: u64) -> Self {
         Self { used: AtomicU64::new(0), bytes_max }
     }
 

@@ -28,6 +28,7 @@ mod values;
 pub use capability::{Answer, Capability, Input, Outcome, Output};
 pub use compile::compile_worker_main;
 pub use config::{Allocation, CompileIn, EngineConfig};
+pub use describe::describe;
 pub use engine::{Engine, LoadedFrom, PoolStatus};
 pub use error::EngineError;
 pub use host_bytes::HostBytes;

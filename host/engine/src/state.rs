@@ -97,10 +97,10 @@ impl CallState {
         self.extensions.push(Box::new(value));
     }
 
-    /// A provider's own per-call state and the table, together, as host functions need both.
-    pub fn extension<T: Any + Send>(&mut self) -> Option<(&mut T, &mut ResourceTable)> {
-        let found = self.extensions.iter_mut().find_map(|value| value.downcast_mut::<T>())?;
-        Some((found, &mut self.table))
+    /// A provider's own per-call state, if it put any, and the table, together, as host functions need both.
+    pub fn extension<T: Any + Send>(&mut self) -> (Option<&mut T>, &mut ResourceTable) {
+        let found = self.extensions.iter_mut().find_map(|value| value.downcast_mut::<T>());
+        (found, &mut self.table)
     }
 
     pub(crate) fn take_logs(&mut self) -> (Logs, u64, u64) {

@@ -29,7 +29,7 @@ fn bad(why: impl Into<String>) -> EngineError {
 }
 
 /// Puts the place a bad value was found in front of its path.
-fn within(error: EngineError, place: &str) -> EngineError {
+pub(crate) fn within(error: EngineError, place: &str) -> EngineError {
     match error {
         EngineError::BadArgument { path, why } if path.is_empty() || path.starts_with('[') => {
             EngineError::BadArgument { path: format!("{place}{path}"), why }
@@ -48,6 +48,18 @@ fn kind(value: &Value) -> &'static str {
         Value::Array(_) => "an array",
         Value::Object(_) => "an object",
     }
+}
+
+/// A parameter that was not given.
+pub(crate) fn missing(function: &Function, name: &str) -> EngineError {
+    within(bad(format!("it is missing; the function takes {}", function.signature())), name)
+}
+
+/// Refuses what is left over when every parameter has its argument.
+pub(crate) fn no_unknown(function: &Function, left: &Map<String, Value>) -> Converted<()> {
+    let Some(unknown) = left.keys().next() else { return Ok(()) };
+    let why = format!("there is no such parameter; the function takes {}", function.signature());
+    Err(within(bad(why), &unknown.chars().take(100).collect::<String>()))
 }
 
 impl Converter {
@@ -76,26 +88,41 @@ impl Converter {
         self.spend(bytes)
     }
 
-    /// The arguments of a function, in order. Unknown and missing names are errors; a missing option is `none`.
-    pub(crate) fn arguments(&mut self, function: &Function, mut given: Map<String, Value>) -> Converted<Vec<Val>> {
+    /// The arguments of a function, in order; `fed` is one that came as bytes. Unknown and missing names are errors; a
+    /// missing option is `none`.
+    pub(crate) fn arguments(
+        &mut self,
+        function: &Function,
+        mut given: Map<String, Value>,
+        mut fed: Option<(&str, Val)>,
+    ) -> Converted<Vec<Val>> {
         let mut vals = Vec::with_capacity(function.params.len());
         for (name, ty) in &function.params {
+            if fed.as_ref().is_some_and(|(fed, _)| fed == name) {
+                vals.extend(fed.take().map(|(_, val)| val));
+                continue;
+            }
             vals.push(match given.remove(name) {
                 Some(value) => self.val(ty, value, 0).map_err(|e| within(e, name))?,
                 None if matches!(ty, WitType::Option(_)) => Val::Option(None),
-                None => {
-                    let why = format!("it is missing; the function takes {}", function.signature());
-                    return Err(within(bad(why), name));
-                }
+                None => return Err(missing(function, name)),
             });
         }
-        match given.keys().next() {
-            Some(unknown) => {
-                let why = format!("there is no such parameter; the function takes {}", function.signature());
-                Err(within(bad(why), unknown))
-            }
-            None => Ok(vals),
+        no_unknown(function, &given)?;
+        Ok(vals)
+    }
+
+    /// Bytes that came beside the JSON, for a parameter without a fast path: counted before a value is made of each.
+    pub(crate) fn fed(&mut self, ty: &WitType, bytes: &[u8]) -> Converted<Val> {
+        self.spend(bytes.len() as u64)?;
+        if matches!(ty, WitType::String) {
+            return Ok(Val::String(crate::capability::utf8(bytes)?.to_string()));
         }
+        self.values = self.values.saturating_add(bytes.len() as u64);
+        if self.values > VALUES_MAX {
+            return Err(EngineError::TooManyValues { values_max: VALUES_MAX });
+        }
+        Ok(Val::List(bytes.iter().map(|byte| Val::U8(*byte)).collect()))
     }
 
     /// One value of a WIT type from JSON.

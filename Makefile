@@ -1,0 +1,85 @@
+# Everything a newcomer needs: `make run` starts a host, `make test` proves it. `make help` lists the rest.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+DATA ?= ./data
+LISTEN ?= 127.0.0.1:8000
+WASM_TARGET := wasm32-wasip2
+# The Python that drives the official MCP client in the tests.
+SERVERS := $(TARGET_DIR)/servers
+MCP_VERSION := 2.3.0
+FUZZ_SECONDS ?= 60
+SOAK_SECONDS ?= 600
+
+# rustup puts cargo here, also when it was installed a moment ago.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+# Incremental caches cost gigabytes and are never used twice in a release build.
+export CARGO_INCREMENTAL ?= 0
+
+.PHONY: help run build test bench fuzz soak docs lint clean-data toolchain python
+
+help: ## This list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+run: build ## Install what is needed, build, start a host with the example capsules (LISTEN=, DATA=)
+	exec $(TARGET_DIR)/release/kinetic up --listen $(LISTEN) --data $(DATA)
+
+build: toolchain ## Build the host: target/release/kinetic
+	$(CARGO) build --release -p kinetic
+
+test: toolchain python ## Run every test; failures are listed at the end
+	MCP_PYTHON="$$(realpath $(SERVERS)/mcp/bin/python)" $(CARGO) test --release --workspace --no-fail-fast
+
+bench: toolchain python ## Measure, peers beside us; figures go to docs/benchmarks.md
+	$(CARGO) bench -p kinetic-tests
+
+fuzz: toolchain ## Fuzz every door that takes bytes from outside, FUZZ_SECONDS each
+	@rustup toolchain list | grep -q nightly || rustup toolchain install nightly --profile minimal
+	@command -v cargo-fuzz >/dev/null || $(CARGO) install --locked cargo-fuzz
+	cd fuzz; for door in $$($(CARGO) +nightly fuzz list); do \
+		$(CARGO) +nightly fuzz run "$$door" -- -max_total_time=$(FUZZ_SECONDS); done
+
+soak: build ## Call a running host for SOAK_SECONDS and watch its memory
+	SOAK_SECONDS=$(SOAK_SECONDS) $(CARGO) test --release -p kinetic-tests -- --ignored soak --nocapture
+
+docs: build ## Write docs/reference from schema, code tables, limits, configuration and commands
+	$(TARGET_DIR)/release/kinetic docs-reference docs/reference
+
+lint: toolchain ## rustfmt and clippy, warnings are errors
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release --workspace --all-targets --no-deps -- -D warnings
+
+clean-data: ## Remove the data folder: store, keys, trust root, code cache (DATA=)
+	rm -rf -- $(DATA)
+
+# As root on Debian missing packages are installed; everybody else is told what to install.
+define need
+	@if ! $(1); then \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $(2); \
+		else echo "missing: $(2). On Debian or Ubuntu: sudo apt-get install $(2)" >&2; exit 1; fi; fi
+endef
+
+toolchain:
+	$(call need,command -v cc >/dev/null,gcc libc6-dev)
+	@if ! command -v $(CARGO) >/dev/null; then \
+		command -v curl >/dev/null || { echo "missing: Rust. Install it from https://rustup.rs" >&2; exit 1; }; \
+		echo "Rust is missing; rustup installs it for this user."; \
+		curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal --default-toolchain none; fi
+	@if command -v rustup >/dev/null; then \
+		rustc --version >/dev/null 2>&1 || rustup toolchain install; \
+		[ -d "$$(rustc --print target-libdir --target $(WASM_TARGET))" ] || rustup target add $(WASM_TARGET); \
+	elif [ ! -d "$$(rustc --print target-libdir --target $(WASM_TARGET))" ]; then \
+		echo "missing: Rust's target $(WASM_TARGET); this Rust was not installed by rustup, see https://rustup.rs" >&2; exit 1; fi
+
+python: $(SERVERS)/mcp/installed-$(MCP_VERSION)
+
+$(SERVERS)/mcp/installed-$(MCP_VERSION):
+	$(call need,python3 -c 'import ensurepip' 2>/dev/null,python3 python3-venv)
+	rm -rf $(SERVERS)/mcp
+	python3 -m venv $(SERVERS)/mcp
+	$(SERVERS)/mcp/bin/pip install --quiet --disable-pip-version-check mcp==$(MCP_VERSION)
+	touch $@

@@ -1,0 +1,117 @@
+//! What every route shares, and the table of routes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use axum::Router;
+use axum::extract::Request;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{any, get, post};
+use kinetic_model::CodeInfo;
+
+use crate::calls::Calls;
+use crate::error::tame;
+use crate::problem::Problem;
+use crate::request_id::RequestId;
+use crate::{GatewayConfig, GatewayError, capabilities, errors_page, execute, health, mcp, openapi, registry_routes};
+
+/// Tables of error codes with their headings, for the pages problems point to.
+pub type ErrorTables = &'static [(&'static str, &'static [CodeInfo])];
+
+/// What every route shares.
+pub(crate) struct App {
+    pub(crate) config: GatewayConfig,
+    pub(crate) calls: Calls,
+    pub(crate) errors: ErrorTables,
+    pub(crate) readiness: Readiness,
+}
+
+pub(crate) type Shared = Arc<App>;
+
+/// Whether the host takes calls.
+#[derive(Default)]
+pub(crate) struct Readiness {
+    draining: AtomicBool,
+    activating: AtomicUsize,
+}
+
+/// Held while capsules are being activated; /readyz says so until it is dropped.
+pub struct Activating(Shared);
+
+impl Activating {
+    pub(crate) fn new(app: &Shared) -> Self {
+        app.readiness.activating.fetch_add(1, Ordering::Relaxed);
+        Self(app.clone())
+    }
+}
+
+impl Drop for Activating {
+    fn drop(&mut self) {
+        self.0.readiness.activating.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Readiness {
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Passes when calls are taken.
+    pub(crate) fn check(&self) -> Result<(), GatewayError> {
+        let not_ready = |why: &str| Err(GatewayError::NotReady { why: why.into() });
+        if self.draining.load(Ordering::Relaxed) {
+            not_ready("it is shutting down")
+        } else if self.activating.load(Ordering::Relaxed) > 0 {
+            not_ready("capsules are being activated")
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Every route.
+pub(crate) fn router(app: &Shared, mcp: mcp::Service) -> Router {
+    Router::new()
+        .route("/api/v1/capabilities/execute", post(execute::json))
+        .route("/api/v1/capabilities", get(capabilities::list))
+        .route("/api/v1/capabilities/{urn}", get(capabilities::one))
+        .route("/api/v1/capabilities/{urn}/execute", post(execute::bytes))
+        .route("/api/v1/quarantine", get(capabilities::quarantine))
+        .route("/api/v1/registry/capabilities", get(registry_routes::list))
+        .route("/api/v1/registry/capabilities/publish", post(registry_routes::publish))
+        .route(
+            "/api/v1/registry/capabilities/{reference}",
+            get(registry_routes::describe),
+        )
+        .route(
+            "/api/v1/registry/capabilities/{reference}/download",
+            get(registry_routes::download),
+        )
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics))
+        .route("/openapi.json", get(openapi::serve))
+        .route("/errors", get(errors_page::list))
+        .route("/errors/{code}", get(errors_page::one))
+        .with_state(app.clone())
+        .route("/mcp", any(mcp::serve).with_state(mcp))
+        .fallback(no_route)
+        .method_not_allowed_fallback(method_not_allowed)
+}
+
+async fn no_route(request: Request) -> Response {
+    Problem::from(GatewayError::NoRoute {
+        path: tame(request.uri().path()),
+    })
+    .into_response()
+}
+
+async fn method_not_allowed(request: Request) -> Response {
+    let (method, path) = (tame(request.method().as_str()), tame(request.uri().path()));
+    Problem::from(GatewayError::MethodNotAllowed { method, path }).into_response()
+}
+
+/// The id of the request, put there before it was routed.
+pub(crate) fn request_id(request: &Request) -> Option<RequestId> {
+    request.extensions().get::<RequestId>().cloned()
+}

@@ -1,0 +1,34 @@
+//! HTTP and MCP: outside words become native types here, and only here.
+//!
+//! [`bind`] takes an address and [`Bound::serve`] answers there; [`serve_stdio_mcp`] speaks MCP over standard streams. Every
+//! failure is an RFC 9457 problem with a stable code, over MCP a tool error with the same members.
+
+mod answer;
+mod app;
+mod auth;
+mod body;
+mod browser;
+mod calls;
+mod capabilities;
+mod config;
+mod error;
+mod errors_page;
+mod execute;
+mod front;
+mod health;
+mod json_guard;
+mod mcp;
+mod metrics;
+mod openapi;
+mod problem;
+mod registry_routes;
+mod request_id;
+mod server;
+mod stall;
+
+pub use app::{Activating, ErrorTables};
+pub use config::GatewayConfig;
+pub use error::GatewayError;
+pub use mcp::serve_stdio_mcp;
+pub use openapi::openapi;
+pub use server::{Bound, bind};

@@ -1,0 +1,92 @@
+//! The registry's routes: list, describe, download, publish; what `kinetic_registry::HttpSource` speaks.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG};
+use http::{HeaderValue, StatusCode};
+use kinetic_identity::RECEIPT_BYTES_MAX;
+use kinetic_registry::{Descriptor, MANIFEST_BYTES_MAX, Published, Source as _};
+use serde_json::{Value, json};
+
+use crate::app::Shared;
+use crate::error::tame;
+use crate::execute::{media_type, path_capsule};
+use crate::json_guard::{Members, missing};
+use crate::problem::Problem;
+use crate::{GatewayError, body};
+
+/// `GET /api/v1/registry/capabilities`: every version in the local store.
+pub(crate) async fn list(State(app): State<Shared>) -> Result<Json<Value>, Problem> {
+    let capabilities = app.calls.kernel.store().list().await?;
+    Ok(Json(json!({ "capabilities": capabilities })))
+}
+
+/// `GET /api/v1/registry/capabilities/{ref}`: one version's descriptor.
+pub(crate) async fn describe(
+    State(app): State<Shared>,
+    reference: Result<Path<String>, PathRejection>,
+) -> Result<Json<Descriptor>, Problem> {
+    let what = path_capsule(reference)?;
+    Ok(Json(app.calls.kernel.store().describe(&what).await?))
+}
+
+/// `GET /api/v1/registry/capabilities/{ref}/download`: one version's component, streamed.
+pub(crate) async fn download(
+    State(app): State<Shared>,
+    reference: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    let store = app.calls.kernel.store();
+    let descriptor = store.describe(&path_capsule(reference)?).await?;
+    let bytes = store.download(&descriptor).await?;
+    let mut response = Response::new(Body::from_stream(bytes));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/wasm"));
+    headers.insert(CONTENT_LENGTH, descriptor.size_bytes.into());
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", descriptor.digest)) {
+        headers.insert(ETAG, tag);
+    }
+    Ok(response)
+}
+
+/// `POST /api/v1/registry/capabilities/publish` with `{manifest, receipt, component}`: admits, stores and activates.
+pub(crate) async fn publish(State(app): State<Shared>, request: Request) -> Result<Response, Problem> {
+    media_type(request.headers(), "application/json")?;
+    let bytes = body::read(request, &app.config, publication_bytes_max(&app)).await?;
+    let mut members = Members::parse(&bytes, app.config.json_depth_max)?;
+    drop(bytes);
+    let manifest = members.text("manifest")?.ok_or_else(|| missing("manifest"))?;
+    let receipt = members.object("receipt")?.ok_or_else(|| missing("receipt"))?;
+    let component = members.text("component")?.ok_or_else(|| missing("component"))?;
+    members.end("manifest, receipt and component")?;
+    let component = BASE64.decode(component).map_err(|e| {
+        let why = format!("it is not base64: {}", tame(&e.to_string()));
+        GatewayError::BadRequest {
+            path: "component".into(),
+            why,
+        }
+    })?;
+    let capsule = app
+        .calls
+        .kernel
+        .publish(manifest, Value::Object(receipt), component.into())
+        .await?;
+    let published = Published {
+        urn: capsule.manifest.id.clone(),
+        version: capsule.manifest.version.clone(),
+        digest: capsule.digest,
+    };
+    Ok((StatusCode::CREATED, Json(published)).into_response())
+}
+
+/// What the largest publication can take: the largest component as base64, the largest manifest however it is escaped, and
+/// the largest receipt.
+fn publication_bytes_max(app: &Shared) -> u64 {
+    let component = app.calls.kernel.engine().config().component_bytes_max;
+    let envelope = MANIFEST_BYTES_MAX * 6 + RECEIPT_BYTES_MAX as u64 + 4_096;
+    (component.div_ceil(3).saturating_mul(4).saturating_add(envelope)).max(app.config.body_bytes_max)
+}

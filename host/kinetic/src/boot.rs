@@ -1,0 +1,241 @@
+//! Wiring: from a configuration to an engine, its providers, the store and the kernel.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use kinetic_engine::{CompileIn, Engine, EngineConfig, Provider};
+use kinetic_gateway::{Bound, GatewayConfig};
+use kinetic_kernel::{Kernel, KernelConfig, Manifest, Policy};
+use kinetic_model::{CapsuleRef, Digest, Fault, Pin};
+use kinetic_provider_http::{HttpPolicy, HttpProvider};
+use kinetic_registry::{Descriptor, FolderStore, HttpOptions, HttpSource, RegistryError, Source};
+use serde_json::json;
+
+use crate::client;
+use crate::config::Config;
+use crate::data_dir::DataDir;
+use crate::embedded::{EXAMPLES, Embedded};
+use crate::error::{AREAS, CliError};
+use crate::signing;
+
+/// Sandboxes of an engine that makes one call at a time.
+const AUTHOR_INSTANCES: u32 = 2;
+
+/// An engine for one's own component: compiles in this process and keeps nothing.
+///
+/// # Errors
+/// When the engine cannot start.
+pub fn author_engine(config: &Config) -> anyhow::Result<Engine> {
+    let settings = EngineConfig {
+        pool_instances: AUTHOR_INSTANCES,
+        compile_in: CompileIn::ThisProcess,
+        code_cache: None,
+        ..engine_config(config)
+    };
+    Ok(Engine::new(settings, providers(config)?)?)
+}
+
+/// The engine of a host: strangers' bytes are compiled in a process of their own.
+///
+/// # Errors
+/// When the engine cannot start.
+pub fn host_engine(config: &Config, data: &DataDir) -> anyhow::Result<Engine> {
+    let settings = EngineConfig {
+        compile_in: CompileIn::Worker {
+            program: this_program()?,
+            args: vec!["compile-worker".into()],
+        },
+        code_cache: config.engine.code_cache.then(|| data.code_cache()),
+        ..engine_config(config)
+    };
+    Ok(Engine::new(settings, providers(config)?)?)
+}
+
+fn engine_config(config: &Config) -> EngineConfig {
+    let engine = &config.engine;
+    EngineConfig {
+        tick: Duration::from_millis(engine.tick_ms),
+        pool_instances: engine.pool_instances,
+        ceiling: config.limits.ceiling,
+        component_bytes_max: engine.component_bytes_max,
+        compile_timeout: Duration::from_millis(engine.compile_timeout_ms),
+        compile_memory_bytes_max: engine.compile_memory_bytes,
+        ..EngineConfig::default()
+    }
+}
+
+/// The running program itself, also after its file was replaced by a newer one.
+fn this_program() -> anyhow::Result<PathBuf> {
+    let itself = PathBuf::from("/proc/self/exe");
+    if itself.exists() {
+        Ok(itself)
+    } else {
+        Ok(std::env::current_exe()?)
+    }
+}
+
+/// What capsules may import beyond WASI's inert basics, under the operator's policy.
+///
+/// # Errors
+/// A setting that a provider does not understand.
+pub fn providers(config: &Config) -> anyhow::Result<Vec<Arc<dyn Provider>>> {
+    let http = HttpProvider::new(HttpPolicy {
+        allowed_hosts: config.http.allowed_hosts.clone(),
+        connect_timeout_ms: config.http.connect_timeout_ms,
+        read_timeout_ms: config.http.read_timeout_ms,
+    })?;
+    Ok(vec![Arc::new(http)])
+}
+
+/// The operator's policy.
+pub fn policy(config: &Config) -> Policy {
+    Policy {
+        ceiling: config.limits.ceiling,
+        ..Policy::default()
+    }
+}
+
+/// A kernel over a data folder, with the example capsules in its store. Nothing is active yet.
+///
+/// # Errors
+/// When a part cannot start.
+pub async fn kernel(config: &Config, data: &DataDir) -> anyhow::Result<Kernel> {
+    let engine = host_engine(config, data)?;
+    let store = FolderStore::open(&data.store(), config.engine.component_bytes_max)?;
+    for damaged in store.damaged() {
+        tracing::warn!(path = %damaged.path.display(), "damaged and not offered: {}", damaged.why);
+    }
+    seed(data, &store).await?;
+    let mut sources: Vec<Arc<dyn Source>> = Vec::new();
+    if !config.registry.url.is_empty() {
+        let options = HttpOptions {
+            token: client::token(None)?,
+            ..HttpOptions::default()
+        };
+        sources.push(Arc::new(HttpSource::new(&config.registry.url, &options)?));
+    }
+    Ok(Kernel::new(engine, kernel_config(config, data, store, sources))?)
+}
+
+fn kernel_config(config: &Config, data: &DataDir, store: FolderStore, sources: Vec<Arc<dyn Source>>) -> KernelConfig {
+    KernelConfig {
+        policy: policy(config),
+        trust_root: data.trust_file(),
+        quarantine: data.quarantine(),
+        store: Arc::new(store),
+        sources,
+    }
+}
+
+/// A kernel over an empty data folder, with the engine an author uses: to see what a host would say to a capsule.
+///
+/// # Errors
+/// When a part cannot start.
+pub fn trial_kernel(config: &Config, data: &DataDir) -> anyhow::Result<Kernel> {
+    let store = FolderStore::open(&data.store(), config.engine.component_bytes_max)?;
+    Ok(Kernel::new(
+        author_engine(config)?,
+        kernel_config(config, data, store, Vec::new()),
+    )?)
+}
+
+/// Activates everything in the store; what is refused stays out, is logged, and is given back with its reason.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn activate_all(kernel: &Kernel) -> anyhow::Result<Vec<(String, Fault)>> {
+    let mut refused = Vec::new();
+    for (what, result) in kernel.activate_all().await? {
+        match result {
+            Ok(capsule) => tracing::debug!(urn = %what, version = %capsule.manifest.version, "active"),
+            Err(fault) => refused.push((what.to_string(), fault)),
+        }
+    }
+    Ok(refused)
+}
+
+/// Puts the embedded capsules into the store, signed with this host's own key.
+async fn seed(data: &DataDir, store: &FolderStore) -> anyhow::Result<()> {
+    for embedded in EXAMPLES {
+        let manifest = Manifest::parse(embedded.manifest)?;
+        let pin = Pin::Version(manifest.version.clone());
+        let reference = CapsuleRef {
+            urn: manifest.id.clone(),
+            pin,
+        };
+        match store.describe(&reference).await {
+            Ok(stored) if stored.digest == Digest::of(embedded.component) => {}
+            Ok(_) => {
+                tracing::info!("{reference} is stored with other bytes than this binary carries; the stored ones stay");
+            }
+            Err(RegistryError::NotFound { .. }) => {
+                if !install(data, store, embedded, &manifest).await? {
+                    return Ok(());
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Signs and stores one embedded capsule; `false` when this host does not sign for the namespace.
+async fn install(
+    data: &DataDir,
+    store: &FolderStore,
+    embedded: &Embedded,
+    manifest: &Manifest,
+) -> anyhow::Result<bool> {
+    let key = match signing::own_key(
+        data,
+        manifest.id.namespace(),
+        "made by this host for the capsules it carries",
+    ) {
+        Ok(key) => key,
+        Err(error) if matches!(error.downcast_ref(), Some(CliError::NamespaceTaken { .. })) => {
+            tracing::warn!("the capsules this binary carries are left out: {error}");
+            return Ok(false);
+        }
+        Err(error) => return Err(error),
+    };
+    let info = signing::build_info(&json!({}));
+    let receipt = signing::sign(embedded.manifest, manifest, embedded.component, &info, &key)?;
+    let descriptor = Descriptor {
+        urn: manifest.id.clone(),
+        version: manifest.version.clone(),
+        manifest: embedded.manifest.to_string(),
+        receipt,
+        digest: Digest::of(embedded.component),
+        size_bytes: embedded.component.len() as u64,
+    };
+    store.put(descriptor, Bytes::from_static(embedded.component)).await?;
+    Ok(true)
+}
+
+/// Takes the address the configuration says, over a kernel.
+///
+/// # Errors
+/// A port that is taken, or settings that cannot stand.
+pub async fn gateway(config: &Config, kernel: &Kernel) -> anyhow::Result<Bound> {
+    let (host, gateway) = (&config.host, &config.gateway);
+    let token = (!host.token_sha256.is_empty()).then(|| format!("sha256:{}", host.token_sha256.to_lowercase()).parse());
+    let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    let settings = GatewayConfig {
+        listen: host.listen,
+        token_sha256: token.transpose()?,
+        allowed_hosts: gateway.allowed_hosts.clone(),
+        allowed_origins: gateway.allowed_origins.clone(),
+        body_bytes_max: gateway.body_bytes_max,
+        json_depth_max: count(gateway.json_depth_max),
+        body_timeout_ms: gateway.body_timeout_ms,
+        request_timeout_ms: gateway.request_timeout_ms,
+        drain_timeout_ms: host.drain_ms,
+        connections_max: count(gateway.connections_max),
+        requests_max: count(gateway.concurrency_max),
+        mcp_sessions_max: count(gateway.mcp_sessions_max),
+        ..GatewayConfig::default()
+    };
+    Ok(kinetic_gateway::bind(settings, kernel.clone(), AREAS).await?)
+}

@@ -1,0 +1,32 @@
+//! `kinetic mcp`: every function of every capsule as an MCP tool, over standard input and output.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::Context;
+use crate::data_dir::DataDir;
+use crate::{boot, logging};
+
+/// Serve all capabilities as MCP tools over standard input and output
+///
+/// For MCP clients that start their servers themselves. Needs no running host; one that runs
+/// serves the same tools at /mcp over streamable HTTP.
+///
+///     kinetic mcp --data ./data
+#[derive(Args)]
+#[command(verbatim_doc_comment)]
+pub struct Mcp {}
+
+impl Mcp {
+    pub(super) fn run(context: &Context) -> anyhow::Result<ExitCode> {
+        let config = context.load(None)?.config;
+        logging::start(&config.host);
+        super::block_on(async {
+            let kernel = boot::kernel(&config, &DataDir::open(&context.data()?)?).await?;
+            boot::activate_all(&kernel).await?;
+            kinetic_gateway::serve_stdio_mcp(kernel).await?;
+            Ok(ExitCode::SUCCESS)
+        })
+    }
+}

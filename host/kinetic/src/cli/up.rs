@@ -1,0 +1,148 @@
+//! `kinetic up`: the host itself.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+use kinetic_kernel::{Capsule, Kernel};
+use kinetic_model::Fault;
+use serde_json::{Value, json};
+
+use super::Context;
+use crate::config::{self, Config};
+use crate::data_dir::{Claim, DataDir};
+use crate::{boot, client, error, logging, render, running};
+
+/// Start a host: serve every capsule in the data folder over HTTP and MCP
+///
+/// The first start puts the example capsules into the data folder, signed with a key made for
+/// this host. Only this machine can reach the host unless host.listen says otherwise and a
+/// token is configured. Ctrl-C or SIGTERM lets calls in flight finish, for at most
+/// host.drain_ms.
+///
+///     kinetic up
+///     kinetic up --listen 127.0.0.1:9000 --data /var/lib/kinetic
+#[derive(Args)]
+#[command(verbatim_doc_comment)]
+pub struct Up {
+    /// Address and port to listen on [default: 127.0.0.1:8000]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+}
+
+impl Up {
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let config = context.load(self.listen)?.config;
+        config::may_listen(&config)?;
+        logging::start(&config.host);
+        let data = DataDir::open(&config.host.data)?;
+        let claim = data.lock()?;
+        super::block_on(serve(context, &config, &data, claim))
+    }
+}
+
+async fn serve(context: &Context, config: &Config, data: &DataDir, mut claim: Claim) -> anyhow::Result<ExitCode> {
+    let kernel = boot::kernel(config, data).await?;
+    // Before anything is compiled: a port that is taken should say so at once.
+    let bound = boot::gateway(config, &kernel).await?;
+    let address = bound.local_addr();
+    claim.serving(address)?;
+    let _note = running::announce(address, data);
+    let activating = bound.activating();
+    // Answers from now on; /readyz says "not yet" until every capsule has been looked at.
+    let ready = async {
+        let refused = boot::activate_all(&kernel).await?;
+        drop(activating);
+        announce(context, &kernel, address, data, &refused);
+        Ok(())
+    };
+    let serving = async { anyhow::Ok(bound.serve(shutdown()).await?) };
+    tokio::try_join!(ready, serving)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Ends at the first Ctrl-C or SIGTERM; a second Ctrl-C ends the process at once.
+async fn shutdown() {
+    let terminated = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            // Without the signal Ctrl-C remains.
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
+    }
+    tracing::info!("stopping; calls in flight may finish");
+    tokio::spawn(async {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            std::process::exit(130);
+        }
+    });
+}
+
+/// Says what is served, where, and one line to try.
+fn announce(context: &Context, kernel: &Kernel, address: SocketAddr, data: &DataDir, refused: &[(String, Fault)]) {
+    let capsules = kernel.list();
+    let base = client::url_of(address);
+    let document = json!({
+        "url": base,
+        "mcp": format!("{base}/mcp"),
+        "data": data.root(),
+        "capsules": capsules.iter().map(|capsule| described(capsule)).collect::<Value>(),
+        "refused": refused.iter().map(|(urn, fault)| json!({ "urn": urn, "error": error::member(fault) })).collect::<Value>(),
+    });
+    context.print(&document, || {
+        let rows: Vec<_> = capsules
+            .iter()
+            .map(|capsule| {
+                let id = capsule.manifest.id.to_string();
+                vec![format!("  {id}"), capsule.manifest.version.to_string(), capsule.capability.interface().names()]
+            })
+            .collect();
+        let refusals: Vec<_> = refused.iter().map(|(urn, fault)| format!("  refused: {urn}: {fault}\n")).collect();
+        let refusals = refusals.concat();
+        format!(
+            "Kinetic {} serves {} capsules from {}:\n{}{refusals}\n  \
+             http  {base}/api/v1/capabilities   ({base}/openapi.json)\n  mcp   {base}/mcp\n\nTry:\n  {}\n\nCtrl-C stops it.",
+            env!("CARGO_PKG_VERSION"),
+            capsules.len(),
+            data.root().display(),
+            render::table(&rows),
+            try_line(&capsules, &base),
+        )
+    });
+}
+
+fn described(capsule: &Capsule) -> Value {
+    json!({
+        "urn": capsule.manifest.id,
+        "version": capsule.manifest.version,
+        "digest": capsule.digest,
+        "functions": capsule.capability.interface().functions.iter().map(|f| f.name.clone()).collect::<Value>(),
+    })
+}
+
+/// A command that works as it stands, when the host has a capsule to show it with.
+fn try_line(capsules: &[Arc<Capsule>], base: &str) -> String {
+    // As it was typed: `make run` starts a program that is not on the PATH.
+    let program = std::env::args().next().unwrap_or_else(|| "kinetic".into());
+    let host = if base == client::default_url(&Config::default()) {
+        String::new()
+    } else {
+        format!(" --host {base}")
+    };
+    match capsules.iter().find(|capsule| capsule.manifest.id.name() == "redact") {
+        Some(capsule) => {
+            format!(
+                "{program} call {} --arg text=\"mail me: ann@example.com\"{host}",
+                capsule.manifest.id
+            )
+        }
+        None => format!("{program} list{host}"),
+    }
+}

@@ -1,0 +1,12 @@
+//! The example capsules that the binary carries, so that a fresh host has something to serve.
+
+/// One capsule as its author wrote and built it; the host signs it with its own key at first start.
+pub struct Embedded {
+    /// The text of its manifest.json.
+    pub manifest: &'static str,
+    /// The component, documentation included.
+    pub component: &'static [u8],
+}
+
+/// All of them; the build script writes the list.
+pub const EXAMPLES: &[Embedded] = include!(concat!(env!("OUT_DIR"), "/embedded.rs"));

@@ -1,0 +1,22 @@
+//! `kinetic`: the host for WebAssembly capsules. Command line, configuration and wiring; the work is done in the crates below.
+
+mod authoring;
+mod boot;
+mod cli;
+mod client;
+mod config;
+mod data_dir;
+mod embedded;
+mod error;
+mod lockfile;
+mod logging;
+mod project;
+mod reference;
+mod render;
+mod running;
+mod signing;
+mod terminal;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

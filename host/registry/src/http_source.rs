@@ -1,0 +1,187 @@
+//! A remote registry over HTTP: where to ask, how long to wait, and what an answer must match.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use kinetic_model::CapsuleRef;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Url};
+use serde::Deserialize;
+
+use crate::descriptor::DESCRIPTOR_BYTES_MAX;
+use crate::error::tame;
+use crate::{ByteStream, Descriptor, RegistryError, Source, Summary, wire};
+
+/// The routes' common path, below the base URL.
+const ROUTES: [&str; 4] = ["api", "v1", "registry", "capabilities"];
+/// The largest list read, in bytes; about 30,000 versions.
+const LIST_BYTES_MAX: u64 = 8_388_608;
+
+/// How to talk to a registry.
+#[derive(Clone)]
+pub struct HttpOptions {
+    /// Sent as `Authorization: Bearer ...`; none by default.
+    pub token: Option<String>,
+    /// For the connection, TLS included; 5 s by default.
+    pub connect_timeout: Duration,
+    /// Between two reads; 10 s by default.
+    pub read_timeout: Duration,
+    /// From request to last byte; 2 minutes by default.
+    pub total_timeout: Duration,
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        Self {
+            token: None,
+            connect_timeout: Duration::from_secs(5),
+            read_timeout: Duration::from_secs(10),
+            total_timeout: Duration::from_mins(2),
+        }
+    }
+}
+
+/// A registry behind `http://` or `https://`. Redirects are not followed.
+#[derive(Clone)]
+pub struct HttpSource {
+    name: String,
+    base: Url,
+    pub(crate) client: Client,
+}
+
+#[derive(Deserialize)]
+struct Listing {
+    capabilities: Vec<Summary>,
+}
+
+/// Makes ring the process's cryptography for TLS. Call it before building any HTTP client; calling again does nothing.
+pub fn install_ring_provider_once() {
+    // The error only says that a provider is there already, which is what we want.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+impl HttpSource {
+    /// A client of the registry at `base`, which may have a path. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`RegistryError::BadBaseUrl`], [`RegistryError::BadToken`], [`RegistryError::ClientFailed`].
+    pub fn new(base: &str, options: &HttpOptions) -> Result<Self, RegistryError> {
+        let mut base = parse_base(base)?;
+        let name = base.as_str().trim_end_matches('/').to_string();
+        if let Ok(mut path) = base.path_segments_mut() {
+            path.pop_if_empty().extend(ROUTES);
+        }
+        let mut headers = HeaderMap::new();
+        if let Some(token) = &options.token {
+            let bearer = HeaderValue::from_str(&format!("Bearer {token}"));
+            let mut bearer = bearer.map_err(|_| RegistryError::BadToken {})?;
+            bearer.set_sensitive(true);
+            headers.insert(AUTHORIZATION, bearer);
+        }
+        install_ring_provider_once();
+        let mut client = Client::builder()
+            .default_headers(headers)
+            .redirect(Policy::none())
+            .connect_timeout(options.connect_timeout)
+            .read_timeout(options.read_timeout)
+            .timeout(options.total_timeout);
+        if base.scheme() == "http" {
+            // Such a client never speaks TLS, so it must not fail where a machine has no CA certificates.
+            client = client.tls_certs_only([]);
+        }
+        let client = client.build().map_err(|error| match wire::unreachable(&name, &error) {
+            RegistryError::Unreachable { why, .. } => RegistryError::ClientFailed { why },
+            other => other,
+        })?;
+        Ok(Self { name, base, client })
+    }
+
+    /// The URL of a route: `<base>/api/v1/registry/capabilities/<below>...`.
+    pub(crate) fn url(&self, below: &[&str]) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.extend(below);
+        }
+        url
+    }
+}
+
+fn parse_base(text: &str) -> Result<Url, RegistryError> {
+    let bad = |text: &str, why: &str| RegistryError::BadBaseUrl {
+        text: tame(text),
+        why: why.to_string(),
+    };
+    let url = Url::parse(text).map_err(|error| bad(text, &error.to_string()))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(bad(text, "it starts neither with http:// nor with https://"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        // Not shown: it holds a secret.
+        return Err(bad("...@...", "it holds a user or password; configure a token instead"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(bad(text, "it has a query or a fragment"));
+    }
+    Ok(url)
+}
+
+#[async_trait]
+impl Source for HttpSource {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn describe(&self, what: &CapsuleRef) -> Result<Descriptor, RegistryError> {
+        let asked = what.to_string();
+        let response = wire::send(self.client.get(self.url(&[&asked])), &self.name, &asked).await?;
+        let descriptor: Descriptor = wire::read(response, &self.name, DESCRIPTOR_BYTES_MAX).await?;
+        descriptor.check()?;
+        let summary = descriptor.summary();
+        if !summary.answers(what) {
+            let found = format!("{}@{} ({})", summary.urn, summary.version, summary.digest);
+            return Err(RegistryError::OtherThanAsked {
+                origin: self.name.clone(),
+                asked,
+                found,
+            });
+        }
+        Ok(descriptor)
+    }
+
+    async fn download(&self, descriptor: &Descriptor) -> Result<ByteStream, RegistryError> {
+        let (origin, expected_bytes) = (self.name.clone(), descriptor.size_bytes);
+        // Pinned by digest: another version may have become active since the descriptor was read.
+        let what = format!("{}@{}", descriptor.urn, descriptor.digest);
+        let response = wire::send(self.client.get(self.url(&[&what, "download"])), &origin, &what).await?;
+        match response.content_length() {
+            Some(announced) if announced > expected_bytes => {
+                return Err(RegistryError::LongerThanPromised { origin, expected_bytes });
+            }
+            Some(announced) if announced < expected_bytes => {
+                return Err(RegistryError::Truncated {
+                    origin,
+                    expected_bytes,
+                    found_bytes: announced,
+                });
+            }
+            _ => {}
+        }
+        let chunks = response.bytes_stream();
+        Ok(Box::pin(chunks.map(move |chunk| {
+            chunk.map_err(|error| wire::unreachable(&origin, &error))
+        })))
+    }
+
+    async fn list(&self) -> Result<Vec<Summary>, RegistryError> {
+        let response = wire::send(self.client.get(self.url(&[])), &self.name, "list of capabilities").await?;
+        let listing: Listing = wire::read(response, &self.name, LIST_BYTES_MAX).await?;
+        let mut capabilities = listing.capabilities;
+        capabilities.sort_by(|a, b| (&a.urn, &a.version).cmp(&(&b.urn, &b.version)));
+        Ok(capabilities)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,22 @@
+//! URN to bytes: the folder store, the client of a remote registry, and the one way to fetch from either.
+//!
+//! A registry is believed in nothing. What it hands out is bounded, and checked against the digest that was asked for;
+//! whether the digest itself is to be trusted is decided by the receipt, elsewhere.
+
+mod descriptor;
+mod error;
+mod fetch;
+mod http_source;
+mod publish;
+mod source;
+mod store;
+mod wire;
+
+pub use descriptor::{Descriptor, MANIFEST_BYTES_MAX, Summary};
+pub use error::RegistryError;
+pub use fetch::fetch;
+pub use http_source::{HttpOptions, HttpSource, install_ring_provider_once};
+pub use publish::Published;
+pub use source::{ByteStream, Source};
+pub use store::{COMPONENT_BYTES_MAX_DEFAULT, Damaged, FolderStore};
+pub use wire::refusal_of;

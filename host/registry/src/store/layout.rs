@@ -1,0 +1,55 @@
+//! Where each thing lies in the store's folder.
+
+use std::path::{Path, PathBuf};
+
+use kinetic_model::Digest;
+
+use crate::Summary;
+
+/// The store's folder. Every name below it comes from a checked grammar (URN, version, digest), so none can escape.
+pub(super) struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    pub(super) fn new(root: &Path) -> Self {
+        Self {
+            root: root.to_path_buf(),
+        }
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(super) fn blobs(&self) -> PathBuf {
+        self.root.join("blobs").join("sha256")
+    }
+
+    pub(super) fn blob(&self, digest: &Digest) -> PathBuf {
+        self.blobs().join(digest.hex())
+    }
+
+    pub(super) fn capabilities(&self) -> PathBuf {
+        self.root.join("capabilities")
+    }
+
+    /// `capabilities/<namespace>/<class>/<name>/v<N>/<version>.json`
+    pub(super) fn descriptor(&self, of: &Summary) -> PathBuf {
+        let class = of.urn.as_str().split(':').nth(3).unwrap_or_default();
+        self.capabilities()
+            .join(of.urn.namespace())
+            .join(class)
+            .join(of.urn.name())
+            .join(format!("v{}", of.urn.major()))
+            .join(format!("{}.json", of.version))
+    }
+
+    pub(super) fn temporary(&self) -> PathBuf {
+        self.root.join("tmp")
+    }
+
+    pub(super) fn lock(&self) -> PathBuf {
+        self.root.join("lock")
+    }
+}

@@ -1,0 +1,127 @@
+//! What every request to a remote registry shares: which answers are accepted, and what a refusal means.
+
+use std::error::Error as _;
+
+use futures_util::StreamExt;
+use reqwest::header::{CONTENT_TYPE, LOCATION};
+use reqwest::{RequestBuilder, Response, StatusCode};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::RegistryError;
+use crate::descriptor::{at_most, read_json};
+use crate::error::tame;
+
+/// The largest refusal read, in bytes.
+const PROBLEM_BYTES_MAX: u64 = 65_536;
+
+/// Sends a request and gives the response when its status is a success.
+///
+/// `what` is named when the registry answers that it holds no such thing.
+pub(crate) async fn send(request: RequestBuilder, origin: &str, what: &str) -> Result<Response, RegistryError> {
+    let response = request.send().await.map_err(|error| unreachable(origin, &error))?;
+    match response.status() {
+        StatusCode::OK | StatusCode::CREATED => Ok(response),
+        status if status.is_redirection() => {
+            let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+            let location = location.map_or_else(|| "nowhere".to_string(), tame);
+            Err(RegistryError::Redirected {
+                origin: origin.into(),
+                location,
+            })
+        }
+        StatusCode::NOT_FOUND => Err(RegistryError::NotFound {
+            what: what.into(),
+            origin: origin.into(),
+        }),
+        status if status.is_client_error() || status.is_server_error() => Err(refusal(response, origin).await),
+        status => Err(RegistryError::NotAnAnswer {
+            origin: origin.into(),
+            why: format!("its status is {status}"),
+        }),
+    }
+}
+
+/// Reads a JSON answer of at most `bytes_max` bytes, strictly.
+pub(crate) async fn read<T: DeserializeOwned>(
+    response: Response,
+    origin: &str,
+    bytes_max: u64,
+) -> Result<T, RegistryError> {
+    let bytes = read_bytes(response, origin, bytes_max).await?;
+    read_json(&bytes).map_err(|why| RegistryError::NotAnAnswer {
+        origin: origin.into(),
+        why,
+    })
+}
+
+/// The error of a request or body that did not get through.
+pub(crate) fn unreachable(origin: &str, error: &reqwest::Error) -> RegistryError {
+    if error.is_timeout() {
+        return RegistryError::SourceTimeout { origin: origin.into() };
+    }
+    // reqwest's own sentence only says which step failed; the reason is the innermost error.
+    let mut why = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        why = inner.to_string();
+        cause = inner.source();
+    }
+    RegistryError::Unreachable {
+        origin: origin.into(),
+        why: tame(&why),
+    }
+}
+
+async fn read_bytes(response: Response, origin: &str, bytes_max: u64) -> Result<Vec<u8>, RegistryError> {
+    let what = || format!("the answer of {origin}");
+    at_most(&what(), response.content_length().unwrap_or_default(), bytes_max)?;
+    let mut bytes = Vec::new();
+    let mut chunks = response.bytes_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|error| unreachable(origin, &error))?;
+        at_most(&what(), (bytes.len() + chunk.len()) as u64, bytes_max)?;
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+/// The members of an RFC 9457 problem that are passed on.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Problem {
+    code: String,
+    title: String,
+    detail: String,
+}
+
+async fn refusal(response: Response, origin: &str) -> RegistryError {
+    let status = response.status();
+    let media_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let body = if media_type.is_some_and(|media_type| media_type.starts_with("application/problem+json")) {
+        read_bytes(response, origin, PROBLEM_BYTES_MAX).await.unwrap_or_default()
+    } else {
+        Vec::new()
+    };
+    refusal_of(origin, status, &body)
+}
+
+/// The error a refusal means: `problem` is the body of an RFC 9457 problem, or anything at all; what it says is cleaned
+/// of control characters and shortened.
+pub fn refusal_of(origin: &str, status: StatusCode, problem: &[u8]) -> RegistryError {
+    let problem: Problem = read_json(problem).unwrap_or_default();
+    let origin = origin.to_string();
+    let or = |text: &str, other: &str| tame(if text.is_empty() { other } else { text });
+    let detail = or(
+        &problem.detail,
+        &or(&problem.title, status.canonical_reason().unwrap_or("no reason given")),
+    );
+    let (code, status) = (or(&problem.code, "no code"), status.as_u16());
+    match status {
+        401 => RegistryError::SourceUnauthenticated { origin, code, detail },
+        403 => RegistryError::SourceForbids { origin, code, detail },
+        409 => RegistryError::SourceConflict { origin, code, detail },
+        400..500 => RegistryError::SourceRefuses { origin, status, code, detail },
+        _ => RegistryError::SourceFailed { origin, status, code, detail },
+    }
+}

@@ -1,0 +1,75 @@
+//! Compiled code on disk: used when whole, never when changed.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use kinetic_engine::{Engine, EngineConfig, LoadedFrom};
+use kinetic_model::{Digest, Limits};
+use kinetic_testkit::engine::{call, value};
+use kinetic_testkit::guests;
+use serde_json::json;
+
+fn engine(folder: &Path) -> Engine {
+    let config = EngineConfig { pool_instances: 4, code_cache: Some(folder.to_path_buf()), ..EngineConfig::default() };
+    Engine::new(config, vec![]).unwrap()
+}
+
+fn entry(folder: &Path) -> PathBuf {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| !path.ends_with("mac.key")).next().unwrap()
+}
+
+async fn load(engine: &Engine, bytes: &[u8]) -> LoadedFrom {
+    let (guest, from) = engine.load(bytes, &Digest::of(bytes), &[], &Limits::default()).await.unwrap();
+    assert_eq!(value(call(&guest, "text-back", json!({ "text": "hi" })).await), json!("hi"));
+    assert_eq!(guest.function(Some("text-back")).unwrap().signature(), "text-back: func(text: string) -> string");
+    from
+}
+
+#[tokio::test]
+async fn a_second_start_takes_the_code_from_the_cache_and_a_flipped_byte_means_a_recompile() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("code");
+    let bytes = guests::rust("values");
+    assert_eq!(load(&engine(&cache), &bytes).await, LoadedFrom::Compiler);
+    assert_eq!(fs::metadata(&cache).unwrap().permissions().mode() & 0o777, 0o700);
+    assert_eq!(load(&engine(&cache), &bytes).await, LoadedFrom::Cache);
+    let path = entry(&cache);
+    let whole = fs::read(&path).unwrap();
+    // Everywhere in the entry: its magic, its MAC, the interface, the code.
+    for at in [0, 20, 60, whole.len() / 2, whole.len() - 1] {
+        let mut flipped = whole.clone();
+        flipped[at] ^= 1;
+        fs::write(&path, flipped).unwrap();
+        assert_eq!(load(&engine(&cache), &bytes).await, LoadedFrom::Compiler, "byte {at}");
+        assert_eq!(load(&engine(&cache), &bytes).await, LoadedFrom::Cache);
+    }
+    fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+    assert_eq!(load(&engine(&cache), &bytes).await, LoadedFrom::Compiler, "cut short");
+}
+
+#[tokio::test]
+async fn an_entry_moved_into_anothers_place_is_not_loaded() {
+    let folder = tempfile::tempdir().unwrap();
+    let (values, echo) = (guests::rust("values"), guests::rust("echo"));
+    let engine = engine(folder.path());
+    load(&engine, &values).await;
+    let of_values = entry(folder.path());
+    let code = fs::read(&of_values).unwrap();
+    load(&engine, &echo).await;
+    let all = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    let of_echo = all.filter(|path| !path.ends_with("mac.key") && *path != of_values).next().unwrap();
+    fs::write(&of_echo, code).unwrap();
+    assert_eq!(load(&engine, &echo).await, LoadedFrom::Compiler);
+}
+
+#[tokio::test]
+async fn another_hosts_entries_are_not_loaded() {
+    let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let bytes = guests::rust("values");
+    load(&engine(theirs.path()), &bytes).await;
+    load(&engine(ours.path()), &bytes).await;
+    fs::copy(entry(theirs.path()), entry(ours.path())).unwrap();
+    assert_eq!(load(&engine(ours.path()), &bytes).await, LoadedFrom::Compiler);
+}

@@ -1,0 +1,14 @@
+//! End to end, in one binary: linking everything twice costs more than running it.
+
+mod admission;
+mod authoring;
+mod code_cache;
+mod examples;
+mod first_minutes;
+mod hostile_guests;
+mod http_api;
+mod limits;
+mod mcp;
+mod registries;
+mod survival;
+mod values;
