@@ -11,6 +11,9 @@ WASM_TARGET := wasm32-wasip2
 # The Python that drives the official MCP client in the tests.
 SERVERS := $(TARGET_DIR)/servers
 MCP_VERSION := 2.3.0
+# The peers of the benchmarks; wasmtime's version is the one the host is built with.
+WASMTIME_VERSION := 48.0.8
+EXTISM_VERSION := 1.1.1
 FUZZ_SECONDS ?= 60
 SOAK_SECONDS ?= 600
 
@@ -19,7 +22,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 # Incremental caches cost gigabytes and are never used twice in a release build.
 export CARGO_INCREMENTAL ?= 0
 
-.PHONY: help run build test bench fuzz soak docs lint clean-data toolchain python
+.PHONY: help run build test bench fuzz soak docs lint clean-data toolchain python peers
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -33,8 +36,10 @@ build: toolchain ## Build the host: target/release/kinetic
 test: toolchain python ## Run every test; failures are listed at the end
 	MCP_PYTHON="$$(realpath $(SERVERS)/mcp/bin/python)" $(CARGO) test --release --workspace --no-fail-fast
 
-bench: toolchain python ## Measure, peers beside us; figures go to docs/benchmarks.md
-	$(CARGO) bench -p kinetic-tests
+bench: toolchain peers ## Measure, peers beside us in the same run
+	$(CARGO) bench -p kinetic-tests --bench calls
+	WASMTIME="$$(realpath $(SERVERS)/wasmtime/bin/wasmtime)" EXTISM_PYTHON="$$(realpath $(SERVERS)/extism/bin)/python" \
+		$(CARGO) bench -p kinetic-tests --bench http
 
 fuzz: toolchain ## Fuzz every door that takes bytes from outside, FUZZ_SECONDS each
 	@rustup toolchain list | grep -q nightly || rustup toolchain install nightly --profile minimal
@@ -43,7 +48,7 @@ fuzz: toolchain ## Fuzz every door that takes bytes from outside, FUZZ_SECONDS e
 		$(CARGO) +nightly fuzz run "$$door" -- -max_total_time=$(FUZZ_SECONDS); done
 
 soak: build ## Call a running host for SOAK_SECONDS and watch its memory
-	SOAK_SECONDS=$(SOAK_SECONDS) $(CARGO) test --release -p kinetic-tests -- --ignored soak --nocapture
+	SOAK_SECONDS=$(SOAK_SECONDS) $(CARGO) test --release -p kinetic-tests -- soak --nocapture
 
 docs: build ## Write docs/reference from schema, code tables, limits, configuration and commands
 	$(TARGET_DIR)/release/kinetic docs-reference docs/reference
@@ -82,4 +87,19 @@ $(SERVERS)/mcp/installed-$(MCP_VERSION):
 	rm -rf $(SERVERS)/mcp
 	python3 -m venv $(SERVERS)/mcp
 	$(SERVERS)/mcp/bin/pip install --quiet --disable-pip-version-check mcp==$(MCP_VERSION)
+	touch $@
+
+peers: $(SERVERS)/wasmtime/installed-$(WASMTIME_VERSION) $(SERVERS)/extism/installed-$(EXTISM_VERSION)
+	$(call need,command -v wrk >/dev/null && command -v curl >/dev/null,wrk curl)
+
+$(SERVERS)/wasmtime/installed-$(WASMTIME_VERSION):
+	$(CARGO) install --locked --version $(WASMTIME_VERSION) wasmtime-cli --root $(SERVERS)/wasmtime --no-default-features \
+		--features serve,run,component-model,component-model-async,cranelift,pooling-allocator,parallel-compilation,wasi-http
+	touch $@
+
+$(SERVERS)/extism/installed-$(EXTISM_VERSION):
+	$(call need,python3 -c 'import ensurepip' 2>/dev/null,python3 python3-venv)
+	rm -rf $(SERVERS)/extism
+	python3 -m venv $(SERVERS)/extism
+	$(SERVERS)/extism/bin/pip install --quiet --disable-pip-version-check extism==$(EXTISM_VERSION)
 	touch $@

@@ -44,7 +44,8 @@ fn echo() -> &'static (Runtime, Capability) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let engine = Engine::new(EngineConfig { pool_instances: 2, ..EngineConfig::default() }, vec![]).unwrap();
         let bytes = wat::parse_str(ECHO).unwrap();
-        let load = engine.load(&bytes, &Digest::of(&bytes), &[], &Limits::default());
+        let (digest, limits) = (Digest::of(&bytes), Limits::default());
+        let load = engine.load(&bytes, &digest, &[], &limits);
         let (capability, _) = runtime.block_on(load).unwrap();
         (runtime, capability)
     })

@@ -9,6 +9,9 @@ use serde_json::json;
 fn new_build_test_publish_and_call_work_one_after_the_other() {
     let host = Host::start();
     let work = &host.folder;
+    // The author is the operator of this host: one home.
+    let home = work.to_str().unwrap().to_string();
+    let home = [("HOME", home.as_str())];
     kinetic_in(work, &[], &["new", "my-tool"]).fine();
     let project = work.join("my-tool");
     let lines = std::fs::read_to_string(project.join("src/lib.rs")).unwrap().lines().count();
@@ -25,7 +28,7 @@ fn new_build_test_publish_and_call_work_one_after_the_other() {
     assert!(tested.status.success(), "{}{}", String::from_utf8_lossy(&tested.stdout), String::from_utf8_lossy(&tested.stderr));
 
     let urn = built["urn"].as_str().unwrap().to_string();
-    let published = kinetic_in(&project, &[], &["--output", "json", "--host", &host.url, "publish", "--dev"]).fine().json();
+    let published = kinetic_in(&project, &home, &["--output", "json", "--host", &host.url, "publish", "--dev"]).fine().json();
     assert_eq!(published["urn"], json!(urn), "{published:#}");
     let args = ["call", &urn, "--arg", "text=to be or not to be", "--arg", "top=2"];
     let called = host.kinetic(&args).fine().json();

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 const REDACT: &str = "urn:kinetic:actionspace:solver:redact:v1";
 
 #[test]
-fn a_fresh_host_serves_the_four_examples_and_says_how_to_try_them() {
-    let host = Host::start();
+fn a_fresh_host_serves_the_four_examples() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::start_in(folder.path(), &[]);
     let urns: Vec<_> = host.announced["capsules"].as_array().unwrap().iter().map(|c| c["urn"].clone()).collect();
     for name in ["redact", "chunk", "profile", "fetch"] {
         assert!(urns.iter().any(|urn| urn.as_str().unwrap().contains(&format!(":{name}:v1"))), "{name}: {urns:?}");
@@ -76,7 +77,7 @@ fn the_default_configuration_is_a_manual_that_parses_back() {
     assert!(manual.lines().filter(|line| line.starts_with('#')).count() > 20, "{manual}");
     std::fs::write(folder.path().join("kinetic.toml"), &manual).unwrap();
     kinetic_in(folder.path(), &[], &["config", "show"]).fine();
-    std::fs::write(folder.path().join("kinetic.toml"), manual.replacen("listen", "lisen", 1)).unwrap();
+    std::fs::write(folder.path().join("kinetic.toml"), manual.replacen("\nlisten", "\nlisen", 1)).unwrap();
     let refused = kinetic_in(folder.path(), &[], &["--output", "json", "config", "show"]);
     assert!(refused.code().starts_with("KIN-CLI-"), "{refused:?}");
     assert!(refused.stdout.contains("listen"), "it names the nearest key: {refused:?}");

@@ -3,6 +3,7 @@
 mod admission;
 mod authoring;
 mod code_cache;
+mod contract;
 mod examples;
 mod first_minutes;
 mod hostile_guests;
@@ -10,5 +11,6 @@ mod http_api;
 mod limits;
 mod mcp;
 mod registries;
+mod soak;
 mod survival;
 mod values;

@@ -1,8 +1,8 @@
 //! MCP with the official Python client, over HTTP and standard streams.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use kinetic_identity::SigningKey;
 use kinetic_testkit::author::{manifest, publication};
@@ -37,7 +37,7 @@ fn names(said: &Value) -> Vec<&str> {
 #[test]
 fn every_function_of_every_capsule_is_a_tool_with_schema_and_description() {
     let host = Host::start();
-    let said = said(client(&[&format!("{}/mcp", host.url), "redact.scrub", r#"{"text": "ann@example.com"}"#]));
+    let said = said(client(&[&format!("{}/mcp", host.url), "--tool", "redact.scrub", "--args", r#"{"text": "ann@example.com"}"#]));
     for name in ["redact.scrub", "chunk.split", "profile.describe", "fetch.get"] {
         assert!(names(&said).contains(&name), "{name}: {:?}", names(&said));
     }
@@ -51,7 +51,7 @@ fn every_function_of_every_capsule_is_a_tool_with_schema_and_description() {
 #[test]
 fn a_failing_call_is_a_tool_error_with_the_stable_code() {
     let host = Host::start();
-    let said = said(client(&[&format!("{}/mcp", host.url), "redact.scrub", r#"{"text": 1}"#]));
+    let said = said(client(&[&format!("{}/mcp", host.url), "--tool", "redact.scrub", "--args", r#"{"text": 1}"#]));
     assert_eq!(said["result"]["isError"], json!(true), "{said:#}");
     assert!(said["result"].to_string().contains("KIN-ENG-0012"), "{said:#}");
 }
@@ -61,13 +61,14 @@ fn a_new_capsule_is_announced_to_connected_clients() {
     let host = Host::start();
     let key = SigningKey::generate().unwrap();
     host.kinetic(&["--data", "data", "keys", "trust", "tests", &key.public().to_string()]).fine();
-    let mut command = client(&["--expect-list-changed", &format!("{}/mcp", host.url), "echo.text-back", r#"{"text": "new"}"#]);
-    let waiting = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    std::thread::sleep(Duration::from_secs(3));
+    let mut command = client(&[&format!("{}/mcp", host.url), "--expect-list-changed"]);
+    let mut waiting = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(waiting.stderr.take().unwrap()).lines();
+    while !said.next().expect("the client ended before it listened").unwrap().contains("listening") {}
     let body = publication(&manifest("echo", "1.0.0"), &guests::rust("echo"), &key);
     assert_eq!(host.post("/api/v1/registry/capabilities/publish", &body).status, 201);
     let output = waiting.wait_with_output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(names(&said).contains(&"echo.text-back"), "{said:#}");
 }
@@ -76,7 +77,7 @@ fn a_new_capsule_is_announced_to_connected_clients() {
 fn standard_streams_work_without_a_running_host() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    let mut command = client(&["redact.scrub", r#"{"text": "ann@example.com"}"#, "--stdio"]);
+    let mut command = client(&["--tool", "redact.scrub", "--args", r#"{"text": "ann@example.com"}"#, "--stdio"]);
     command.arg(binary()).args(["mcp", "--data"]).arg(data).env("HOME", folder.path());
     let said = said(command);
     assert!(names(&said).contains(&"redact.scrub"));

@@ -15,7 +15,7 @@ pub fn target() -> PathBuf {
     program.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file()).unwrap().to_path_buf()
 }
 
-/// The component of a Rust guest: `values`, `hostile`, `echo`. All are built at the first ask.
+/// The component of a Rust guest: `values`, `hostile`, `echo`, `serve`. All are built at the first ask.
 pub fn rust(name: &str) -> Vec<u8> {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let folder = BUILT.get_or_init(|| {
@@ -25,7 +25,7 @@ pub fn rust(name: &str) -> Vec<u8> {
             cargo.env_remove(flags);
         }
         cargo.current_dir(root()).args(["build", "--quiet", "--target", "wasm32-wasip2", "--profile", "guest"]);
-        for guest in ["values", "hostile", "echo"] {
+        for guest in ["values", "hostile", "echo", "serve"] {
             cargo.args(["-p", &format!("kinetic-guest-{guest}")]);
         }
         let status = cargo.arg("--target-dir").arg(&target).status().expect("cargo starts");

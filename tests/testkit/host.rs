@@ -12,10 +12,13 @@ use tempfile::TempDir;
 
 use crate::guests::{root, target};
 
-/// The binary under test; built at the first ask.
+/// The binary under test: what KINETIC_BIN names, else ours, built at the first ask.
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
+        if let Some(given) = std::env::var_os("KINETIC_BIN") {
+            return given.into();
+        }
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
         cargo.current_dir(root()).args(["build", "--quiet", "--release", "-p", "kinetic", "--target-dir"]).arg(target());
         assert!(cargo.status().expect("cargo starts").success(), "the host does not build");
@@ -134,9 +137,18 @@ impl Host {
         Self::start_with(&[])
     }
 
-    /// A host in a fresh folder with variables of ours.
+    /// A host in a folder of its own with variables of ours. The folder is a copy of one in which a host was started and
+    /// stopped once: what a first start does is a case of its own, and takes seconds.
     pub fn start_with(variables: &[(&str, &str)]) -> Self {
+        static STARTED_ONCE: OnceLock<TempDir> = OnceLock::new();
+        let started_once = STARTED_ONCE.get_or_init(|| {
+            let folder = tempfile::tempdir().unwrap();
+            let mut host = Self::start_in(folder.path(), &[]);
+            host.stop();
+            folder
+        });
         let temporary = tempfile::tempdir().unwrap();
+        copy(&started_once.path().join("data"), &temporary.path().join("data"));
         let mut host = Self::start_in(temporary.path(), variables);
         host._temporary = Some(temporary);
         host
@@ -172,7 +184,7 @@ impl Host {
         kinetic_registry::install_ring_provider_once();
         Self {
             child,
-            url: announced["url"].as_str().unwrap().to_string(),
+            url: announced["url"].as_str().unwrap_or_else(|| panic!("no host: {announced:#}")).to_string(),
             announced,
             ready_after,
             folder: folder.to_path_buf(),
@@ -243,6 +255,21 @@ impl Host {
     pub fn terminate(&self) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    }
+}
+
+/// Copies a folder with the modes of what is in it.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    std::fs::set_permissions(to, std::fs::metadata(from).unwrap().permissions()).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
     }
 }
 

@@ -55,7 +55,7 @@ impl Front {
         let metrics = &inner.app.calls.metrics;
         let _in_flight = metrics.request_in_flight();
         let id = inner.ids.of(request.headers());
-        // The path is kept only when a problem will name it.
+        // Shares its text with the request; a problem will name the path.
         let uri = request.uri().clone();
         let mut response = inner.guarded(request, &id).await;
         if let Some(problem) = response.extensions().get::<Problem>() {

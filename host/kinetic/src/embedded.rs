@@ -10,3 +10,17 @@ pub struct Embedded {
 
 /// All of them; the build script writes the list.
 pub const EXAMPLES: &[Embedded] = include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_capsule_the_binary_carries_has_a_good_manifest_of_the_hosts_namespace() {
+        for embedded in EXAMPLES {
+            let manifest = kinetic_kernel::Manifest::parse(embedded.manifest).unwrap();
+            assert_eq!(manifest.id.namespace(), "kinetic", "{}", manifest.id);
+        }
+        assert!(!EXAMPLES.is_empty());
+    }
+}

@@ -5,7 +5,7 @@ mod section;
 mod split;
 
 pub use section::Format;
-pub use split::{Chunk, Options, Refusal, split};
+pub use split::{Chunk, Options, OptionsError, split};
 
 /// The component's side: the generated names and ours.
 // wit-bindgen's output calls the canonical ABI through raw pointers, and its names carry no docs of their own.
@@ -16,7 +16,7 @@ mod bindings {
     struct Capability;
 
     impl Guest for Capability {
-        fn split(text: String, options: Options) -> Result<Vec<Chunk>, Refusal> {
+        fn split(text: String, options: Options) -> Result<Vec<Chunk>, OptionsError> {
             let default = crate::Options::default();
             let options = crate::Options {
                 max_chars: options.max_chars.unwrap_or(default.max_chars),
@@ -28,8 +28,8 @@ mod bindings {
             };
             match crate::split(&text, &options) {
                 Ok(chunks) => Ok(chunks.into_iter().map(Chunk::from).collect()),
-                Err(crate::Refusal::BadMaxChars(chars)) => Err(Refusal::BadMaxChars(chars)),
-                Err(crate::Refusal::BadOverlapChars(chars)) => Err(Refusal::BadOverlapChars(chars)),
+                Err(crate::OptionsError::BadMaxChars(chars)) => Err(OptionsError::BadMaxChars(chars)),
+                Err(crate::OptionsError::BadOverlapChars(chars)) => Err(OptionsError::BadOverlapChars(chars)),
             }
         }
     }

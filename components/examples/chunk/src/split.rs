@@ -1,7 +1,9 @@
 //! Chunks: sections cut into pieces that fit, each beginning with the tail of the one before.
 
-use crate::cut::{Border, Cut, cuts, end_of};
-use crate::section::{Format, Section, fence, sections};
+use std::ops::Range;
+
+use crate::cut::{Border, Cut, best_end, cuts};
+use crate::section::{Format, Section, sections};
 
 /// The largest `max_chars`.
 const MAX_CHARS_CEILING: u32 = 100_000;
@@ -19,13 +21,17 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { max_chars: 1_000, overlap_chars: None, format: Format::Markdown }
+        Self {
+            max_chars: 1_000,
+            overlap_chars: None,
+            format: Format::Markdown,
+        }
     }
 }
 
 /// Why nothing was cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum OptionsError {
     /// Zero or above the ceiling.
     BadMaxChars(u32),
     /// Not less than half of `max_chars`.
@@ -51,84 +57,102 @@ pub struct Chunk<'t> {
 ///
 /// # Errors
 /// When the options make no sense.
-pub fn split<'t>(text: &'t str, options: &Options) -> Result<Vec<Chunk<'t>>, Refusal> {
+pub fn split<'t>(text: &'t str, options: &Options) -> Result<Vec<Chunk<'t>>, OptionsError> {
     let max = options.max_chars;
     if max == 0 || max > MAX_CHARS_CEILING {
-        return Err(Refusal::BadMaxChars(max));
+        return Err(OptionsError::BadMaxChars(max));
     }
     let overlap = options.overlap_chars.unwrap_or_else(|| (max / 4).min(100));
     if overlap > 0 && overlap.saturating_mul(2) >= max {
-        return Err(Refusal::BadOverlapChars(overlap));
+        return Err(OptionsError::BadOverlapChars(overlap));
     }
-    let fenced = fenced_bytes(text, options.format);
     let mut chunks = Vec::new();
     for section in sections(text, options.format) {
-        cut_section(text, &section, &fenced, max as usize, overlap as usize, &mut chunks);
+        for piece in pieces(text, &section, max as usize, overlap as usize) {
+            push(text, &section, piece, &mut chunks);
+        }
     }
     Ok(chunks)
 }
 
-/// For each byte, whether it lies in fenced code, fences included.
-fn fenced_bytes(text: &str, format: Format) -> Vec<bool> {
-    let mut fenced = Vec::with_capacity(text.len());
-    let mut open: Option<(char, usize)> = None;
-    for line in text.split_inclusive('\n') {
-        let mark = if format == Format::Markdown { fence(line) } else { None };
-        let inside = open.is_some() || mark.is_some();
-        open = match (open, mark) {
-            (Some((with, count)), Some((m, n))) if m == with && n >= count => None,
-            (None, mark) => mark,
-            (open, _) => open,
+/// The pieces of a section, as bytes of it: each within the limit, each going further than the one before.
+fn pieces(text: &str, section: &Section<'_>, max: usize, overlap: usize) -> Vec<Range<usize>> {
+    let body = text.get(section.range.clone()).unwrap_or_default();
+    let inner = |fence: &Range<usize>| fence.start - section.range.start..fence.end - section.range.start;
+    let fences: Vec<_> = section.fences.iter().map(inner).collect();
+    let cuts = cuts(body, &fences, max);
+    let mut pieces = Vec::new();
+    let mut begin = Cut {
+        at: 0,
+        chars: 0,
+        border: Border::Paragraph,
+    };
+    // How far the pieces reach.
+    let mut covered = begin;
+    while covered.at < body.len() {
+        let ahead = cuts.partition_point(|cut| cut.at <= covered.at);
+        let within = cuts.partition_point(|cut| cut.chars <= begin.chars + max);
+        let ends = cuts.get(ahead..within).unwrap_or_default();
+        let end = match ends.last() {
+            Some(last) if last.at == body.len() => *last,
+            Some(_) => best_end(ends, begin, max).unwrap_or(covered),
+            // Nothing new fits behind what would be repeated: repeat nothing.
+            None if begin.at < covered.at => {
+                begin = covered;
+                continue;
+            }
+            None => forced_end(body, begin, max),
         };
-        fenced.resize(fenced.len() + line.len(), inside);
+        pieces.push(begin.at..end.at);
+        covered = end;
+        begin = repeat_from(&cuts, begin, end, overlap);
     }
-    fenced
+    pieces
 }
 
-fn cut_section<'t>(
-    text: &'t str,
-    section: &Section<'t>,
-    fenced: &[bool],
-    max: usize,
-    overlap: usize,
-    chunks: &mut Vec<Chunk<'t>>,
-) {
-    let Some(body) = text.get(section.range.clone()) else { return };
-    let cuts = cuts(body, fenced.get(section.range.clone()).unwrap_or_default());
-    // The beginning of a piece: where, after how many characters, and which cut comes next.
-    let mut begin = Cut { at: 0, chars: 0, border: Border::Paragraph };
-    let mut next = 0;
-    while let Some(last) = end_of(&cuts, next, begin.chars, max) {
-        let Some(end) = cuts.get(last) else { return };
-        push(text, section, begin.at..end.at, chunks);
-        if end.at == body.len() {
-            return;
-        }
-        // The next piece begins at the best border within the overlap, or where this one ended.
-        let repeated = cuts.get(next..last).unwrap_or_default();
-        let from = repeated.partition_point(|cut| end.chars - cut.chars > overlap);
-        let best = repeated.iter().enumerate().skip(from).filter(|(_, cut)| cut.border >= Border::Word);
-        // Ties go to the earliest, which repeats most.
-        let best = best.rev().max_by_key(|(_, cut)| cut.border).map(|(place, cut)| (next + place, *cut));
-        let (place, cut) = best.unwrap_or((last, *end));
-        begin = cut;
-        // What was already covered must not be all that the next piece holds.
-        next = place.max(last) + 1;
+/// A cut through a word, or a line of code, that is longer than a piece may be.
+fn forced_end(body: &str, begin: Cut, max: usize) -> Cut {
+    let rest = body.get(begin.at..).unwrap_or_default();
+    let length = rest.char_indices().nth(max).map_or(rest.len(), |(length, _)| length);
+    Cut {
+        at: begin.at + length,
+        chars: begin.chars + max,
+        border: Border::Character,
     }
 }
 
-fn push<'t>(text: &'t str, section: &Section<'t>, piece: std::ops::Range<usize>, chunks: &mut Vec<Chunk<'t>>) {
-    let (from, to) = (section.range.start + piece.start, section.range.start + piece.end);
-    let whole = text.get(from..to).unwrap_or_default();
+/// Where the piece after the one from `begin` to `end` begins: at the best border within the overlap, the earliest of its
+/// kind, which repeats most; else at `end`.
+fn repeat_from(cuts: &[Cut], begin: Cut, end: Cut, overlap: usize) -> Cut {
+    let from = cuts.partition_point(|cut| cut.at <= begin.at || cut.chars + overlap < end.chars);
+    let to = cuts.partition_point(|cut| cut.at < end.at);
+    let repeated = cuts.get(from..to).unwrap_or_default();
+    repeated
+        .iter()
+        .rev()
+        .max_by_key(|cut| cut.border)
+        .copied()
+        .unwrap_or(end)
+}
+
+/// Adds a piece without the white space at its ends, unless nothing is left or nothing is new.
+fn push<'t>(text: &'t str, section: &Section<'t>, piece: Range<usize>, chunks: &mut Vec<Chunk<'t>>) {
+    let from = section.range.start + piece.start;
+    let whole = text.get(from..section.range.start + piece.end).unwrap_or_default();
     let trimmed = whole.trim();
     let start = from + (whole.len() - whole.trim_start().len());
-    // Nothing, or nothing but what the chunk before holds already.
-    let known = chunks.last().is_some_and(|before| start + trimmed.len() <= before.end);
-    if trimmed.is_empty() || known {
+    let end = start + trimmed.len();
+    if trimmed.is_empty() || chunks.last().is_some_and(|before| end <= before.end) {
         return;
     }
     let index = u32::try_from(chunks.len()).unwrap_or(u32::MAX);
-    chunks.push(Chunk { index, text: trimmed, start, end: start + trimmed.len(), headings: section.headings.clone() });
+    chunks.push(Chunk {
+        index,
+        text: trimmed,
+        start,
+        end,
+        headings: section.headings.clone(),
+    });
 }
 
 #[cfg(test)]
@@ -137,11 +161,19 @@ mod tests {
     use proptest::prelude::*;
 
     fn options(max_chars: u32, overlap_chars: u32) -> Options {
-        Options { max_chars, overlap_chars: Some(overlap_chars), format: Format::Markdown }
+        Options {
+            max_chars,
+            overlap_chars: Some(overlap_chars),
+            format: Format::Markdown,
+        }
     }
 
     fn texts(text: &str, max: u32, overlap: u32) -> Vec<&str> {
-        split(text, &options(max, overlap)).unwrap().into_iter().map(|chunk| chunk.text).collect()
+        split(text, &options(max, overlap))
+            .unwrap()
+            .into_iter()
+            .map(|chunk| chunk.text)
+            .collect()
     }
 
     #[test]
@@ -162,7 +194,10 @@ mod tests {
     #[test]
     fn a_chunk_never_spans_two_headings_and_knows_them() {
         let chunks = split("# A\n\none\n\n## B\n\ntwo\n", &options(100, 0)).unwrap();
-        assert_eq!(chunks.iter().map(|c| c.text).collect::<Vec<_>>(), ["# A\n\none", "## B\n\ntwo"]);
+        assert_eq!(
+            chunks.iter().map(|c| c.text).collect::<Vec<_>>(),
+            ["# A\n\none", "## B\n\ntwo"]
+        );
         assert_eq!(chunks[1].headings, ["A", "B"]);
     }
 
@@ -172,33 +207,73 @@ mod tests {
         let text = format!("Some words before it. More words.\n\n{code}\nAnd words after it, too.");
         let chunks = texts(&text, 45, 0);
         assert!(chunks.contains(&code.trim()), "{chunks:?}");
+        // Also when it begins early in a piece, and when the overlap would leave no room for it.
+        for overlap in [0, 20] {
+            let text = format!(
+                "Hi.\n\n{}\n```\n{}```\nBye.",
+                "word ".repeat(20),
+                "let a = b;\n".repeat(8)
+            );
+            let chunks = texts(&text, 100, overlap);
+            assert!(
+                chunks.iter().any(|chunk| chunk.matches("let a = b;").count() == 8),
+                "{chunks:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_word_longer_than_a_chunk_is_cut_between_characters() {
+        assert_eq!(texts("aa üüüüüüü b", 3, 0), ["aa", "üüü", "üüü", "ü b"]);
     }
 
     #[test]
     fn options_that_make_no_sense_are_refused() {
-        assert_eq!(split("a", &options(0, 0)), Err(Refusal::BadMaxChars(0)));
-        assert_eq!(split("a", &options(100_001, 0)), Err(Refusal::BadMaxChars(100_001)));
-        assert_eq!(split("a", &options(10, 5)), Err(Refusal::BadOverlapChars(5)));
+        assert_eq!(split("a", &options(0, 0)), Err(OptionsError::BadMaxChars(0)));
+        assert_eq!(
+            split("a", &options(100_001, 0)),
+            Err(OptionsError::BadMaxChars(100_001))
+        );
+        assert_eq!(split("a", &options(10, 5)), Err(OptionsError::BadOverlapChars(5)));
     }
 
     #[test]
     fn long_hostile_text_takes_linear_time() {
-        for piece in ["a", "a ", ". ", "\n", "# \n", "```\n", "-\n"] {
+        for piece in [
+            "a", "a ", ". ", "\n", "# \n", "```\n", "-\n", "\" ", "a\n-\n", "---\n", "~~~ `\n",
+        ] {
             let started = std::time::Instant::now();
             split(&piece.repeat(1_000_000 / piece.len()), &options(100, 10)).unwrap();
             assert!(started.elapsed().as_secs() < 20, "{piece:?}");
         }
     }
 
+    fn texts_of_all_kinds() -> impl Strategy<Value = String> {
+        let piece = prop_oneof![
+            "[a-z .!\n#`ü]{0,30}",
+            "(# |## |```\n|~~~\n|\n\n|===\n|---\n|- |。|\r\n)",
+            any::<String>()
+        ];
+        prop::collection::vec(piece, 0..30).prop_map(|pieces| pieces.concat())
+    }
+
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1_000))]
+
         #[test]
         fn chunks_cover_everything_but_white_space_in_order_within_the_limit(
-            text in "([a-z .!\n#`ü]{0,30}|# |```\n|\n\n){0,30}",
+            text in texts_of_all_kinds(),
             max in 1..80_u32,
             share in 0..50_u32,
         ) {
             let overlap = (max * share / 100).min(max.saturating_sub(1) / 2);
             let chunks = split(&text, &options(max, overlap)).unwrap();
+            for section in sections(&text, Format::Markdown) {
+                for fence in section.fences.into_iter().filter(|fence| text[fence.clone()].chars().count() <= max as usize) {
+                    let whole = text[fence.clone()].trim();
+                    prop_assert!(chunks.iter().any(|chunk| chunk.text.contains(whole)), "{:?} is split", whole);
+                }
+            }
             let mut covered = 0;
             let mut last_start = 0;
             for (index, chunk) in chunks.iter().enumerate() {

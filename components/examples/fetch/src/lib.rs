@@ -2,17 +2,18 @@
 
 mod entity;
 mod html;
+mod http;
+mod layout;
+mod media;
+mod tag;
 mod url;
 
 pub use html::{Readable, readable};
+pub use media::{Media, utf8};
 pub use url::{Url, UrlError};
-
-#[cfg(target_family = "wasm")]
-mod http;
 
 /// The component's side: the generated names.
 // wit-bindgen's output calls the canonical ABI through raw pointers, and its names carry no docs of their own.
-#[cfg(target_family = "wasm")]
 #[allow(unsafe_code, missing_docs, clippy::all, clippy::pedantic)]
 mod bindings {
     wit_bindgen::generate!({ path: "wit", generate_all });
@@ -20,7 +21,7 @@ mod bindings {
     struct Capability;
 
     impl Guest for Capability {
-        fn get(url: String) -> Result<Page, Refusal> {
+        fn get(url: String) -> Result<Page, Error> {
             crate::http::get(&url)
         }
     }

@@ -80,9 +80,14 @@ impl Url {
     /// What is wrong with the result.
     pub fn join(&self, location: &str) -> Result<Self, UrlError> {
         let location = location.trim();
+        let location = location.split_once('#').map_or(location, |(before, _)| before);
         let scheme = if self.tls { "https" } else { "http" };
-        let scheme_of = location.split_once("://").map(|(scheme, _)| scheme);
-        if scheme_of.is_some_and(|scheme| scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))) {
+        let is_scheme = |name: &str| {
+            name.starts_with(|char: char| char.is_ascii_alphabetic())
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+        };
+        let parted = location.find([':', '/', '?']).and_then(|at| location.split_at_checked(at));
+        if parted.is_some_and(|(name, rest)| rest.starts_with(':') && is_scheme(name)) {
             return Self::parse(location);
         }
         let path = self.path.split('?').next().unwrap_or("/");
@@ -91,7 +96,7 @@ impl Url {
             _ if location.starts_with("//") => return Self::parse(&format!("{scheme}:{location}")),
             _ if location.starts_with('/') => location.to_string(),
             _ if location.starts_with('?') => format!("{path}{location}"),
-            _ if location.is_empty() || location.starts_with('#') => self.path.clone(),
+            _ if location.is_empty() => self.path.clone(),
             _ => format!("{folder}{location}"),
         };
         Self::parse(&format!("{scheme}://{}{}", self.authority, without_dots(&target)))
@@ -142,6 +147,7 @@ fn without_dots(target: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn urls_are_taken_apart_and_put_together() {
@@ -184,8 +190,31 @@ mod tests {
             ("g?u=http://x/", "http://a/b/c/g?u=http://x/"),
             ("https://e.f/", "https://e.f/"),
             ("..", "http://a/b/"),
+            ("g#s/../x", "http://a/b/c/g"),
+            ("#s", "http://a/b/c/d?q"),
+            ("g/a:b", "http://a/b/c/g/a:b"),
         ] {
             assert_eq!(base.join(location).unwrap().to_string(), to, "{location}");
+        }
+        for location in ["mailto:a@b.c", "javascript:alert(1)", "data:text/html,x", "ftp://a/", "http:g"] {
+            assert_eq!(base.join(location), Err(UrlError::Scheme), "{location}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_url_is_read_back_from_its_own_text(text in "https?://[a-z.]{1,8}(:[0-9]{1,4})?(/[a-z/.?=%ü\"]{0,20})?") {
+            if let Ok(url) = Url::parse(&text) {
+                prop_assert_eq!(Url::parse(&url.to_string()), Ok(url));
+            }
+        }
+
+        #[test]
+        fn wherever_a_redirect_leads_is_a_whole_url(location in "[a-z:/.?#@ü]{0,20}|\\PC{0,20}") {
+            let base = Url::parse("https://a.b/c/d").unwrap();
+            if let Ok(url) = base.join(&location) {
+                prop_assert_eq!(Url::parse(&url.to_string()), Ok(url));
+            }
         }
     }
 }

@@ -1,24 +1,10 @@
-//! How many different values: exact while they are few, then HyperLogLog (Flajolet and others, 2007).
+//! How many different values there are, estimated from 4 KiB: HyperLogLog (Flajolet and others, 2007).
 
-use std::collections::HashMap;
-
-/// Different values counted exactly, with how often each occurs.
-const EXACT_MAX: usize = 1_000;
 /// 2^12 registers: standard error 1.04 / sqrt(4096) = 1.6 %.
 const BITS: u32 = 12;
-/// Characters of a value that are kept.
-pub(crate) const VALUE_CHARS_MAX: usize = 80;
-
-/// Counts different values and the frequent ones.
-#[derive(Clone, Debug)]
-pub(crate) struct Distinct {
-    exact: HashMap<u64, (String, u64)>,
-    complete: bool,
-    registers: Vec<u8>,
-}
 
 /// FNV-1a with a final mix (that of MurmurHash3), so that registers fill evenly. The same on every machine.
-fn hash(text: &str) -> u64 {
+pub(crate) fn hash(text: &str) -> u64 {
     let mut hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
@@ -27,44 +13,32 @@ fn hash(text: &str) -> u64 {
     hash ^ (hash >> 33)
 }
 
-/// At most so many characters of a value, and a sign when there are more.
-pub(crate) fn shortened(text: &str) -> String {
-    match text.char_indices().nth(VALUE_CHARS_MAX) {
-        Some((at, _)) => format!("{}…", text.get(..at).unwrap_or_default()),
-        None => text.to_string(),
-    }
+/// Estimates how many different hashes it saw.
+#[derive(Clone, Debug)]
+pub(crate) struct Distinct {
+    registers: Vec<u8>,
 }
 
 impl Default for Distinct {
     fn default() -> Self {
-        Self { exact: HashMap::new(), complete: true, registers: vec![0; 1 << BITS] }
+        Self { registers: vec![0; 1 << BITS] }
     }
 }
 
 impl Distinct {
-    pub(crate) fn add(&mut self, text: &str) {
-        let hash = hash(text);
+    pub(crate) fn add(&mut self, hash: u64) {
         // The first bits choose the register, the rest say how rare the value is.
         let register = usize::try_from(hash >> (64 - BITS)).unwrap_or_default();
-        let rank = u8::try_from((hash << BITS | 1 << (BITS - 1)).leading_zeros() + 1).unwrap_or(u8::MAX);
+        let rank = u8::try_from(((hash << BITS) | (1 << (BITS - 1))).leading_zeros() + 1).unwrap_or(u8::MAX);
         if let Some(seen) = self.registers.get_mut(register) {
             *seen = rank.max(*seen);
         }
-        if let Some((_, count)) = self.exact.get_mut(&hash) {
-            *count += 1;
-        } else if self.exact.len() < EXACT_MAX {
-            self.exact.insert(hash, (shortened(text), 1));
-        } else {
-            self.complete = false;
-        }
     }
 
-    /// How many different values there were.
+    /// How many different hashes there were, more or less.
+    // The estimate is positive and far below 2^52.
     #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    pub(crate) fn count(&self) -> u64 {
-        if self.complete {
-            return self.exact.len() as u64;
-        }
+    pub(crate) fn estimate(&self) -> u64 {
         let registers = self.registers.len() as f64;
         let sum: f64 = self.registers.iter().map(|rank| 2.0_f64.powi(-i32::from(*rank))).sum();
         let estimate = 0.7213 / (1.0 + 1.079 / registers) * registers * registers / sum;
@@ -72,39 +46,49 @@ impl Distinct {
         // Few values fill few registers: then counting the empty ones is more exact.
         let small = estimate <= 2.5 * registers && empty > 0;
         let estimate = if small { registers * (registers / empty as f64).ln() } else { estimate };
-        (estimate.round() as u64).max(EXACT_MAX as u64 + 1)
-    }
-
-    /// The most frequent values, most frequent first, by text where equal.
-    pub(crate) fn top(&self, most: usize) -> Vec<(String, u64)> {
-        let mut all: Vec<_> = self.exact.values().cloned().collect();
-        all.sort_by(|(a, times_a), (b, times_b)| times_b.cmp(times_a).then_with(|| a.cmp(b)));
-        all.truncate(most);
-        all
+        estimate.round() as u64
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
-    #[test]
-    fn few_values_are_counted_exactly() {
+    fn estimate(values: impl Iterator<Item = String>) -> u64 {
         let mut distinct = Distinct::default();
-        for n in 0..5_000 {
-            distinct.add(&(n % 1_000).to_string());
-        }
-        assert_eq!(distinct.count(), 1_000);
-        assert_eq!(distinct.top(1), [("0".to_string(), 5)]);
+        values.for_each(|value| distinct.add(hash(&value)));
+        distinct.estimate()
     }
 
     #[test]
-    fn many_values_are_estimated_within_five_percent() {
-        for many in [2_000_u64, 20_000, 300_000] {
-            let mut distinct = Distinct::default();
-            (0..many).for_each(|n| distinct.add(&format!("value {n}")));
-            let off = distinct.count().abs_diff(many);
-            assert!(off * 20 < many, "{} for {many}", distinct.count());
+    fn nothing_is_no_value() {
+        assert_eq!(estimate(std::iter::empty()), 0);
+    }
+
+    #[test]
+    fn repeating_values_changes_nothing() {
+        let once = estimate((0..3_000).map(|n| n.to_string()));
+        assert_eq!(estimate((0..9_000).map(|n| (n % 3_000).to_string())), once);
+    }
+
+    #[test]
+    fn the_mean_error_over_many_sets_is_what_the_paper_says() {
+        let squares: f64 = (0..40)
+            .map(|set| estimate((0..20_000).map(|n| format!("{set}/{n}"))))
+            .map(|estimate| (i32::try_from(estimate).unwrap() - 20_000).pow(2))
+            .map(f64::from)
+            .sum();
+        let error = (squares / 40.0).sqrt() / 20_000.0;
+        assert!(error < 0.022, "{error}");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn four_standard_errors_hold(many in 1_000_u64..100_000, salt in any::<u32>()) {
+            let estimate = estimate((0..many).map(|n| format!("{salt}-{n}")));
+            prop_assert!(estimate.abs_diff(many) * 1_000 <= many * 65, "{} for {}", estimate, many);
         }
     }
 }

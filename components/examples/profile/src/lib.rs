@@ -3,11 +3,14 @@
 mod column;
 mod csv;
 mod distinct;
+mod frequent;
+mod json;
 mod report;
+mod timestamp;
 mod value;
 
 pub use column::{ColumnType, Described};
-pub use report::{Format, Options, Refusal, Report, describe};
+pub use report::{Error, Format, Options, Report, describe};
 
 /// The component's side: the generated names and ours.
 // wit-bindgen's output calls the canonical ABI through raw pointers, and its names carry no docs of their own.
@@ -18,7 +21,7 @@ mod bindings {
     struct Capability;
 
     impl Guest for Capability {
-        fn describe(data: String, options: Options) -> Result<Report, Refusal> {
+        fn describe(data: String, options: Options) -> Result<Report, Error> {
             let options = crate::Options {
                 format: options.format.map(|format| match format {
                     Format::Csv => crate::Format::Csv,
@@ -38,9 +41,9 @@ mod bindings {
                     malformed_lines: report.malformed_lines,
                     columns: report.columns.into_iter().map(Column::from).collect(),
                 }),
-                Err(crate::Refusal::NoData) => Err(Refusal::NoData),
-                Err(crate::Refusal::TooManyColumns(most)) => Err(Refusal::TooManyColumns(most)),
-                Err(crate::Refusal::BadDelimiter(char)) => Err(Refusal::BadDelimiter(char)),
+                Err(crate::Error::NoData) => Err(Error::NoData),
+                Err(crate::Error::TooManyColumns(most)) => Err(Error::TooManyColumns(most)),
+                Err(crate::Error::BadDelimiter(char)) => Err(Error::BadDelimiter(char)),
             }
         }
     }
@@ -49,13 +52,14 @@ mod bindings {
         fn from(column: crate::Described) -> Self {
             Self {
                 name: column.name,
-                column_type: match column.column_type {
+                type_: match column.column_type {
                     crate::ColumnType::Empty => ColumnType::Empty,
                     crate::ColumnType::Boolean => ColumnType::Boolean,
                     crate::ColumnType::Integer => ColumnType::Integer,
                     crate::ColumnType::Float => ColumnType::Float,
                     crate::ColumnType::Timestamp => ColumnType::Timestamp,
                     crate::ColumnType::Text => ColumnType::Text,
+                    crate::ColumnType::Object => ColumnType::Object,
                     crate::ColumnType::Array => ColumnType::Array,
                     crate::ColumnType::Mixed => ColumnType::Mixed,
                 },

@@ -3,6 +3,7 @@
 mod card;
 mod email;
 mod iban;
+mod json;
 mod key;
 mod pem;
 mod scan;
@@ -35,7 +36,10 @@ mod bindings {
                 start: found.start as u32,
                 end: found.end as u32,
             };
-            Redaction { text, findings: findings.into_iter().map(finding).collect() }
+            Redaction {
+                text,
+                findings: findings.into_iter().map(finding).collect(),
+            }
         }
     }
 

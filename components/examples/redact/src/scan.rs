@@ -1,8 +1,10 @@
 //! One pass over the text: at each place where something may begin, each detector says how far it reaches.
 //!
-//! Every detector looks at a bounded stretch, or at a stretch that is skipped when it fails, so that the time is linear
-//! in the text whatever the text is.
+//! Two rules keep the promises. Time is linear because a detector looks at a bounded stretch, or at a stretch that
+//! nothing looks at again. A second pass finds nothing because a detector sees only what follows the last finding, as
+//! it will when a mark stands there, and turns nothing down for what could itself become a mark.
 
+use crate::json::{Strings, follows_escape, past_escape};
 use crate::{card, email, iban, key, pem, token};
 
 /// What was found.
@@ -61,12 +63,10 @@ pub(crate) fn at(bytes: &[u8], place: usize) -> u8 {
     bytes.get(place).copied().unwrap_or(0)
 }
 
-/// Whether a byte may be inside a word. An `n`, `r` or `t` after a backslash is a JSON escape, not a letter of the word.
-pub(crate) fn starts_word(bytes: &[u8], place: usize) -> bool {
-    let Some(before) = place.checked_sub(1) else { return true };
-    let byte = at(bytes, before);
-    let escape = matches!(byte, b'n' | b'r' | b't' | b'b' | b'f') && before > 0 && at(bytes, before - 1) == b'\\';
-    !(byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80) || escape
+/// Whether a byte joins what stands beside it into one word. Letters beyond ASCII do not: no key or number holds them,
+/// and many scripts write no space between words.
+pub(crate) fn joins(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
 /// How far the bytes that satisfy `fits` reach from a place.
@@ -78,54 +78,111 @@ pub(crate) fn run(bytes: &[u8], from: usize, fits: impl Fn(u8) -> bool) -> usize
 /// Finds and replaces.
 pub fn scrub(text: &str) -> Redaction {
     let bytes = text.as_bytes();
-    let mut findings: Vec<Finding> = Vec::new();
-    let mut place = 0;
-    // No address starts before the end of the finding before it, or before what was already looked at.
-    let mut free = 0;
-    let mut words = token::Words::default();
+    let mut findings = Vec::new();
+    let mut scrubbed = String::with_capacity(text.len());
+    let mut strings = Strings::of(text);
+    let mut tokens = token::Tokens::default();
+    // Where the last finding ended, and where the scan is.
+    let (mut free, mut place) = (0, 0);
     while place < bytes.len() {
-        let byte = at(bytes, place);
-        let found = match byte {
-            b'@' => email::around(bytes, free, place).map(|(start, end)| (Kind::Email, start, end)),
-            b'-' => pem::block(bytes, place).map(|end| (Kind::PrivateKey, place, end)),
-            _ if byte.is_ascii_alphanumeric() && starts_word(bytes, place) => word(bytes, place, &mut words),
-            _ => None,
-        };
-        if let Some((kind, start, end)) = found {
-            findings.push(Finding { kind, start, end });
-            (place, free) = (end, end);
+        let rest = bytes.get(free..).unwrap_or_default();
+        let found = look(rest, place - free, &mut tokens);
+        // A JSON number below zero: a quoted mark behind its minus would be no JSON, and no card is below zero.
+        let found = found.filter(|found| !strings.is_bare() || found.start == 0 || at(rest, found.start - 1) != b'-');
+        if let Some(Finding { kind, start, end }) = found {
+            let finding = Finding {
+                kind,
+                start: free + start,
+                end: free + end,
+            };
+            scrubbed.push_str(text.get(free..finding.start).unwrap_or_default());
+            // A number in JSON stands without quotes; its mark may not.
+            let quote = if strings.is_bare() { "\"" } else { "" };
+            scrubbed.extend([quote, kind.mark(), quote]);
+            (place, free) = (finding.end, finding.end);
+            findings.push(finding);
+            tokens = token::Tokens::default();
         } else {
+            strings.pass(rest, place - free);
             place += 1;
         }
     }
-    let mut scrubbed = String::with_capacity(text.len());
-    let mut copied = 0;
-    for finding in &findings {
-        scrubbed.push_str(text.get(copied..finding.start).unwrap_or_default());
-        scrubbed.push_str(finding.kind.mark());
-        copied = finding.end;
+    scrubbed.push_str(text.get(free..).unwrap_or_default());
+    Redaction {
+        text: scrubbed,
+        findings,
     }
-    scrubbed.push_str(text.get(copied..).unwrap_or_default());
-    Redaction { text: scrubbed, findings }
+}
+
+/// What begins at this place, or stands around it, if anything does.
+fn look(bytes: &[u8], place: usize, tokens: &mut token::Tokens) -> Option<Finding> {
+    let byte = at(bytes, place);
+    match byte {
+        b'@' => email::around(bytes, place).map(|(start, end)| Finding {
+            kind: Kind::Email,
+            start,
+            end,
+        }),
+        b'-' => pem::block(bytes, place).map(|end| Finding {
+            kind: Kind::PrivateKey,
+            start: place,
+            end,
+        }),
+        _ if byte.is_ascii_alphanumeric() && starts_word(bytes, place) => {
+            let found = word(bytes, place, tokens)?;
+            // What reads as a number or key in front of an `@` is the first part of an address.
+            let address = if at(bytes, found.end) == b'@' {
+                email::around(bytes, found.end)
+            } else {
+                None
+            };
+            let address = address.filter(|(start, _)| *start <= found.start);
+            Some(address.map_or(found, |(start, end)| Finding {
+                kind: Kind::Email,
+                start,
+                end,
+            }))
+        }
+        _ => None,
+    }
+}
+
+fn starts_word(bytes: &[u8], place: usize) -> bool {
+    place.checked_sub(1).is_none_or(|before| !joins(at(bytes, before))) || follows_escape(bytes, place)
 }
 
 /// What begins with this word, if anything does.
-fn word(bytes: &[u8], place: usize, words: &mut token::Words) -> Option<(Kind, usize, usize)> {
-    let byte = at(bytes, place);
-    if byte.is_ascii_digit() {
-        return card::number(bytes, place).map(|end| (Kind::PaymentCard, place, end));
+fn word(bytes: &[u8], place: usize, tokens: &mut token::Tokens) -> Option<Finding> {
+    if at(bytes, place).is_ascii_digit() {
+        return card::number(bytes, place).map(|end| Finding {
+            kind: Kind::PaymentCard,
+            start: place,
+            end,
+        });
     }
     if let Some((start, end)) = token::bearer(bytes, place) {
-        return Some((Kind::BearerToken, start, end));
+        return Some(Finding {
+            kind: Kind::BearerToken,
+            start,
+            end,
+        });
     }
-    if let Some(end) = words.json_web_token(bytes, place) {
-        return Some((Kind::BearerToken, place, end));
-    }
-    if let Some(end) = key::known(bytes, place) {
-        return Some((Kind::CloudKey, place, end));
-    }
-    iban::number(bytes, place).map(|end| (Kind::Iban, place, end))
+    let (kind, end) = if let Some(end) = tokens.json_web_token(bytes, place) {
+        (Kind::BearerToken, end)
+    } else if let Some(end) = key::known(bytes, place) {
+        (Kind::CloudKey, end)
+    } else {
+        (Kind::Iban, iban::number(bytes, place)?)
+    };
+    // A backslash keeps the letter that makes it an escape.
+    Some(Finding {
+        kind,
+        start: past_escape(bytes, place),
+        end,
+    })
 }
 
+#[cfg(test)]
+mod laws;
 #[cfg(test)]
 mod tests;

@@ -1,13 +1,18 @@
-//! Bearer tokens (RFC 6750) and JSON Web Tokens (RFC 7519).
+//! Bearer tokens (RFC 6750), JSON Web Tokens (RFC 7519) and their encrypted form (RFC 7516).
 
 use crate::scan::{at, run};
 
-/// The shortest token after the word `Bearer`: shorter words are prose ("bearer of news").
-const TOKEN_BYTES_MIN: usize = 16;
-const JWT_PART_BYTES_MIN: usize = 8;
+/// The shortest token after the word `Bearer` in running text, where shorter words are prose ("bearer of news").
+const TOKEN_BYTES_MIN: usize = 12;
+/// The shortest header of a web token, `{"alg":""}` in base64url, and the shortest payload.
+const HEADER_BYTES_MIN: usize = 12;
+const PAYLOAD_BYTES_MIN: usize = 4;
+/// The header field whose value begins with the word; the bytes looked back for it.
+const FIELD: &[u8] = b"authorization";
+const FIELD_BYTES_BACK: usize = 24;
 
 fn in_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte)
+    byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte)
 }
 
 fn in_jwt(byte: u8) -> bool {
@@ -21,50 +26,76 @@ pub(crate) fn bearer(bytes: &[u8], place: usize) -> Option<(usize, usize)> {
         return None;
     }
     let start = run(bytes, place + 6, |byte| byte == b' ');
-    if start == place + 6 || start > place + 10 {
+    if start == place + 6 {
         return None;
     }
     let mut end = run(bytes, start, in_token);
-    while at(bytes, end) == b'=' {
-        end += 1;
+    // JSON may write a slash as `\/`.
+    while at(bytes, end) == b'\\' && at(bytes, end + 1) == b'/' {
+        end = run(bytes, end + 1, in_token);
     }
     let token = bytes.get(start..end)?;
-    // A word of prose has no digit; a token of this length without one does not occur.
-    (token.len() >= TOKEN_BYTES_MIN && token.iter().any(u8::is_ascii_digit)).then_some((start, end))
+    let sentence = token.iter().rev().take_while(|byte| **byte == b'.').count();
+    let token = token.get(..token.len() - sentence)?;
+    // A word of prose has no digit; behind the header field anything is a token.
+    let random = token.len() >= TOKEN_BYTES_MIN && token.iter().any(u8::is_ascii_digit);
+    let is_token = random || (!token.is_empty() && follows_field(bytes, place));
+    is_token.then_some((start, start + token.len()))
 }
 
-/// Remembers how far a failed look has been, so that many starts in one run do not walk it again and again.
+/// Whether `authorization` stands before this place, in a header or as a member of JSON.
+fn follows_field(bytes: &[u8], place: usize) -> bool {
+    let before = bytes
+        .get(place.saturating_sub(FIELD_BYTES_BACK)..place)
+        .unwrap_or_default();
+    let between = before
+        .iter()
+        .rev()
+        .take_while(|byte| b" :=\"'\\".contains(byte))
+        .count();
+    let (before, between) = before.split_at_checked(before.len() - between).unwrap_or_default();
+    let named = before
+        .last_chunk::<{ FIELD.len() }>()
+        .is_some_and(|end| end.eq_ignore_ascii_case(FIELD));
+    named && between.iter().any(|byte| matches!(byte, b':' | b'='))
+}
+
+/// Remembers how far the first part of a failed look reached, so that many starts in one part do not walk it again.
 #[derive(Default)]
-pub(crate) struct Words {
+pub(crate) struct Tokens {
     seen_to: usize,
 }
 
-impl Words {
-    /// Where the JSON Web Token that begins at this place ends: three parts, the first two base64url of a JSON object.
+impl Tokens {
+    /// Where the web token that begins at this place ends.
     pub(crate) fn json_web_token(&mut self, bytes: &[u8], place: usize) -> Option<usize> {
         if place < self.seen_to || !bytes.get(place..)?.starts_with(b"eyJ") {
             return None;
         }
-        let found = token_end(bytes, place);
-        self.seen_to = match found {
-            Ok(_) => 0,
-            Err(seen_to) => seen_to,
-        };
-        found.ok()
+        let header = run(bytes, place, in_jwt);
+        let end = rest_of_token(bytes, place, header);
+        self.seen_to = header;
+        end
     }
 }
 
-/// The end, or how far a run of token bytes that is no token reaches.
-fn token_end(bytes: &[u8], place: usize) -> Result<usize, usize> {
-    let first = run(bytes, place, in_jwt);
-    if first - place < JWT_PART_BYTES_MIN || at(bytes, first) != b'.' || bytes.get(first + 1..first + 4) != Some(b"eyJ".as_slice()) {
-        return Err(first);
+/// Signed: three parts, the first two base64url of JSON objects, the last possibly empty. Encrypted: five parts.
+fn rest_of_token(bytes: &[u8], place: usize, header: usize) -> Option<usize> {
+    if header - place < HEADER_BYTES_MIN || at(bytes, header) != b'.' {
+        return None;
     }
-    let second = run(bytes, first + 1, in_jwt);
-    if second - first <= JWT_PART_BYTES_MIN || at(bytes, second) != b'.' {
-        return Err(second);
+    let second = run(bytes, header + 1, in_jwt);
+    if at(bytes, second) != b'.' {
+        return None;
     }
     let third = run(bytes, second + 1, in_jwt);
-    // An unsecured token has an empty third part.
-    Ok(third)
+    let payload = bytes.get(header + 1..second)?;
+    if at(bytes, third) == b'.' {
+        let fourth = run(bytes, third + 1, in_jwt);
+        let fifth = run(bytes, fourth + 1, in_jwt);
+        if at(bytes, fourth) == b'.' && third > second + 1 && fourth > third + 1 && fifth > fourth + 1 {
+            return Some(fifth);
+        }
+    }
+    (payload.starts_with(b"eyJ") && payload.len() >= PAYLOAD_BYTES_MIN).then_some(third)
 }

@@ -197,8 +197,13 @@ async fn check(
     };
     // What it exports helps to see what is wrong, as far as it loads at all.
     let (limits, _) = kernel.policy().limits(manifest);
-    let loaded = kernel.engine().load(&component, &Digest::of(&component), &manifest.imports, &limits).await;
-    let interface = loaded.map(|(capability, _)| capability.interface().clone()).unwrap_or_default();
+    let loaded = kernel
+        .engine()
+        .load(&component, &Digest::of(&component), &manifest.imports, &limits)
+        .await;
+    let interface = loaded
+        .map(|(capability, _)| capability.interface().clone())
+        .unwrap_or_default();
     Ok((interface, Some(fault)))
 }
 

@@ -203,10 +203,12 @@ fn build(document: &Value) -> Option<Vec<String>> {
         .pointer("/buildDefinition/resolvedDependencies")
         .and_then(Value::as_array)
         .map_or(0, Vec::len);
-    Some(vec![
-        "built by".into(),
-        format!("{id}, from {sources} recorded sources"),
-    ])
+    let from = if sources == 0 {
+        String::new()
+    } else {
+        format!(", from {sources} recorded sources")
+    };
+    Some(vec!["built by".into(), format!("{id}{from}")])
 }
 
 #[cfg(test)]

@@ -244,10 +244,15 @@ impl Context {
     }
 }
 
+/// Tasks a worker runs before it looks at its sockets again. A guest that spins is one task of up to a tick (2 ms), so
+/// tokio's own 61 would let as many of them as there are workers keep everybody else waiting for 122 ms.
+const EVENT_INTERVAL: u32 = 5;
+
 /// Runs a future to its end on a runtime of its own.
 pub fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .event_interval(EVENT_INTERVAL)
         .build()?
         .block_on(work)
 }
