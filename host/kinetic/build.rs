@@ -44,7 +44,8 @@ fn main() -> Result<(), String> {
         let component = authoring::with_docs(&component, &folder.join("wit"))?;
         let kept = out.join(format!("{name}.wasm"));
         std::fs::write(&kept, component).map_err(|error| format!("{}: {error}", kept.display()))?;
-        let manifest = folder.join("manifest.json");
+        // As text in quotes, so that a path with a backslash or a quote stays one.
+        let [manifest, kept] = [folder.join("manifest.json"), kept].map(|path| path.display().to_string());
         writeln!(
             list,
             "    Embedded {{ manifest: include_str!({manifest:?}), component: include_bytes!({kept:?}) }},"

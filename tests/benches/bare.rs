@@ -31,7 +31,10 @@ impl ResourceLimiter for State {
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
     }
 }
 
@@ -76,7 +79,11 @@ impl Bare {
     }
 
     async fn fresh(&self) -> (Store<State>, wasmtime::component::Instance) {
-        let state = State { bytes: 0, table: ResourceTable::new(), wasi: WasiCtx::builder().build() };
+        let state = State {
+            bytes: 0,
+            table: ResourceTable::new(),
+            wasi: WasiCtx::builder().build(),
+        };
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| state);
         store.set_fuel(FUEL).unwrap();
@@ -89,14 +96,18 @@ impl Bare {
     /// A fresh sandbox for one call with text.
     pub async fn text(&self, function: &str, text: &str) -> String {
         let (mut store, instance) = self.fresh().await;
-        let function = instance.get_typed_func::<(&str,), (String,)>(&mut store, function).unwrap();
+        let function = instance
+            .get_typed_func::<(&str,), (String,)>(&mut store, function)
+            .unwrap();
         function.call_async(&mut store, (text,)).await.unwrap().0
     }
 
     /// A fresh sandbox for one call with bytes.
     pub async fn bytes(&self, function: &str, bytes: &[u8]) -> Vec<u8> {
         let (mut store, instance) = self.fresh().await;
-        let function = instance.get_typed_func::<(&[u8],), (Vec<u8>,)>(&mut store, function).unwrap();
+        let function = instance
+            .get_typed_func::<(&[u8],), (Vec<u8>,)>(&mut store, function)
+            .unwrap();
         function.call_async(&mut store, (bytes,)).await.unwrap().0
     }
 }

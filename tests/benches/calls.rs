@@ -14,7 +14,8 @@ use serde_json::{Map, Value, json};
 use tokio::runtime::Runtime;
 
 /// 104 bytes of JSON, as text.
-const BODY: &str = r#"{"type":"TokenStreamChunk","index":7,"text":"The quick brown fox jumps over the dog","ok":true,"n":12345}"#;
+const BODY: &str =
+    r#"{"type":"TokenStreamChunk","index":7,"text":"The quick brown fox jumps over the dog","ok":true,"n":12345}"#;
 
 fn arguments(text: &str) -> Map<String, Value> {
     match json!({ "text": text }) {
@@ -36,14 +37,20 @@ fn fresh_call(criterion: &mut Criterion) {
     let bare = bare::Bare::new(&component);
     let mut group = criterion.benchmark_group("fresh call, 104 bytes");
     group.bench_function("kinetic", |b| b.to_async(&runtime).iter(|| kinetic(&ours, "text-back")));
-    group.bench_function("bare wasmtime", |b| b.to_async(&runtime).iter(|| bare.text("text-back", BODY)));
+    group.bench_function("bare wasmtime", |b| {
+        b.to_async(&runtime).iter(|| bare.text("text-back", BODY))
+    });
     group.finish();
 }
 
 fn component_size(criterion: &mut Criterion) {
     let runtime = Runtime::new().unwrap();
     let mut group = criterion.benchmark_group("fresh call by component size");
-    for (name, code, data) in [("46 KB", 40_000, 4_000), ("8 MB of code", 8_000_000, 0), ("8 MB of data", 40_000, 8_000_000)] {
+    for (name, code, data) in [
+        ("46 KB", 40_000, 4_000),
+        ("8 MB of code", 8_000_000, 0),
+        ("8 MB of data", 40_000, 8_000_000),
+    ] {
         let component = guests::padded_echo(code, data);
         let ours = runtime.block_on(load(&component, Limits::default())).unwrap();
         group.bench_function(format!("{name} ({} bytes)", component.len()), |b| {
@@ -63,13 +70,18 @@ fn ten_mebibytes(criterion: &mut Criterion) {
     group.throughput(Throughput::Bytes(2 * bytes.len() as u64));
     group.bench_function("kinetic", |b| {
         b.to_async(&runtime).iter(|| async {
-            let input = Input::Bytes { bytes: bytes.clone(), rest: Map::new() };
+            let input = Input::Bytes {
+                bytes: bytes.clone(),
+                rest: Map::new(),
+            };
             let outcome = ours.call(Some("bytes-back"), input).await;
             assert!(outcome.result.is_ok());
             outcome
         });
     });
-    group.bench_function("bare wasmtime", |b| b.to_async(&runtime).iter(|| bare.bytes("bytes-back", &bytes)));
+    group.bench_function("bare wasmtime", |b| {
+        b.to_async(&runtime).iter(|| bare.bytes("bytes-back", &bytes))
+    });
     group.finish();
 }
 

@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 
 const ECHO: &str = "urn:tests:actionspace:solver:echo:v1";
 const SPINNER: &str = "urn:tests:actionspace:solver:spinner:v1";
-const BODY: &str = r#"{"type":"TokenStreamChunk","index":7,"text":"The quick brown fox jumps over the dog","ok":true,"n":12345}"#;
+const BODY: &str =
+    r#"{"type":"TokenStreamChunk","index":7,"text":"The quick brown fox jumps over the dog","ok":true,"n":12345}"#;
 
 /// What wrk and the kernel saw.
 struct Run {
@@ -50,12 +51,16 @@ fn main() {
         assert_eq!(host.post("/api/v1/registry/capabilities/publish", &body).status, 201);
     }
     let execute = format!("{}/api/v1/capabilities/execute", host.url);
-    let call = |urn: &str| {
-        json!({ "toolName": urn, "function": "text-back", "intent": { "text": BODY } }).to_string()
-    };
+    let call = |urn: &str| json!({ "toolName": urn, "function": "text-back", "intent": { "text": BODY } }).to_string();
 
-    println!("ready with a warm code cache after {:.0} ms", host.ready_after.as_secs_f64() * 1e3);
-    println!("resident memory with six capsules loaded: {:.0} MB", resident_mb(host.pid()));
+    println!(
+        "ready with a warm code cache after {:.0} ms",
+        host.ready_after.as_secs_f64() * 1e3
+    );
+    println!(
+        "resident memory with six capsules loaded: {:.0} MB",
+        resident_mb(host.pid())
+    );
 
     let ours = wrk(&execute, &call(ECHO), host.pid(), 10);
     show("kinetic: execute, fresh sandbox", &ours);
@@ -114,10 +119,15 @@ end
     .unwrap();
     let run = |seconds: u64| {
         let mut wrk = Command::new("wrk");
-        wrk.args(["-t1", "-c32", &format!("-d{seconds}s"), "-s"]).arg(&script).arg(url);
+        wrk.args(["-t1", "-c32", &format!("-d{seconds}s"), "-s"])
+            .arg(&script)
+            .arg(url);
         let output = wrk.output().expect("wrk is installed");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let line = text.lines().find_map(|line| line.strip_prefix("RESULT ")).unwrap_or_else(|| panic!("{text}"));
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("RESULT "))
+            .unwrap_or_else(|| panic!("{text}"));
         serde_json::from_str::<Value>(line).unwrap()
     };
     run(1);
@@ -174,7 +184,10 @@ fn wasmtime_serve() -> (Stopped, String) {
         .expect("wasmtime is installed");
     let started = Instant::now();
     while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(started.elapsed() < Duration::from_secs(60), "wasmtime serve does not listen");
+        assert!(
+            started.elapsed() < Duration::from_secs(60),
+            "wasmtime serve does not listen"
+        );
         std::thread::sleep(Duration::from_millis(50));
     }
     (Stopped(child), format!("http://127.0.0.1:{port}/"))
@@ -184,7 +197,8 @@ fn wasmtime_serve() -> (Stopped, String) {
 fn spin(host: &Host, urn: &str) -> Stopped {
     let body = json!({ "toolName": urn, "function": "spin", "intent": {} }).to_string();
     let url = format!("{}/api/v1/capabilities/execute", host.url);
-    let script = format!("while true; do curl -s -o /dev/null -H 'content-type: application/json' -d '{body}' {url}; done");
+    let script =
+        format!("while true; do curl -s -o /dev/null -H 'content-type: application/json' -d '{body}' {url}; done");
     let child = Command::new("bash").args(["-c", &script]).spawn().unwrap();
     std::thread::sleep(Duration::from_millis(300));
     Stopped(child)
@@ -192,7 +206,10 @@ fn spin(host: &Host, urn: &str) -> Stopped {
 
 fn extism() {
     let python = std::env::var("EXTISM_PYTHON").unwrap_or_else(|_| "python3".into());
-    let output = Command::new(python).arg(root().join("tests/peers/extism_calls.py")).output().expect("python runs");
+    let output = Command::new(python)
+        .arg(root().join("tests/peers/extism_calls.py"))
+        .output()
+        .expect("python runs");
     print!("{}", String::from_utf8_lossy(&output.stdout));
     if !output.status.success() {
         println!("Extism did not run: {}", String::from_utf8_lossy(&output.stderr));

@@ -11,7 +11,11 @@ use kinetic_testkit::guests;
 use serde_json::json;
 
 fn engine(folder: &Path) -> Engine {
-    let config = EngineConfig { pool_instances: 4, code_cache: Some(folder.to_path_buf()), ..EngineConfig::default() };
+    let config = EngineConfig {
+        pool_instances: 4,
+        code_cache: Some(folder.to_path_buf()),
+        ..EngineConfig::default()
+    };
     Engine::new(config, vec![]).unwrap()
 }
 
@@ -21,9 +25,18 @@ fn entry(folder: &Path) -> PathBuf {
 }
 
 async fn load(engine: &Engine, bytes: &[u8]) -> LoadedFrom {
-    let (guest, from) = engine.load(bytes, &Digest::of(bytes), &[], &Limits::default()).await.unwrap();
-    assert_eq!(value(call(&guest, "text-back", json!({ "text": "hi" })).await), json!("hi"));
-    assert_eq!(guest.function(Some("text-back")).unwrap().signature(), "text-back: func(text: string) -> string");
+    let (guest, from) = engine
+        .load(bytes, &Digest::of(bytes), &[], &Limits::default())
+        .await
+        .unwrap();
+    assert_eq!(
+        value(call(&guest, "text-back", json!({ "text": "hi" })).await),
+        json!("hi")
+    );
+    assert_eq!(
+        guest.function(Some("text-back")).unwrap().signature(),
+        "text-back: func(text: string) -> string"
+    );
     from
 }
 
@@ -59,7 +72,10 @@ async fn an_entry_moved_into_anothers_place_is_not_loaded() {
     let code = fs::read(&of_values).unwrap();
     load(&engine, &echo).await;
     let all = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
-    let of_echo = all.filter(|path| !path.ends_with("mac.key") && *path != of_values).next().unwrap();
+    let of_echo = all
+        .filter(|path| !path.ends_with("mac.key") && *path != of_values)
+        .next()
+        .unwrap();
     fs::write(&of_echo, code).unwrap();
     assert_eq!(load(&engine, &echo).await, LoadedFrom::Compiler);
 }

@@ -7,7 +7,9 @@ use wit_parser::{Docs, Resolve, TypeDefKind, WorldItem};
 
 fn undocumented(folder: &Path) -> Vec<String> {
     let mut resolve = Resolve::default();
-    let (package, _) = resolve.push_dir(folder).unwrap_or_else(|e| panic!("{}: {e:#}", folder.display()));
+    let (package, _) = resolve
+        .push_dir(folder)
+        .unwrap_or_else(|e| panic!("{}: {e:#}", folder.display()));
     let mut missing = Vec::new();
     let mut check = |what: &str, docs: &Docs| {
         if docs.contents.as_deref().is_none_or(|text| text.trim().is_empty()) {
@@ -17,7 +19,10 @@ fn undocumented(folder: &Path) -> Vec<String> {
     for (name, id) in &resolve.packages[package].interfaces {
         let interface = &resolve.interfaces[*id];
         check(name, &interface.docs);
-        interface.functions.iter().for_each(|(name, function)| check(name, &function.docs));
+        interface
+            .functions
+            .iter()
+            .for_each(|(name, function)| check(name, &function.docs));
     }
     for (name, id) in &resolve.packages[package].worlds {
         check(name, &resolve.worlds[*id].docs);
@@ -36,10 +41,22 @@ fn undocumented(folder: &Path) -> Vec<String> {
         let name = ty.name.clone().unwrap_or_default();
         match &ty.kind {
             TypeDefKind::Type(_) => continue,
-            TypeDefKind::Record(r) => r.fields.iter().for_each(|f| check(&format!("{name}.{}", f.name), &f.docs)),
-            TypeDefKind::Variant(v) => v.cases.iter().for_each(|c| check(&format!("{name}.{}", c.name), &c.docs)),
-            TypeDefKind::Enum(e) => e.cases.iter().for_each(|c| check(&format!("{name}.{}", c.name), &c.docs)),
-            TypeDefKind::Flags(f) => f.flags.iter().for_each(|f| check(&format!("{name}.{}", f.name), &f.docs)),
+            TypeDefKind::Record(r) => r
+                .fields
+                .iter()
+                .for_each(|f| check(&format!("{name}.{}", f.name), &f.docs)),
+            TypeDefKind::Variant(v) => v
+                .cases
+                .iter()
+                .for_each(|c| check(&format!("{name}.{}", c.name), &c.docs)),
+            TypeDefKind::Enum(e) => e
+                .cases
+                .iter()
+                .for_each(|c| check(&format!("{name}.{}", c.name), &c.docs)),
+            TypeDefKind::Flags(f) => f
+                .flags
+                .iter()
+                .for_each(|f| check(&format!("{name}.{}", f.name), &f.docs)),
             _ => {}
         }
         if !name.is_empty() {

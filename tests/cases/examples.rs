@@ -18,8 +18,15 @@ fn chunk_cuts_a_document_into_pieces_that_know_their_headings() {
     let answer = reply.json();
     let chunks = answer["output"].as_array().unwrap_or_else(|| panic!("{answer:#}"));
     assert!(chunks.len() >= 2, "{answer:#}");
-    assert!(chunks.iter().all(|chunk| chunk["text"].as_str().unwrap().chars().count() <= 40));
-    assert!(chunks.last().unwrap()["headings"].to_string().contains("Two"), "{answer:#}");
+    assert!(
+        chunks
+            .iter()
+            .all(|chunk| chunk["text"].as_str().unwrap().chars().count() <= 40)
+    );
+    assert!(
+        chunks.last().unwrap()["headings"].to_string().contains("Two"),
+        "{answer:#}"
+    );
 }
 
 #[test]
@@ -29,10 +36,19 @@ fn profile_describes_the_columns_of_real_telemetry() {
     let urn = "urn:kinetic:actionspace:solver:profile:v1";
     let args = ["call", urn, "--file", file.to_str().unwrap(), "--arg", "options={}"];
     let answer = host.kinetic(&args).fine().json();
-    let columns = answer["output"]["columns"].as_array().unwrap_or_else(|| panic!("{answer:#}"));
+    let columns = answer["output"]["columns"]
+        .as_array()
+        .unwrap_or_else(|| panic!("{answer:#}"));
     let names: Vec<_> = columns.iter().map(|column| column["name"].as_str().unwrap()).collect();
     assert_eq!(answer["output"]["rows"], json!(8372));
-    for name in ["received_unix_ns", "workflow_id", "intent_id", "node_cid", "sequence", "data"] {
+    for name in [
+        "received_unix_ns",
+        "workflow_id",
+        "intent_id",
+        "node_cid",
+        "sequence",
+        "data",
+    ] {
         assert!(names.contains(&name), "{names:?}");
     }
 }
@@ -45,7 +61,10 @@ fn serve_once(page: &'static str) -> (u16, std::thread::JoinHandle<String>) {
         let (mut stream, _) = listener.accept().unwrap();
         let mut request = [0; 4096];
         let read = stream.read(&mut request).unwrap();
-        let answer = format!("HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: {}\r\n\r\n{page}", page.len());
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: {}\r\n\r\n{page}",
+            page.len()
+        );
         stream.write_all(answer.as_bytes()).unwrap();
         String::from_utf8_lossy(&request[..read]).into_owned()
     });
@@ -57,14 +76,20 @@ const FETCH: &str = "urn:kinetic:actionspace:effector:fetch:v1";
 #[test]
 fn fetch_reads_a_page_that_manifest_and_operator_both_allow() {
     let host = Host::start_with(&[("KINETIC_HTTP__ALLOWED_HOSTS", "127.0.0.1:*")]);
-    let page = "<html><head><title>Hello</title><script>no()</script></head><body><h1>Big</h1><p>A &amp; B</p></body></html>";
+    let page =
+        "<html><head><title>Hello</title><script>no()</script></head><body><h1>Big</h1><p>A &amp; B</p></body></html>";
     let (port, served) = serve_once(page);
-    let answer = host.execute(FETCH, "get", json!({ "url": format!("http://127.0.0.1:{port}/") })).json();
+    let answer = host
+        .execute(FETCH, "get", json!({ "url": format!("http://127.0.0.1:{port}/") }))
+        .json();
     let request = served.join().unwrap();
     assert!(request.starts_with("GET / HTTP/1.1"), "{request}");
     assert_eq!(answer["output"]["title"], json!("Hello"), "{answer:#}");
     let text = answer["output"]["text"].as_str().unwrap();
-    assert!(text.contains("Big") && text.contains("A & B") && !text.contains("no()"), "{text}");
+    assert!(
+        text.contains("Big") && text.contains("A & B") && !text.contains("no()"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -11,7 +11,12 @@ use serde_json::{Value, json};
 const MEBIBYTE: u64 = 1 << 20;
 
 async fn hostile() -> Capability {
-    let limits = Limits { memory_bytes: 32 * MEBIBYTE, guest_time_ms: 300, wall_time_ms: 20_000, ..Limits::default() };
+    let limits = Limits {
+        memory_bytes: 32 * MEBIBYTE,
+        guest_time_ms: 300,
+        wall_time_ms: 20_000,
+        ..Limits::default()
+    };
     load(&guests::rust("hostile"), limits).await.unwrap()
 }
 
@@ -19,7 +24,10 @@ async fn hostile() -> Capability {
 async fn attack(function: &str, arguments: Value) -> Outcome {
     let guest = hostile().await;
     let outcome = call(&guest, function, arguments).await;
-    assert_eq!(value(call(&guest, "behaves", json!({ "text": "next" })).await), json!("next"));
+    assert_eq!(
+        value(call(&guest, "behaves", json!({ "text": "next" })).await),
+        json!("next")
+    );
     outcome
 }
 
@@ -38,24 +46,35 @@ async fn a_guest_that_spins_in_a_host_call_dies_too() {
 
 #[tokio::test]
 async fn a_guest_that_allocates_for_ever_is_told_no_and_named() {
-    assert!(matches!(refusal(attack("allocates", json!({})).await), EngineError::OutOfMemory { .. }));
+    assert!(matches!(
+        refusal(attack("allocates", json!({})).await),
+        EngineError::OutOfMemory { .. }
+    ));
 }
 
 #[tokio::test]
 async fn a_guest_that_recurses_overflows_its_own_stack_only() {
-    assert!(matches!(refusal(attack("recurses", json!({ "depth": 100_000_000 })).await), EngineError::StackOverflow { .. }));
+    assert!(matches!(
+        refusal(attack("recurses", json!({ "depth": 100_000_000 })).await),
+        EngineError::StackOverflow { .. }
+    ));
 }
 
 #[tokio::test]
 async fn a_guest_that_panics_says_why() {
     let outcome = attack("panics", json!({ "message": "the moon is full" })).await;
-    let EngineError::Panicked { message } = refusal(outcome) else { panic!("not a panic") };
+    let EngineError::Panicked { message } = refusal(outcome) else {
+        panic!("not a panic")
+    };
     assert!(message.contains("the moon is full"), "{message}");
 }
 
 #[tokio::test]
 async fn a_guest_that_exits_does_not_take_the_host_along() {
-    assert!(matches!(refusal(attack("exits", json!({ "status": 3 })).await), EngineError::Exited { .. }));
+    assert!(matches!(
+        refusal(attack("exits", json!({ "status": 3 })).await),
+        EngineError::Exited { .. }
+    ));
 }
 
 #[tokio::test]
@@ -63,7 +82,10 @@ async fn twenty_megabytes_of_output_are_refused_before_they_are_copied() {
     let before = resident_bytes();
     let outcome = attack("returns-bytes", json!({ "count": 20_000_000 })).await;
     assert!(matches!(refusal(outcome), EngineError::OutputTooLarge { .. }));
-    assert!(matches!(refusal(attack("returns-text", json!({ "count": 20_000_000 })).await), EngineError::OutputTooLarge { .. }));
+    assert!(matches!(
+        refusal(attack("returns-text", json!({ "count": 20_000_000 })).await),
+        EngineError::OutputTooLarge { .. }
+    ));
     let grown = resident_bytes().saturating_sub(before);
     assert!(grown < 200 * MEBIBYTE, "{grown} bytes more than before");
 }
@@ -87,7 +109,10 @@ async fn two_memories_of_six_tenths_of_the_limit_fail() {
             (core instance $c (instantiate $f))
             (func (export "f") (canon lift (core func $c "f"))))"#
     );
-    let limits = Limits { memory_bytes: 32 * MEBIBYTE, ..Limits::default() };
+    let limits = Limits {
+        memory_bytes: 32 * MEBIBYTE,
+        ..Limits::default()
+    };
     let guest = load(&guests::text(&two), limits).await.unwrap();
     let outcome = call(&guest, "f", json!({})).await;
     assert!(matches!(refusal(outcome), EngineError::OutOfMemory { .. }));
@@ -112,7 +137,9 @@ async fn a_guest_that_forges_a_handle_traps() {
             (func (export "forges") (canon lift (core func $i "f"))))"#,
     );
     let guest = load(&forger, Limits::default()).await.unwrap();
-    let EngineError::Trapped { why } = refusal(call(&guest, "forges", json!({})).await) else { panic!("no trap") };
+    let EngineError::Trapped { why } = refusal(call(&guest, "forges", json!({})).await) else {
+        panic!("no trap")
+    };
     assert!(why.contains("handle"), "{why}");
 }
 
@@ -126,8 +153,13 @@ async fn an_import_that_was_not_granted_is_refused_and_all_are_named() {
             (core instance $i (instantiate $m))
             (func (export "f") (canon lift (core func $i "f"))))"#,
     );
-    let Err(EngineError::MissingImports { imports }) = load(&asks, Limits::default()).await else { panic!("loaded") };
-    assert!(imports.contains("wasi:sockets/network@0.2.0") && imports.contains("acme:secrets/read@1.0.0"), "{imports}");
+    let Err(EngineError::MissingImports { imports }) = load(&asks, Limits::default()).await else {
+        panic!("loaded")
+    };
+    assert!(
+        imports.contains("wasi:sockets/network@0.2.0") && imports.contains("acme:secrets/read@1.0.0"),
+        "{imports}"
+    );
 }
 
 #[tokio::test]
@@ -136,14 +168,19 @@ async fn a_truncated_component_is_refused() {
     for cut in [1, 7, 8, 100, bytes.len() / 2, bytes.len() - 1] {
         let refused = load(&bytes[..cut], Limits::default()).await.expect_err("loaded");
         // Eight bytes are a whole component that has nothing in it.
-        let named = matches!((cut, &refused), (8, EngineError::NothingToCall {}) | (_, EngineError::Invalid { .. }));
+        let named = matches!(
+            (cut, &refused),
+            (8, EngineError::NothingToCall {}) | (_, EngineError::Invalid { .. })
+        );
         assert!(named, "{cut}: {refused}");
     }
 }
 
 #[tokio::test]
 async fn a_core_module_is_told_what_it_is() {
-    let refused = load(&guests::text("(module (func (export \"f\")))"), Limits::default()).await.expect_err("loaded");
+    let refused = load(&guests::text("(module (func (export \"f\")))"), Limits::default())
+        .await
+        .expect_err("loaded");
     assert!(matches!(refused, EngineError::NotAComponent {}), "{refused}");
 }
 
@@ -153,7 +190,10 @@ async fn a_hundred_megabytes_of_junk_are_refused_by_their_size_alone() {
     let started = Instant::now();
     // The digest of a hundred megabytes takes longer than refusing them.
     let digest = kinetic_model::Digest::of(b"");
-    let refused = engine().load(&junk, &digest, &[], &Limits::default()).await.expect_err("loaded");
+    let refused = engine()
+        .load(&junk, &digest, &[], &Limits::default())
+        .await
+        .expect_err("loaded");
     assert!(matches!(refused, EngineError::ComponentTooLarge { .. }), "{refused}");
     assert!(started.elapsed() < Duration::from_secs(1));
     let refused = load(&junk[..1_000_000], Limits::default()).await.expect_err("loaded");
@@ -178,14 +218,25 @@ async fn a_caller_that_goes_away_takes_its_guest_along() {
     while engine().pool().instances > before && Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    assert_eq!(value(call(&guest, "behaves", json!({ "text": "still" })).await), json!("still"));
+    assert_eq!(
+        value(call(&guest, "behaves", json!({ "text": "still" })).await),
+        json!("still")
+    );
 }
 
 #[test]
 fn a_spinning_guest_does_not_hold_up_the_others() {
     let runtime = runtime();
     runtime.block_on(async {
-        let guest = load(&guests::rust("hostile"), Limits { guest_time_ms: 1000, ..Limits::default() }).await.unwrap();
+        let guest = load(
+            &guests::rust("hostile"),
+            Limits {
+                guest_time_ms: 1000,
+                ..Limits::default()
+            },
+        )
+        .await
+        .unwrap();
         let spinners: Vec<_> = (0..4)
             .map(|_| {
                 let guest = guest.clone();
@@ -194,11 +245,20 @@ fn a_spinning_guest_does_not_hold_up_the_others() {
             .collect();
         tokio::time::sleep(Duration::from_millis(50)).await;
         for _ in 0..20 {
-            assert_eq!(value(call(&guest, "behaves", json!({ "text": "me too" })).await), json!("me too"));
+            assert_eq!(
+                value(call(&guest, "behaves", json!({ "text": "me too" })).await),
+                json!("me too")
+            );
         }
-        assert!(spinners.iter().any(|spinner| !spinner.is_finished()), "the others waited until every spinner was dead");
+        assert!(
+            spinners.iter().any(|spinner| !spinner.is_finished()),
+            "the others waited until every spinner was dead"
+        );
         for spinner in spinners {
-            assert!(matches!(refusal(spinner.await.unwrap()), EngineError::GuestTimeout { .. }));
+            assert!(matches!(
+                refusal(spinner.await.unwrap()),
+                EngineError::GuestTimeout { .. }
+            ));
         }
     });
 }

@@ -10,15 +10,25 @@ const CHUNK: &str = "urn:kinetic:actionspace:solver:chunk:v1";
 #[test]
 fn execute_answers_output_logs_telemetry_and_the_hash_of_the_intent() {
     let host = Host::start();
-    let answer = host.execute(REDACT, "scrub", json!({ "text": "ann@example.com" })).json();
+    let answer = host
+        .execute(REDACT, "scrub", json!({ "text": "ann@example.com" }))
+        .json();
     assert_eq!(answer["success"], json!(true));
     assert_eq!(answer["logs"]["stdout"], json!(""));
     // SHA-256 of {"text":"ann@example.com"}
     let hash = kinetic_model::Digest::of(br#"{"text":"ann@example.com"}"#).to_string();
     assert!(hash.ends_with(answer["intent_hash"].as_str().unwrap()), "{answer:#}");
-    assert_eq!((&answer["capsule"]["urn"], &answer["capsule"]["generation"]), (&json!(REDACT), &json!(1)));
+    assert_eq!(
+        (&answer["capsule"]["urn"], &answer["capsule"]["generation"]),
+        (&json!(REDACT), &json!(1))
+    );
     // The only function need not be named.
-    let same = host.post(EXECUTE, &json!({ "toolName": REDACT, "intent": { "text": "ann@example.com" } })).json();
+    let same = host
+        .post(
+            EXECUTE,
+            &json!({ "toolName": REDACT, "intent": { "text": "ann@example.com" } }),
+        )
+        .json();
     assert_eq!(same["output"], answer["output"]);
 }
 
@@ -39,7 +49,12 @@ fn the_hash_does_not_depend_on_the_order_of_members() {
 fn bytes_go_in_as_they_are() {
     let host = Host::start();
     let path = format!("/api/v1/capabilities/{REDACT}/execute");
-    let reply = host.send("POST", &path, &[("content-type", "application/octet-stream")], "ann@example.com");
+    let reply = host.send(
+        "POST",
+        &path,
+        &[("content-type", "application/octet-stream")],
+        "ann@example.com",
+    );
     assert_eq!(reply.status, 200, "{}", reply.text());
     assert_eq!(reply.json()["output"]["findings"][0]["kind"], json!("email"));
 }
@@ -66,14 +81,34 @@ fn every_failure_is_a_problem_with_a_stable_code() {
         (400, post("{")),
         (400, post("[]")),
         (400, post(r#"{"toolName": "redact", "intent": {}}"#)),
-        (400, post(&format!(r#"{{"toolName": "{REDACT}", "intent": {{}}, "sudo": true}}"#))),
-        (400, post(&format!(r#"{{"toolName": "{REDACT}", "toolName": "{REDACT}", "intent": {{}}}}"#))),
-        (400, post(&format!(r#"{{"toolName": "{REDACT}", "intent": {{"text": {deep}}}}}"#))),
+        (
+            400,
+            post(&format!(r#"{{"toolName": "{REDACT}", "intent": {{}}, "sudo": true}}"#)),
+        ),
+        (
+            400,
+            post(&format!(
+                r#"{{"toolName": "{REDACT}", "toolName": "{REDACT}", "intent": {{}}}}"#
+            )),
+        ),
+        (
+            400,
+            post(&format!(r#"{{"toolName": "{REDACT}", "intent": {{"text": {deep}}}}}"#)),
+        ),
         (400, host.execute(REDACT, "scrub", json!({}))),
         (400, host.execute(REDACT, "scrub", json!({ "text": 1 }))),
         (404, host.execute(REDACT, "no-such-function", json!({}))),
-        (404, host.execute("urn:kinetic:actionspace:solver:nobody:v1", "f", json!({}))),
-        (413, post(&format!(r#"{{"toolName": "{REDACT}", "intent": {{"text": "{}"}}}}"#, "x".repeat(20 << 20)))),
+        (
+            404,
+            host.execute("urn:kinetic:actionspace:solver:nobody:v1", "f", json!({})),
+        ),
+        (
+            413,
+            post(&format!(
+                r#"{{"toolName": "{REDACT}", "intent": {{"text": "{}"}}}}"#,
+                "x".repeat(17 << 20)
+            )),
+        ),
     ];
     for (status, reply) in cases {
         let code = reply.problem(status);
@@ -81,7 +116,10 @@ fn every_failure_is_a_problem_with_a_stable_code() {
         let page = host.get(&format!("/errors/{code}"));
         assert_eq!(page.status, 200, "the problem's type leads somewhere: {code}");
     }
-    assert_eq!(host.execute(REDACT, "scrub", json!({ "text": "still here" })).status, 200);
+    assert_eq!(
+        host.execute(REDACT, "scrub", json!({ "text": "still here" })).status,
+        200
+    );
 }
 
 #[test]
@@ -101,7 +139,10 @@ fn the_catalogue_has_a_json_schema_for_every_function() {
     assert_eq!(list["capabilities"].as_array().unwrap().len(), 4, "{list:#}");
     let one = host.get(&format!("/api/v1/capabilities/{REDACT}")).json();
     let text = one.to_string();
-    assert!(text.contains("\"findings\"") && text.contains("UTF-8") && text.contains("additionalProperties"), "{one:#}");
+    assert!(
+        text.contains("\"findings\"") && text.contains("UTF-8") && text.contains("additionalProperties"),
+        "{one:#}"
+    );
 }
 
 #[test]
@@ -112,11 +153,30 @@ fn metrics_count_calls_and_openapi_names_every_route() {
     }
     host.execute(REDACT, "scrub", json!({}));
     let metrics = host.get("/metrics").text();
-    assert!(metrics.contains("kinetic_calls_total") && metrics.contains(REDACT), "{metrics}");
-    assert!(metrics.lines().any(|line| line.starts_with("kinetic_calls_total") && line.ends_with(" 3")), "{metrics}");
+    assert!(
+        metrics.contains("kinetic_calls_total") && metrics.contains(REDACT),
+        "{metrics}"
+    );
+    assert!(
+        metrics
+            .lines()
+            .any(|line| line.starts_with("kinetic_calls_total") && line.ends_with(" 3")),
+        "{metrics}"
+    );
     let api = host.get("/openapi.json").json();
-    for path in [EXECUTE, "/api/v1/capabilities", "/api/v1/capabilities/{urn}", "/healthz", "/readyz", "/metrics"] {
-        assert!(api["paths"][path].is_object(), "{path}: {:?}", api["paths"].as_object().map(|p| p.keys().collect::<Vec<_>>()));
+    for path in [
+        EXECUTE,
+        "/api/v1/capabilities",
+        "/api/v1/capabilities/{urn}",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+    ] {
+        assert!(
+            api["paths"][path].is_object(),
+            "{path}: {:?}",
+            api["paths"].as_object().map(|p| p.keys().collect::<Vec<_>>())
+        );
     }
 }
 
@@ -125,23 +185,39 @@ fn a_page_in_a_browser_cannot_reach_a_host_on_loopback() {
     let host = Host::start();
     let body = json!({ "toolName": REDACT, "intent": { "text": "a" } }).to_string();
     let json_type = ("content-type", "application/json");
-    host.send("POST", EXECUTE, &[json_type, ("origin", "http://evil.example")], body.clone()).problem(403);
-    host.send("POST", EXECUTE, &[json_type, ("host", "evil.example")], body).problem(403);
+    host.send(
+        "POST",
+        EXECUTE,
+        &[json_type, ("origin", "http://evil.example")],
+        body.clone(),
+    )
+    .problem(403);
+    host.send("POST", EXECUTE, &[json_type, ("host", "evil.example")], body)
+        .problem(403);
 }
 
 #[test]
 fn elsewhere_than_loopback_a_token_is_needed() {
     use kinetic_testkit::host::kinetic_in;
     let folder = tempfile::tempdir().unwrap();
-    let refused = kinetic_in(folder.path(), &[], &["--output", "json", "up", "--listen", "0.0.0.0:0", "--data", "data"]);
+    let refused = kinetic_in(
+        folder.path(),
+        &[],
+        &["--output", "json", "up", "--listen", "0.0.0.0:0", "--data", "data"],
+    );
     assert!(refused.code().starts_with("KIN-"), "{refused:?}");
     let token = "correct-horse-battery-staple-0123456789";
     let hash = kinetic_model::Digest::of(token.as_bytes()).to_string();
     let host = Host::start_with(&[("KINETIC_HOST__TOKEN_SHA256", hash.trim_start_matches("sha256:"))]);
     host.get("/api/v1/capabilities").problem(401);
-    host.send("GET", "/api/v1/capabilities", &[("authorization", "Bearer wrong")], "").problem(401);
+    host.send("GET", "/api/v1/capabilities", &[("authorization", "Bearer wrong")], "")
+        .problem(401);
     let right = format!("Bearer {token}");
-    assert_eq!(host.send("GET", "/api/v1/capabilities", &[("authorization", &right)], "").status, 200);
+    assert_eq!(
+        host.send("GET", "/api/v1/capabilities", &[("authorization", &right)], "")
+            .status,
+        200
+    );
     assert_eq!(host.get("/healthz").status, 200);
     host.get("/mcp").problem(401);
 }

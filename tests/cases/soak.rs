@@ -20,10 +20,14 @@ fn resident_kb(pid: u32) -> u64 {
 
 #[test]
 fn soak_good_and_hostile_calls_leave_the_host_as_it_was() {
-    let seconds = std::env::var("SOAK_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SECONDS);
+    let seconds = std::env::var("SOAK_SECONDS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(SECONDS);
     let host = Host::start();
     let key = SigningKey::generate().unwrap();
-    host.kinetic(&["--data", "data", "keys", "trust", "tests", &key.public().to_string()]).fine();
+    host.kinetic(&["--data", "data", "keys", "trust", "tests", &key.public().to_string()])
+        .fine();
     let mut asks = manifest("hostile", "1.0.0");
     asks["limits"] = json!({ "guest_time_ms": 20, "memory_bytes": 33_554_432, "wall_time_ms": 500 });
     let body = publication(&asks, &guests::rust("hostile"), &key);
@@ -54,5 +58,8 @@ fn soak_good_and_hostile_calls_leave_the_host_as_it_was() {
     }
     let (settled, last) = (settled.unwrap_or_default(), resident_kb(host.pid()));
     println!("{calls} calls in {seconds} s; resident {settled} kB after a quarter, {last} kB at the end");
-    assert!(last < settled + 65_536, "resident memory grew from {settled} kB to {last} kB");
+    assert!(
+        last < settled + 65_536,
+        "resident memory grew from {settled} kB to {last} kB"
+    );
 }

@@ -12,7 +12,8 @@ use serde_json::json;
 
 fn with_hostile_guest(host: &Host) {
     let key = SigningKey::generate().unwrap();
-    host.kinetic(&["--data", "data", "keys", "trust", "tests", &key.public().to_string()]).fine();
+    host.kinetic(&["--data", "data", "keys", "trust", "tests", &key.public().to_string()])
+        .fine();
     let body = publication(&manifest("hostile", "1.0.0"), &guests::rust("hostile"), &key);
     let reply = host.post("/api/v1/registry/capabilities/publish", &body);
     assert_eq!(reply.status, 201, "{}", reply.text());
@@ -40,7 +41,10 @@ fn a_component_changed_on_disk_is_not_served() {
     host.kill();
     let blobs = walk(&folder.path().join("data"));
     let size = guests::rust("hostile").len() as u64;
-    let blob = blobs.iter().find(|path| fs::metadata(path).unwrap().len() == size).unwrap();
+    let blob = blobs
+        .iter()
+        .find(|path| fs::metadata(path).unwrap().len() == size)
+        .unwrap();
     let mut bytes = fs::read(blob).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
@@ -68,8 +72,14 @@ fn hostile_calls_over_http_have_their_own_codes_and_the_host_lives() {
         let reply = host.execute(HOSTILE, function, intent);
         assert_eq!(reply.problem(reply.status), code, "{function}");
         let problem = reply.json();
-        assert!(problem["telemetry"]["fuel"].as_u64().is_some_and(|fuel| fuel > 0), "{function}: {problem:#}");
-        assert_eq!(host.execute(HOSTILE, "behaves", json!({ "text": "next" })).json()["output"], json!("next"));
+        assert!(
+            problem["telemetry"]["fuel"].as_u64().is_some_and(|fuel| fuel > 0),
+            "{function}: {problem:#}"
+        );
+        assert_eq!(
+            host.execute(HOSTILE, "behaves", json!({ "text": "next" })).json()["output"],
+            json!("next")
+        );
     }
 }
 
@@ -79,11 +89,19 @@ fn a_host_that_is_told_to_stop_finishes_what_it_began() {
     with_hostile_guest(&host);
     let url = host.url.clone();
     let calling = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         let body = json!({ "toolName": HOSTILE, "function": "sleeps", "intent": { "ms": 1500 } }).to_string();
         runtime.block_on(async {
             let request = reqwest::Client::new().post(format!("{url}/api/v1/capabilities/execute"));
-            request.header("content-type", "application/json").body(body).send().await.map(|reply| reply.status().as_u16())
+            request
+                .header("content-type", "application/json")
+                .body(body)
+                .send()
+                .await
+                .map(|reply| reply.status().as_u16())
         })
     });
     std::thread::sleep(Duration::from_millis(500));
@@ -111,7 +129,10 @@ fn the_data_folder_is_its_owners_alone() {
         let secret = name.contains("key") || name == "trust.json";
         assert!(!secret || mode & 0o077 == 0, "{} {mode:o}", path.display());
     }
-    assert_eq!(fs::metadata(host.folder.join("data")).unwrap().permissions().mode() & 0o777, 0o700);
+    assert_eq!(
+        fs::metadata(host.folder.join("data")).unwrap().permissions().mode() & 0o777,
+        0o700
+    );
 }
 
 fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {

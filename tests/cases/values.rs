@@ -45,8 +45,14 @@ async fn other_ways_to_write_a_value_mean_the_same() {
         given[name] = written;
     }
     let back = value(call(&guest, "everything-back", json!({ "value": given })).await);
-    assert_eq!((&back["a-u64"], &back["bytes"], &back["perhaps"]), (&json!(5), &json!("AAEC"), &json!(null)));
-    assert_eq!((&back["maybe"], &back["shape"], &back["an-f32"]), (&json!(9), &json!("empty"), &json!("NaN")));
+    assert_eq!(
+        (&back["a-u64"], &back["bytes"], &back["perhaps"]),
+        (&json!(5), &json!("AAEC"), &json!(null))
+    );
+    assert_eq!(
+        (&back["maybe"], &back["shape"], &back["an-f32"]),
+        (&json!(9), &json!("empty"), &json!("NaN"))
+    );
     assert_eq!((&back["an-f64"], &back["rights"]), (&json!("-Infinity"), &json!([])));
 }
 
@@ -55,7 +61,10 @@ async fn a_left_out_optional_field_is_none() {
     let guest = load(&guests::rust("values"), Limits::default()).await.unwrap();
     let mut given = everything();
     given.as_object_mut().unwrap().remove("maybe");
-    assert_eq!(value(call(&guest, "everything-back", json!({ "value": given })).await)["maybe"], json!(null));
+    assert_eq!(
+        value(call(&guest, "everything-back", json!({ "value": given })).await)["maybe"],
+        json!(null)
+    );
 }
 
 #[tokio::test]
@@ -98,8 +107,13 @@ async fn functions_are_found_by_name_also_inside_interfaces() {
     assert!(guest.interface().unsupported.is_empty());
     let area = value(call(&guest, "area", json!({ "radius": 1.0 })).await);
     assert!((area.as_f64().unwrap() - std::f64::consts::PI).abs() < 1e-9);
-    assert!(matches!(refusal(call(&guest, "volume", json!({})).await), EngineError::NoSuchFunction { known, .. } if known.contains("area")));
-    assert!(matches!(guest.call(None, Input::Json(Map::new())).await.result, Err(EngineError::FunctionNeeded { .. })));
+    assert!(
+        matches!(refusal(call(&guest, "volume", json!({})).await), EngineError::NoSuchFunction { known, .. } if known.contains("area"))
+    );
+    assert!(matches!(
+        guest.call(None, Input::Json(Map::new())).await.result,
+        Err(EngineError::FunctionNeeded { .. })
+    ));
     assert_eq!(value(call(&guest, "nothing", json!({})).await), json!(null));
 }
 
@@ -107,7 +121,10 @@ async fn functions_are_found_by_name_also_inside_interfaces() {
 async fn a_results_error_is_an_answer_not_a_failure() {
     let guest = load(&guests::rust("values"), Limits::default()).await.unwrap();
     assert_eq!(value(call(&guest, "even", json!({ "number": 4 })).await), json!(4));
-    assert_eq!(error_value(call(&guest, "even", json!({ "number": 5 })).await), json!("5 is odd"));
+    assert_eq!(
+        error_value(call(&guest, "even", json!({ "number": 5 })).await),
+        json!("5 is odd")
+    );
 }
 
 #[tokio::test]
@@ -122,22 +139,57 @@ async fn every_call_has_a_sandbox_of_its_own() {
 async fn ten_mebibytes_pass_as_bytes_and_not_one_by_one() {
     let guest = load(&guests::rust("values"), Limits::default()).await.unwrap();
     let bytes = Bytes::from(vec![9_u8; 10 << 20]);
-    let outcome = guest.call(Some("bytes-back"), Input::Bytes { bytes: bytes.clone(), rest: Map::new() }).await;
+    let outcome = guest
+        .call(
+            Some("bytes-back"),
+            Input::Bytes {
+                bytes: bytes.clone(),
+                rest: Map::new(),
+            },
+        )
+        .await;
     // Value by value this takes most of a second; the bound only tells the two ways apart.
-    assert!(outcome.usage.wall_time_ns < Duration::from_millis(500).as_nanos() as u64, "{:?}", outcome.usage);
-    assert_eq!((outcome.usage.input_bytes, outcome.usage.output_bytes), (10 << 20, 10 << 20));
+    assert!(
+        outcome.usage.wall_time_ns < Duration::from_millis(500).as_nanos() as u64,
+        "{:?}",
+        outcome.usage
+    );
+    assert_eq!(
+        (outcome.usage.input_bytes, outcome.usage.output_bytes),
+        (10 << 20, 10 << 20)
+    );
     assert!(matches!(outcome.result, Ok(Answer::Ok(Output::Bytes(back))) if back == bytes));
 }
 
 #[tokio::test]
 async fn a_file_feeds_the_one_parameter_that_takes_it() {
     let guest = load(&guests::rust("values"), Limits::default()).await.unwrap();
-    let feed = |bytes: &'static [u8]| Input::Bytes { bytes: Bytes::from_static(bytes), rest: Map::new() };
-    assert_eq!(value(guest.call(Some("text-back"), feed("ü".as_bytes())).await), json!("ü"));
-    assert!(matches!(refusal(guest.call(Some("text-back"), feed(b"ab\xff")).await), EngineError::NotUtf8 { at_byte: 2 }));
-    assert!(matches!(refusal(guest.call(Some("even"), feed(b"4")).await), EngineError::NoBytesParameter { .. }));
+    let feed = |bytes: &'static [u8]| Input::Bytes {
+        bytes: Bytes::from_static(bytes),
+        rest: Map::new(),
+    };
+    assert_eq!(
+        value(guest.call(Some("text-back"), feed("ü".as_bytes())).await),
+        json!("ü")
+    );
+    assert!(matches!(
+        refusal(guest.call(Some("text-back"), feed(b"ab\xff")).await),
+        EngineError::NotUtf8 { at_byte: 2 }
+    ));
+    assert!(matches!(
+        refusal(guest.call(Some("even"), feed(b"4")).await),
+        EngineError::NoBytesParameter { .. }
+    ));
     let rest = json!({ "number": 3 }).as_object().unwrap().clone();
-    let both = guest.call(Some("bytes-and-number"), Input::Bytes { bytes: Bytes::from_static(b"abc"), rest }).await;
+    let both = guest
+        .call(
+            Some("bytes-and-number"),
+            Input::Bytes {
+                bytes: Bytes::from_static(b"abc"),
+                rest,
+            },
+        )
+        .await;
     assert_eq!(value(both), json!(["YWJj", 3]));
 }
 
@@ -146,11 +198,18 @@ async fn the_schema_describes_what_the_function_takes() {
     let guest = load(&guests::rust("values"), Limits::default()).await.unwrap();
     let function = guest.function(Some("everything-back")).unwrap();
     let schema = function.input_schema();
-    assert_eq!((&schema["type"], &schema["additionalProperties"]), (&json!("object"), &json!(false)), "{schema:#}");
+    assert_eq!(
+        (&schema["type"], &schema["additionalProperties"]),
+        (&json!("object"), &json!(false)),
+        "{schema:#}"
+    );
     assert_eq!(schema["required"], json!(["value"]));
     let text = schema.to_string();
     for word in ["dark-green", "run-it", "contentEncoding", "polygon", "a-u64"] {
         assert!(text.contains(word), "{word} is missing in {schema:#}");
     }
-    assert_eq!(guest.function(Some("even")).unwrap().signature(), "even: func(number: u64) -> result<u64, string>");
+    assert_eq!(
+        guest.function(Some("even")).unwrap().signature(),
+        "even: func(number: u64) -> result<u64, string>"
+    );
 }

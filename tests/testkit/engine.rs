@@ -10,7 +10,10 @@ use serde_json::Value;
 pub fn engine() -> &'static Engine {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
     ENGINE.get_or_init(|| {
-        let config = EngineConfig { pool_instances: 64, ..EngineConfig::default() };
+        let config = EngineConfig {
+            pool_instances: 64,
+            ..EngineConfig::default()
+        };
         Engine::new(config, vec![]).unwrap()
     })
 }
@@ -27,7 +30,9 @@ pub async fn load_with(bytes: &[u8], limits: Limits, grants: &[ImportGrant]) -> 
 
 /// Calls with arguments by name.
 pub async fn call(capability: &Capability, function: &str, arguments: Value) -> Outcome {
-    let Value::Object(arguments) = arguments else { panic!("arguments are an object") };
+    let Value::Object(arguments) = arguments else {
+        panic!("arguments are an object")
+    };
     capability.call(Some(function), Input::Json(arguments)).await
 }
 
@@ -54,5 +59,11 @@ pub fn refusal(outcome: Outcome) -> EngineError {
 
 /// A tokio runtime of two threads, as a host on a small machine has.
 pub fn runtime() -> Arc<tokio::runtime::Runtime> {
-    Arc::new(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap())
+    Arc::new(
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap(),
+    )
 }

@@ -12,7 +12,11 @@ pub fn root() -> PathBuf {
 /// The folder that holds `release/`, wherever it was put.
 pub fn target() -> PathBuf {
     let program = std::env::current_exe().unwrap();
-    program.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file()).unwrap().to_path_buf()
+    program
+        .ancestors()
+        .find(|folder| folder.join("CACHEDIR.TAG").is_file())
+        .unwrap()
+        .to_path_buf()
 }
 
 /// The component of a Rust guest: `values`, `hostile`, `echo`, `serve`. All are built at the first ask.
@@ -24,7 +28,9 @@ pub fn rust(name: &str) -> Vec<u8> {
         for flags in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET"] {
             cargo.env_remove(flags);
         }
-        cargo.current_dir(root()).args(["build", "--quiet", "--target", "wasm32-wasip2", "--profile", "guest"]);
+        cargo
+            .current_dir(root())
+            .args(["build", "--quiet", "--target", "wasm32-wasip2", "--profile", "guest"]);
         for guest in ["values", "hostile", "echo", "serve"] {
             cargo.args(["-p", &format!("kinetic-guest-{guest}")]);
         }
@@ -43,7 +49,9 @@ pub fn text(wat: &str) -> Vec<u8> {
 /// An echo (`echo: func(text: string) -> string`) with that much code and data that a call never touches.
 pub fn padded_echo(code_bytes: usize, data_bytes: usize) -> Vec<u8> {
     // One such function is about 1,000 bytes of wasm.
-    let body: String = (0..140).map(|n| format!("i64.const {} i64.mul ", 1_000_003 + n * 7)).collect();
+    let body: String = (0..140)
+        .map(|n| format!("i64.const {} i64.mul ", 1_000_003 + n * 7))
+        .collect();
     let function = |n| format!("(func (param i64) (result i64) local.get 0 i64.const {n} i64.add {body})");
     let functions: String = (0..code_bytes / 1000).map(function).collect();
     let data = "0123456789abcdef".repeat(data_bytes / 16);

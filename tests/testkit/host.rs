@@ -20,8 +20,14 @@ pub fn binary() -> &'static Path {
             return given.into();
         }
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
-        cargo.current_dir(root()).args(["build", "--quiet", "--release", "-p", "kinetic", "--target-dir"]).arg(target());
-        assert!(cargo.status().expect("cargo starts").success(), "the host does not build");
+        cargo
+            .current_dir(root())
+            .args(["build", "--quiet", "--release", "-p", "kinetic", "--target-dir"])
+            .arg(target());
+        assert!(
+            cargo.status().expect("cargo starts").success(),
+            "the host does not build"
+        );
         target().join("release/kinetic")
     })
 }
@@ -52,7 +58,10 @@ impl Said {
     /// The stable code of a failure told in JSON.
     pub fn code(&self) -> String {
         assert_ne!(self.status, 0, "{self:?}");
-        self.json()["error"]["code"].as_str().unwrap_or_else(|| panic!("no code: {self:?}")).to_string()
+        self.json()["error"]["code"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no code: {self:?}"))
+            .to_string()
     }
 }
 
@@ -68,14 +77,23 @@ pub fn kinetic_in(folder: &Path, variables: &[(&str, &str)], args: &[&str]) -> S
 
 fn command(folder: &Path, variables: &[(&str, &str)], args: &[&str]) -> Command {
     let mut command = Command::new(binary());
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("KINETIC_") || name.starts_with("ECOSYSTEM_")) {
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("KINETIC_") || name.starts_with("ECOSYSTEM_"))
+    {
         command.env_remove(name);
     }
     // Notes about running hosts and the author's keys go under the home folder.
-    command.current_dir(folder).env("HOME", folder).envs(variables.iter().copied()).args(args).stdin(Stdio::null());
+    command
+        .current_dir(folder)
+        .env("HOME", folder)
+        .envs(variables.iter().copied())
+        .args(args)
+        .stdin(Stdio::null());
     for (name, default) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
         let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
-        command.env(name, std::env::var_os(name).map_or_else(|| home.join(default), PathBuf::from));
+        command.env(
+            name,
+            std::env::var_os(name).map_or_else(|| home.join(default), PathBuf::from),
+        );
     }
     command
 }
@@ -121,11 +139,19 @@ impl Reply {
     /// The stable code of a problem; checks that it is one.
     pub fn problem(&self, status: u16) -> String {
         assert_eq!(self.status, status, "{}", self.text());
-        assert_eq!(self.headers["content-type"], "application/problem+json", "{}", self.text());
+        assert_eq!(
+            self.headers["content-type"],
+            "application/problem+json",
+            "{}",
+            self.text()
+        );
         let problem = self.json();
         assert_eq!(problem["status"], json!(status));
         for member in ["type", "title", "detail", "fix", "request_id"] {
-            assert!(problem[member].as_str().is_some_and(|text| !text.is_empty()), "{member} is missing: {problem:#}");
+            assert!(
+                problem[member].as_str().is_some_and(|text| !text.is_empty()),
+                "{member} is missing: {problem:#}"
+            );
         }
         problem["code"].as_str().unwrap().to_string()
     }
@@ -159,7 +185,11 @@ impl Host {
         let _ = binary();
         let args = ["--output", "json", "up", "--listen", "127.0.0.1:0", "--data", "data"];
         let started = Instant::now();
-        let mut child = command(folder, variables, &args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command(folder, variables, &args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap());
         let errors = child.stderr.take().unwrap();
         let log = folder.join("host.log");
@@ -184,13 +214,22 @@ impl Host {
         kinetic_registry::install_ring_provider_once();
         Self {
             child,
-            url: announced["url"].as_str().unwrap_or_else(|| panic!("no host: {announced:#}")).to_string(),
+            url: announced["url"]
+                .as_str()
+                .unwrap_or_else(|| panic!("no host: {announced:#}"))
+                .to_string(),
             announced,
             ready_after,
             folder: folder.to_path_buf(),
             _temporary: None,
-            runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
-            client: reqwest::Client::builder().timeout(Duration::from_secs(120)).build().unwrap(),
+            runtime: tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap(),
+            client: reqwest::Client::builder()
+                .timeout(Duration::from_secs(120))
+                .build()
+                .unwrap(),
         }
     }
 
@@ -216,7 +255,11 @@ impl Host {
         self.runtime.block_on(async {
             let response = request.send().await.unwrap();
             let (status, headers) = (response.status().as_u16(), response.headers().clone());
-            Reply { status, headers, body: response.bytes().await.unwrap().to_vec() }
+            Reply {
+                status,
+                headers,
+                body: response.bytes().await.unwrap().to_vec(),
+            }
         })
     }
 

@@ -95,7 +95,9 @@ pub struct Capability(pub(crate) Arc<Loaded>);
 
 impl std::fmt::Debug for Capability {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Capability").field("functions", &self.0.interface.names()).finish_non_exhaustive()
+        f.debug_struct("Capability")
+            .field("functions", &self.0.interface.names())
+            .finish_non_exhaustive()
     }
 }
 
@@ -132,7 +134,10 @@ impl Capability {
             (Some(name), exports) => exports
                 .iter()
                 .find(|export| export.function.name == name)
-                .ok_or_else(|| EngineError::NoSuchFunction { function: name.chars().take(100).collect(), known: known() }),
+                .ok_or_else(|| EngineError::NoSuchFunction {
+                    function: name.chars().take(100).collect(),
+                    known: known(),
+                }),
         }
     }
 
@@ -157,8 +162,15 @@ impl Capability {
         let wall = Duration::from_millis(loaded.limits.wall_time_ms);
         match tokio::time::timeout(wall, loaded.pre.instantiate_async(&mut store)).await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(classify(&error, store.data(), loaded.shared.config.pool_instances, true)),
-            Err(_) => Err(EngineError::WallTimeout { wall_time_ms_max: loaded.limits.wall_time_ms }),
+            Ok(Err(error)) => Err(classify(
+                &error,
+                store.data(),
+                loaded.shared.config.pool_instances,
+                true,
+            )),
+            Err(_) => Err(EngineError::WallTimeout {
+                wall_time_ms_max: loaded.limits.wall_time_ms,
+            }),
         }
     }
 
@@ -174,13 +186,19 @@ impl Capability {
         let export = self.export(function)?;
         let arguments = arguments(export, input, &loaded.limits, usage)?;
         let wall = Duration::from_millis(loaded.limits.wall_time_ms);
-        let timed_out = || EngineError::WallTimeout { wall_time_ms_max: loaded.limits.wall_time_ms };
+        let timed_out = || EngineError::WallTimeout {
+            wall_time_ms_max: loaded.limits.wall_time_ms,
+        };
         let deadline = tokio::time::Instant::from_std(started) + wall;
         let _permit = match loaded.shared.permits.try_acquire() {
             Ok(permit) => permit,
             Err(_) => match tokio::time::timeout_at(deadline, loaded.shared.permits.acquire()).await {
                 Ok(Ok(permit)) => permit,
-                _ => return Err(EngineError::PoolFull { instances: loaded.shared.config.pool_instances.into() }),
+                _ => {
+                    return Err(EngineError::PoolFull {
+                        instances: loaded.shared.config.pool_instances.into(),
+                    });
+                }
             },
         };
         let _running = loaded.shared.ticker.running();
@@ -190,7 +208,9 @@ impl Capability {
             provider.prepare(store.data_mut());
         }
         let work = in_store(loaded, export, arguments, &mut store, usage);
-        let result = tokio::time::timeout_at(deadline, work).await.unwrap_or_else(|_| Err(timed_out()));
+        let result = tokio::time::timeout_at(deadline, work)
+            .await
+            .unwrap_or_else(|_| Err(timed_out()));
         read_back(&mut store, usage, logs, result.is_err());
         result.map_err(|error| with_panic_message(error, logs))
     }
@@ -231,14 +251,18 @@ pub(crate) fn bytes_parameter<'a>(
             let mut bytes = open().filter(|(_, ty)| matches!(ty, WitType::Bytes));
             match (bytes.next(), bytes.next()) {
                 (Some((name, ty)), None) => Ok((name, ty)),
-                _ => Err(EngineError::NoBytesParameter { function: function.name.clone() }),
+                _ => Err(EngineError::NoBytesParameter {
+                    function: function.name.clone(),
+                }),
             }
         }
     }
 }
 
 pub(crate) fn utf8(bytes: &[u8]) -> Result<&str, EngineError> {
-    std::str::from_utf8(bytes).map_err(|e| EngineError::NotUtf8 { at_byte: e.valid_up_to() as u64 })
+    std::str::from_utf8(bytes).map_err(|e| EngineError::NotUtf8 {
+        at_byte: e.valid_up_to() as u64,
+    })
 }
 
 async fn in_store(
@@ -252,7 +276,12 @@ async fn in_store(
         Ok(instance) => instance,
         Err(error) => {
             usage.instantiation_fuel = INSTANTIATION_FUEL.saturating_sub(store.get_fuel().unwrap_or(0));
-            return Err(classify(&error, store.data(), loaded.shared.config.pool_instances, true));
+            return Err(classify(
+                &error,
+                store.data(),
+                loaded.shared.config.pool_instances,
+                true,
+            ));
         }
     };
     usage.instantiation_fuel = INSTANTIATION_FUEL.saturating_sub(store.get_fuel().unwrap_or(0));
@@ -276,9 +305,15 @@ async fn call_dynamic(
     vals: &[Val],
     output_bytes: &mut u64,
 ) -> wasmtime::Result<Answer> {
-    let func: Func = instance.get_func(&mut *store, export.index).ok_or_else(|| wasmtime::format_err!("the export is gone"))?;
+    let func: Func = instance
+        .get_func(&mut *store, export.index)
+        .ok_or_else(|| wasmtime::format_err!("the export is gone"))?;
     let mut results = [Val::Bool(false)];
-    let results = if export.function.result.is_some() { &mut results[..] } else { &mut [] };
+    let results = if export.function.result.is_some() {
+        &mut results[..]
+    } else {
+        &mut []
+    };
     func.call_async(&mut *store, vals, results).await?;
     let not_its_type = || wasmtime::format_err!("the result is not of its type");
     let val = results.first_mut().map(|val| std::mem::replace(val, Val::Bool(false)));
@@ -314,9 +349,15 @@ fn read_back(store: &mut Store<CallState>, usage: &mut Usage, logs: &mut Logs, f
 fn with_panic_message(error: EngineError, logs: &Logs) -> EngineError {
     match error {
         EngineError::Panicked { message } => {
-            let mut lines = logs.stderr.lines().rev().filter(|line| !line.trim().is_empty() && !line.starts_with("note:"));
+            let mut lines = logs
+                .stderr
+                .lines()
+                .rev()
+                .filter(|line| !line.trim().is_empty() && !line.starts_with("note:"));
             let said = lines.next().map(|line| line.chars().take(500).collect());
-            EngineError::Panicked { message: said.unwrap_or(message) }
+            EngineError::Panicked {
+                message: said.unwrap_or(message),
+            }
         }
         other => other,
     }

@@ -13,7 +13,12 @@ pub(crate) struct GuestClock {
 
 impl GuestClock {
     pub(crate) fn new(limit_ms: u64) -> Self {
-        Self { spent: Duration::ZERO, limit: Duration::from_millis(limit_ms), running_since: None, exhausted: false }
+        Self {
+            spent: Duration::ZERO,
+            limit: Duration::from_millis(limit_ms),
+            running_since: None,
+            exhausted: false,
+        }
     }
 
     /// Wasm starts or goes on.

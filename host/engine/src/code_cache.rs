@@ -36,8 +36,14 @@ pub(crate) struct CodeCache {
 impl CodeCache {
     /// Opens or makes the folder and its key.
     pub(crate) fn open(folder: &Path, engine: &Engine) -> Result<Self, EngineError> {
-        let failed = |what: &str, e: &std::io::Error| EngineError::CodeCache { why: format!("{what}: {e}") };
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|e| failed("folder", &e))?;
+        let failed = |what: &str, e: &std::io::Error| EngineError::CodeCache {
+            why: format!("{what}: {e}"),
+        };
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(|e| failed("folder", &e))?;
         fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(|e| failed("folder", &e))?;
         let key_file = folder.join("mac.key");
         let key = match fs::read(&key_file) {
@@ -45,12 +51,18 @@ impl CodeCache {
             // A key that is missing or half written is made anew; entries under the old one then fail their MAC and recompile.
             _ => {
                 let mut key = [0; 32];
-                getrandom::fill(&mut key).map_err(|e| EngineError::CodeCache { why: format!("no random bytes: {e}") })?;
+                getrandom::fill(&mut key).map_err(|e| EngineError::CodeCache {
+                    why: format!("no random bytes: {e}"),
+                })?;
                 write_atomically(folder, &key_file, &[&key]).map_err(|e| failed("key", &e))?;
                 key
             }
         };
-        Ok(Self { folder: folder.to_path_buf(), key, engine_id: engine_id(engine) })
+        Ok(Self {
+            folder: folder.to_path_buf(),
+            key,
+            engine_id: engine_id(engine),
+        })
     }
 
     fn name(&self, component: &Digest) -> String {
@@ -61,8 +73,9 @@ impl CodeCache {
     }
 
     fn mac(&self, name: &str, body: &[u8]) -> Result<Hmac<Sha256>, EngineError> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key)
-            .map_err(|e| EngineError::CodeCache { why: format!("key: {e}") })?;
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).map_err(|e| EngineError::CodeCache {
+            why: format!("key: {e}"),
+        })?;
         // The name is bound in, so that one component's entry cannot be put in another's place.
         mac.update(name.as_bytes());
         mac.update(body);
@@ -123,7 +136,11 @@ fn write_atomically(folder: &Path, path: &Path, parts: &[&[u8]]) -> std::io::Res
     getrandom::fill(&mut suffix).map_err(std::io::Error::other)?;
     let temporary = folder.join(format!("{}.tmp", hex::encode(suffix)));
     let written = (|| {
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&temporary)?;
         parts.iter().try_for_each(|part| file.write_all(part))?;
         file.sync_data()?;
         fs::rename(&temporary, path)

@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use wasmtime::Engine;
 
+use crate::EngineError;
 use crate::code_cache::Compiled;
 use crate::config::{Allocation, CompileIn, EngineConfig, wasmtime_config};
 use crate::describe::describe;
 use crate::interface::Interface;
-use crate::EngineError;
 
 /// The largest compiled code read back from a compiler process, per byte of component.
 const CODE_BYTES_FACTOR: u64 = 40;
@@ -56,7 +56,9 @@ struct Header {
 
 pub(crate) fn compile_here(engine: &Engine, bytes: &[u8]) -> Result<Compiled, EngineError> {
     let interface = describe(bytes)?;
-    let code = engine.precompile_component(bytes).map_err(|e| EngineError::Invalid { why: format!("{e:#}") })?;
+    let code = engine
+        .precompile_component(bytes)
+        .map_err(|e| EngineError::Invalid { why: format!("{e:#}") })?;
     Ok(Compiled { code, interface })
 }
 
@@ -66,7 +68,8 @@ pub(crate) async fn compile(engine: &Engine, config: &EngineConfig, bytes: Vec<u
         CompileIn::ThisProcess => {
             let engine = engine.clone();
             let task = tokio::task::spawn_blocking(move || compile_here(&engine, &bytes));
-            task.await.map_err(|e| EngineError::CompileCrashed { why: e.to_string() })?
+            task.await
+                .map_err(|e| EngineError::CompileCrashed { why: e.to_string() })?
         }
         CompileIn::Worker { program, args } => {
             let timeout_ms = u64::try_from(config.compile_timeout.as_millis()).unwrap_or(u64::MAX);
@@ -107,15 +110,24 @@ async fn in_worker(
         let _ = input.write_all(bytes).await;
         drop(input);
     };
-    let code_bytes_max = (bytes.len() as u64).saturating_mul(CODE_BYTES_FACTOR).max(CODE_BYTES_FLOOR);
+    let code_bytes_max = (bytes.len() as u64)
+        .saturating_mul(CODE_BYTES_FACTOR)
+        .max(CODE_BYTES_FLOOR);
     let receive = async move {
         let mut answer = Vec::new();
-        output.take(code_bytes_max).read_to_end(&mut answer).await.map(|_| answer)
+        output
+            .take(code_bytes_max)
+            .read_to_end(&mut answer)
+            .await
+            .map(|_| answer)
     };
     let ((), answer) = tokio::join!(send, receive);
     let answer = answer.map_err(|e| crashed(e.to_string()))?;
     let status = child.wait().await.map_err(|e| crashed(e.to_string()))?;
-    let newline = answer.iter().position(|byte| *byte == b'\n').ok_or_else(|| crashed(status.to_string()))?;
+    let newline = answer
+        .iter()
+        .position(|byte| *byte == b'\n')
+        .ok_or_else(|| crashed(status.to_string()))?;
     let (header, code) = answer.split_at(newline);
     let header: Header = serde_json::from_slice(header).map_err(|e| crashed(format!("{status}; {e}")))?;
     let interface = header.outcome.map_err(EngineError::from)?;
@@ -123,7 +135,10 @@ async fn in_worker(
     if code.len() as u64 != header.code_bytes {
         return Err(crashed(format!("{status}; its answer was cut short")));
     }
-    Ok(Compiled { code: code.to_vec(), interface })
+    Ok(Compiled {
+        code: code.to_vec(),
+        interface,
+    })
 }
 
 /// The compiler process: reads a component from standard input, writes its interface and code to standard output.
@@ -146,8 +161,20 @@ pub fn compile_worker_main(memory_bytes_max: u64, cpu_seconds_max: u64) -> std::
         .map_err(|e| EngineError::Setup { why: format!("{e:#}") })
         .and_then(|engine| compile_here(&engine, &bytes));
     let (header, code) = match compiled {
-        Ok(Compiled { code, interface }) => (Header { outcome: Ok(interface), code_bytes: code.len() as u64 }, code),
-        Err(error) => (Header { outcome: Err(error.into()), code_bytes: 0 }, Vec::new()),
+        Ok(Compiled { code, interface }) => (
+            Header {
+                outcome: Ok(interface),
+                code_bytes: code.len() as u64,
+            },
+            code,
+        ),
+        Err(error) => (
+            Header {
+                outcome: Err(error.into()),
+                code_bytes: 0,
+            },
+            Vec::new(),
+        ),
     };
     let mut out = std::io::stdout().lock();
     serde_json::to_writer(&mut out, &header)?;
@@ -155,4 +182,3 @@ pub fn compile_worker_main(memory_bytes_max: u64, cpu_seconds_max: u64) -> std::
     out.write_all(&code)?;
     out.flush()
 }
-

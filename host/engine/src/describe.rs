@@ -26,7 +26,9 @@ pub fn describe(bytes: &[u8]) -> Result<Interface, EngineError> {
         return Err(if wasmparser::Parser::is_core_wasm(bytes) {
             EngineError::NotAComponent {}
         } else {
-            EngineError::Invalid { why: "it does not start like a WebAssembly component".into() }
+            EngineError::Invalid {
+                why: "it does not start like a WebAssembly component".into(),
+            }
         });
     }
     let invalid = |e: &dyn std::fmt::Display| EngineError::Invalid { why: format!("{e:#}") };
@@ -35,9 +37,15 @@ pub fn describe(bytes: &[u8]) -> Result<Interface, EngineError> {
         DecodedWasm::Component(resolve, world) => (resolve, world),
         DecodedWasm::WitPackage(..) => return Err(invalid(&"it is a WIT package without code")),
     };
-    let mut walk = Walk { resolve: &resolve, docs: &docs, nodes: 0 };
+    let mut walk = Walk {
+        resolve: &resolve,
+        docs: &docs,
+        nodes: 0,
+    };
     let mut interface = Interface::default();
-    let Some(world) = resolve.worlds.get(world) else { return Err(invalid(&"it has no world")) };
+    let Some(world) = resolve.worlds.get(world) else {
+        return Err(invalid(&"it has no world"));
+    };
     for (key, item) in &world.imports {
         if !matches!(item, WorldItem::Type { .. }) {
             interface.imports.push(resolve.name_world_key(key));
@@ -49,7 +57,9 @@ pub fn describe(bytes: &[u8]) -> Result<Interface, EngineError> {
             WorldItem::Function(function) => walk.add(&mut interface, None, function)?,
             WorldItem::Interface { id, .. } => {
                 interface.exports.push(name.clone());
-                let Some(exported) = resolve.interfaces.get(*id) else { continue };
+                let Some(exported) = resolve.interfaces.get(*id) else {
+                    continue;
+                };
                 for function in exported.functions.values() {
                     walk.add(&mut interface, Some(&name), function)?;
                 }
@@ -68,7 +78,10 @@ fn qualify_shared_names(functions: &mut [Function]) {
     for function in functions.iter() {
         *count.entry(function.name.clone()).or_insert(0) += 1;
     }
-    for function in functions.iter_mut().filter(|function| count.get(&function.name).is_some_and(|n| *n > 1)) {
+    for function in functions
+        .iter_mut()
+        .filter(|function| count.get(&function.name).is_some_and(|n| *n > 1))
+    {
         if let Some(instance) = &function.instance {
             function.name = format!("{}.{}", short_name(instance), function.export);
         }
@@ -95,7 +108,9 @@ impl Walk<'_> {
         function: &wit_parser::Function,
     ) -> Result<(), EngineError> {
         if interface.functions.len() >= FUNCTIONS_MAX {
-            return Err(EngineError::Invalid { why: format!("it exports more than {FUNCTIONS_MAX} functions") });
+            return Err(EngineError::Invalid {
+                why: format!("it exports more than {FUNCTIONS_MAX} functions"),
+            });
         }
         match self.function(instance, function) {
             Ok(function) => interface.functions.push(function),
@@ -119,7 +134,11 @@ impl Walk<'_> {
             params.push((param.name.clone(), self.ty(&param.ty, 0)?));
         }
         let result = function.result.as_ref().map(|ty| self.ty(ty, 0)).transpose()?;
-        let docs = function.docs.contents.clone().or_else(|| self.docs.function(instance, &function.name));
+        let docs = function
+            .docs
+            .contents
+            .clone()
+            .or_else(|| self.docs.function(instance, &function.name));
         Ok(Function {
             name: function.name.clone(),
             instance: instance.map(ToString::to_string),
@@ -155,12 +174,20 @@ impl Walk<'_> {
     }
 
     fn defined(&mut self, id: TypeId, depth: usize) -> Result<WitType, String> {
-        let Some(def) = self.resolve.types.get(id) else { return Err("it names a type that does not exist".into()) };
+        let Some(def) = self.resolve.types.get(id) else {
+            return Err("it names a type that does not exist".into());
+        };
         let name = def.name.clone().unwrap_or_default();
         let type_docs = self.docs.ty(self.interface_of(def.owner).as_deref(), &name);
-        let docs = def.docs.contents.clone().or_else(|| type_docs.and_then(|entry| entry.docs.clone()));
+        let docs = def
+            .docs
+            .contents
+            .clone()
+            .or_else(|| type_docs.and_then(|entry| entry.docs.clone()));
         let part_docs = |own: &wit_parser::Docs, part: &str| {
-            own.contents.clone().or_else(|| type_docs.and_then(|entry| entry.items.get(part).cloned()))
+            own.contents
+                .clone()
+                .or_else(|| type_docs.and_then(|entry| entry.items.get(part).cloned()))
         };
         Ok(match &def.kind {
             TypeDefKind::Type(inner) => self.ty(inner, depth)?,
@@ -172,16 +199,27 @@ impl Walk<'_> {
             TypeDefKind::Option(inner) => WitType::Option(Box::new(self.ty(inner, depth)?)),
             TypeDefKind::Result(result) => {
                 let mut side = |ty: &Option<Type>| ty.as_ref().map(|ty| self.ty(ty, depth).map(Box::new)).transpose();
-                WitType::Result { ok: side(&result.ok)?, err: side(&result.err)? }
+                WitType::Result {
+                    ok: side(&result.ok)?,
+                    err: side(&result.err)?,
+                }
             }
-            TypeDefKind::Tuple(tuple) => {
-                WitType::Tuple(tuple.types.iter().map(|ty| self.ty(ty, depth)).collect::<Result<_, _>>()?)
-            }
+            TypeDefKind::Tuple(tuple) => WitType::Tuple(
+                tuple
+                    .types
+                    .iter()
+                    .map(|ty| self.ty(ty, depth))
+                    .collect::<Result<_, _>>()?,
+            ),
             TypeDefKind::Record(record) => {
                 let mut parts = Vec::new();
                 for field in &record.fields {
                     let docs = part_docs(&field.docs, &field.name);
-                    parts.push(Part { name: field.name.clone(), docs, ty: self.ty(&field.ty, depth)? });
+                    parts.push(Part {
+                        name: field.name.clone(),
+                        docs,
+                        ty: self.ty(&field.ty, depth)?,
+                    });
                 }
                 WitType::Record(Named { name, docs, parts })
             }
@@ -189,7 +227,11 @@ impl Walk<'_> {
                 let mut parts = Vec::new();
                 for case in &variant.cases {
                     let ty = case.ty.as_ref().map(|ty| self.ty(ty, depth)).transpose()?;
-                    parts.push(Part { name: case.name.clone(), docs: part_docs(&case.docs, &case.name), ty });
+                    parts.push(Part {
+                        name: case.name.clone(),
+                        docs: part_docs(&case.docs, &case.name),
+                        ty,
+                    });
                 }
                 WitType::Variant(Named { name, docs, parts })
             }
@@ -201,7 +243,9 @@ impl Walk<'_> {
                 let part = |flag: &wit_parser::Flag| (flag.name.clone(), part_docs(&flag.docs, &flag.name));
                 WitType::Flags(named(name, docs, flags.flags.iter().map(part)))
             }
-            TypeDefKind::Resource | TypeDefKind::Handle(_) => return Err("it uses a resource, which is not a value".into()),
+            TypeDefKind::Resource | TypeDefKind::Handle(_) => {
+                return Err("it uses a resource, which is not a value".into());
+            }
             TypeDefKind::Future(_) | TypeDefKind::Stream(_) => {
                 return Err("it uses a stream or future; WASI 0.3 components are not called yet".into());
             }
@@ -302,10 +346,18 @@ impl Docs {
 
     fn function(&self, instance: Option<&str>, name: &str) -> Option<String> {
         let Some(instance) = instance else {
-            return self.worlds.values().find_map(|world| world.func_exports.get(name).or_else(|| world.funcs.get(name))?.text());
+            return self
+                .worlds
+                .values()
+                .find_map(|world| world.func_exports.get(name).or_else(|| world.funcs.get(name))?.text());
         };
         let interface = short_name(instance);
-        let inline = self.worlds.values().find_map(|world| world.interface_exports.get(interface).or_else(|| world.interfaces.get(interface)));
+        let inline = self.worlds.values().find_map(|world| {
+            world
+                .interface_exports
+                .get(interface)
+                .or_else(|| world.interfaces.get(interface))
+        });
         self.interfaces.get(interface).or(inline)?.funcs.get(name)?.text()
     }
 

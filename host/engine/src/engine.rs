@@ -35,7 +35,9 @@ pub struct Engine(Arc<Shared>);
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("allocation", &self.0.allocation).finish_non_exhaustive()
+        f.debug_struct("Engine")
+            .field("allocation", &self.0.allocation)
+            .finish_non_exhaustive()
     }
 }
 
@@ -73,7 +75,10 @@ impl Engine {
             Ok(engine) => (engine, Allocation::Pooling),
             Err(e) => {
                 tracing::warn!("no room for a pool of sandboxes ({e:#}); memory is taken from the system at each call");
-                (wasmtime::Engine::new(&wasmtime_config(&config, Allocation::OnDemand)).map_err(setup)?, Allocation::OnDemand)
+                (
+                    wasmtime::Engine::new(&wasmtime_config(&config, Allocation::OnDemand)).map_err(setup)?,
+                    Allocation::OnDemand,
+                )
             }
         };
         let ticker = Ticker::start(&engine, config.tick)?;
@@ -82,9 +87,22 @@ impl Engine {
         for provider in &providers {
             provider.link(&mut linker).map_err(setup)?;
         }
-        let cache = config.code_cache.as_deref().map(|folder| CodeCache::open(folder, &engine)).transpose()?;
+        let cache = config
+            .code_cache
+            .as_deref()
+            .map(|folder| CodeCache::open(folder, &engine))
+            .transpose()?;
         let permits = Semaphore::new(config.pool_instances as usize);
-        Ok(Self(Arc::new(Shared { engine, ticker, permits, config, allocation, linker, providers, cache })))
+        Ok(Self(Arc::new(Shared {
+            engine,
+            ticker,
+            permits,
+            config,
+            allocation,
+            linker,
+            providers,
+            cache,
+        })))
     }
 
     /// The settings.
@@ -119,9 +137,15 @@ impl Engine {
         let shared = &self.0;
         let bytes_max = shared.config.component_bytes_max;
         if bytes.len() as u64 > bytes_max {
-            return Err(EngineError::ComponentTooLarge { bytes: bytes.len() as u64, bytes_max });
+            return Err(EngineError::ComponentTooLarge {
+                bytes: bytes.len() as u64,
+                bytes_max,
+            });
         }
-        let cached = shared.cache.as_ref().and_then(|cache| cache.load(&shared.engine, digest));
+        let cached = shared
+            .cache
+            .as_ref()
+            .and_then(|cache| cache.load(&shared.engine, digest));
         let (component, interface, from) = match cached {
             Some((component, interface)) => (component, interface, LoadedFrom::Cache),
             None => {
@@ -155,7 +179,9 @@ impl Engine {
         let pre = shared
             .linker
             .instantiate_pre(component)
-            .map_err(|e| EngineError::ImportMismatch { why: format!("{e:#}").chars().take(1000).collect() })?;
+            .map_err(|e| EngineError::ImportMismatch {
+                why: format!("{e:#}").chars().take(1000).collect(),
+            })?;
         let mut exports = Vec::with_capacity(interface.functions.len());
         for function in &interface.functions {
             let instance = match &function.instance {
@@ -164,10 +190,23 @@ impl Engine {
             };
             let index = component
                 .get_export_index(instance.as_ref(), &function.export)
-                .ok_or_else(|| EngineError::Invalid { why: format!("its export {} cannot be found", function.name) })?;
-            exports.push(Export { function: function.clone(), index, shape: Shape::of(function) });
+                .ok_or_else(|| EngineError::Invalid {
+                    why: format!("its export {} cannot be found", function.name),
+                })?;
+            exports.push(Export {
+                function: function.clone(),
+                index,
+                shape: Shape::of(function),
+            });
         }
-        Ok(Capability(Arc::new(Loaded { shared: shared.clone(), pre, interface, exports, limits: *limits, providers })))
+        Ok(Capability(Arc::new(Loaded {
+            shared: shared.clone(),
+            pre,
+            interface,
+            exports,
+            limits: *limits,
+            providers,
+        })))
     }
 
     /// Makes one instance and drops it: shows that a component starts within its limits.

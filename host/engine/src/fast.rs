@@ -75,7 +75,11 @@ fn param(ty: &WitType) -> Option<Param> {
 impl Shape {
     /// The shape of a function, if the fast path has it.
     pub(crate) fn of(function: &Function) -> Option<Self> {
-        let params = function.params.iter().map(|(_, ty)| param(ty)).collect::<Option<Vec<_>>>()?;
+        let params = function
+            .params
+            .iter()
+            .map(|(_, ty)| param(ty))
+            .collect::<Option<Vec<_>>>()?;
         let params = PARAMS.iter().find(|known| **known == params)?;
         let ret = match &function.result {
             None => Ret::Nothing,
@@ -95,7 +99,11 @@ impl Shape {
 }
 
 /// The arguments, checked and counted. Text stays text, so that no JSON writer's bytes reach a `string` unchecked.
-pub(crate) fn arguments(function: &Function, input: Input, converter: &mut Converter) -> Result<Vec<Argument>, EngineError> {
+pub(crate) fn arguments(
+    function: &Function,
+    input: Input,
+    converter: &mut Converter,
+) -> Result<Vec<Argument>, EngineError> {
     let (mut given, mut raw) = match input {
         Input::Json(given) => (given, None),
         Input::Bytes { bytes, rest } => {
@@ -206,7 +214,10 @@ where
             Answer::Ok(Output::Json(Value::Null))
         }
         Ret::Text => Answer::Ok(text(typed::<P, (String,)>(store, instance, export, params).await?.0)),
-        Ret::TextOrText => match typed::<P, (Result<String, String>,)>(store, instance, export, params).await?.0 {
+        Ret::TextOrText => match typed::<P, (Result<String, String>,)>(store, instance, export, params)
+            .await?
+            .0
+        {
             Ok(ok) => Answer::Ok(text(ok)),
             Err(err) => Answer::Err(text(err)),
         },
@@ -220,14 +231,20 @@ where
             *output_bytes += bytes.len() as u64;
             Answer::Ok(Output::Bytes(bytes))
         }
-        Ret::BytesOrText => match typed::<P, (Result<Vec<u8>, String>,)>(store, instance, export, params).await?.0 {
+        Ret::BytesOrText => match typed::<P, (Result<Vec<u8>, String>,)>(store, instance, export, params)
+            .await?
+            .0
+        {
             Ok(bytes) => {
                 *output_bytes += bytes.len() as u64;
                 Answer::Ok(Output::Bytes(bytes))
             }
             Err(err) => Answer::Err(text(err)),
         },
-        Ret::BytesOrNothing => match typed::<P, (Result<Vec<u8>, ()>,)>(store, instance, export, params).await?.0 {
+        Ret::BytesOrNothing => match typed::<P, (Result<Vec<u8>, ()>,)>(store, instance, export, params)
+            .await?
+            .0
+        {
             Ok(bytes) => {
                 *output_bytes += bytes.len() as u64;
                 Answer::Ok(Output::Bytes(bytes))
@@ -237,10 +254,18 @@ where
     })
 }
 
-async fn typed<P, R>(store: &mut Store<CallState>, instance: &Instance, export: &Export, params: P) -> wasmtime::Result<R>
+async fn typed<P, R>(
+    store: &mut Store<CallState>,
+    instance: &Instance,
+    export: &Export,
+    params: P,
+) -> wasmtime::Result<R>
 where
     P: ComponentNamedList + Lower + Send + Sync,
     R: ComponentNamedList + Lift + Send + Sync + 'static,
 {
-    instance.get_typed_func::<P, R>(&mut *store, export.index)?.call_async(&mut *store, params).await
+    instance
+        .get_typed_func::<P, R>(&mut *store, export.index)?
+        .call_async(&mut *store, params)
+        .await
 }

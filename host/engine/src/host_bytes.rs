@@ -24,7 +24,10 @@ impl std::error::Error for HostBytesExceeded {}
 impl HostBytes {
     /// A meter that allows so many bytes.
     pub fn new(bytes_max: u64) -> Self {
-        Self { used: AtomicU64::new(0), bytes_max }
+        Self {
+            used: AtomicU64::new(0),
+            bytes_max,
+        }
     }
 
     /// Spends bytes.
@@ -32,8 +35,15 @@ impl HostBytes {
     /// # Errors
     /// When the sum passes the limit; the error ends the call as `HostCallTooLarge`.
     pub fn spend(&self, bytes: usize) -> Result<(), impl std::error::Error + Send + Sync + 'static + use<>> {
-        let used = self.used.fetch_add(bytes as u64, Ordering::Relaxed).saturating_add(bytes as u64);
-        if used > self.bytes_max { Err(HostBytesExceeded) } else { Ok(()) }
+        let used = self
+            .used
+            .fetch_add(bytes as u64, Ordering::Relaxed)
+            .saturating_add(bytes as u64);
+        if used > self.bytes_max {
+            Err(HostBytesExceeded)
+        } else {
+            Ok(())
+        }
     }
 
     pub(crate) fn used(&self) -> u64 {

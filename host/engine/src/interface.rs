@@ -31,7 +31,11 @@ impl Interface {
 
     /// Every function's name, for messages.
     pub fn names(&self) -> String {
-        self.functions.iter().map(|function| function.name.as_str()).collect::<Vec<_>>().join(", ")
+        self.functions
+            .iter()
+            .map(|function| function.name.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 }
 
@@ -115,7 +119,11 @@ impl<T> Named<T> {
 
     /// The names, for messages.
     pub fn names(&self) -> String {
-        self.parts.iter().map(|part| part.name.as_str()).collect::<Vec<_>>().join(", ")
+        self.parts
+            .iter()
+            .map(|part| part.name.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 }
 
@@ -147,9 +155,18 @@ impl std::fmt::Display for WitType {
             Self::List(inner) => write!(f, "list<{inner}>"),
             Self::Option(inner) => write!(f, "option<{inner}>"),
             Self::Result { ok: None, err: None } => f.write_str("result"),
-            Self::Result { ok: Some(ok), err: None } => write!(f, "result<{ok}>"),
-            Self::Result { ok: None, err: Some(err) } => write!(f, "result<_, {err}>"),
-            Self::Result { ok: Some(ok), err: Some(err) } => write!(f, "result<{ok}, {err}>"),
+            Self::Result {
+                ok: Some(ok),
+                err: None,
+            } => write!(f, "result<{ok}>"),
+            Self::Result {
+                ok: None,
+                err: Some(err),
+            } => write!(f, "result<_, {err}>"),
+            Self::Result {
+                ok: Some(ok),
+                err: Some(err),
+            } => write!(f, "result<{ok}, {err}>"),
             Self::Tuple(types) => {
                 let types: Vec<_> = types.iter().map(ToString::to_string).collect();
                 write!(f, "tuple<{}>", types.join(", "))

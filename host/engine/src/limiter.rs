@@ -20,7 +20,12 @@ pub(crate) struct MemoryMeter {
 
 impl MemoryMeter {
     pub(crate) fn new(bytes_max: u64) -> Self {
-        Self { bytes: 0, peak_bytes: 0, bytes_max: usize::try_from(bytes_max).unwrap_or(usize::MAX), refused: false }
+        Self {
+            bytes: 0,
+            peak_bytes: 0,
+            bytes_max: usize::try_from(bytes_max).unwrap_or(usize::MAX),
+            refused: false,
+        }
     }
 
     /// The largest sum seen, in bytes.

@@ -9,7 +9,13 @@ use crate::provider::{Configured, Provider};
 
 /// WASI packages every component gets, inert: no folders, no environment, no network, logs captured.
 /// A standard library imports them even when it never uses them.
-const INERT: [&str; 5] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/"];
+const INERT: [&str; 5] = [
+    "wasi:cli/",
+    "wasi:clocks/",
+    "wasi:filesystem/",
+    "wasi:io/",
+    "wasi:random/",
+];
 
 /// Splits `wasi:http/types@0.2.6` into interface and version.
 fn split(import: &str) -> (&str, &str) {
@@ -38,17 +44,25 @@ pub(crate) fn grant(
         };
         let needed = provider.granted_by(interface);
         if !grants.iter().any(|grant| grant.interface == needed) {
-            missing.push(format!("{import} (grant it with {{ \"interface\": \"{needed}\" }} under \"imports\")"));
+            missing.push(format!(
+                "{import} (grant it with {{ \"interface\": \"{needed}\" }} under \"imports\")"
+            ));
         } else if !used.iter().any(|seen| seen.name() == provider.name()) {
             used.push(provider);
         }
     }
     if !missing.is_empty() {
-        return Err(EngineError::MissingImports { imports: missing.join("; ") });
+        return Err(EngineError::MissingImports {
+            imports: missing.join("; "),
+        });
     }
     used.into_iter()
         .map(|provider| {
-            let own: Vec<_> = grants.iter().filter(|grant| provider.serves(&grant.interface)).cloned().collect();
+            let own: Vec<_> = grants
+                .iter()
+                .filter(|grant| provider.serves(&grant.interface))
+                .cloned()
+                .collect();
             provider.configure(&own).map_err(|fault| EngineError::Provider {
                 name: provider.name().to_string(),
                 why: format!("{} {}", fault.message, fault.fix),
@@ -63,9 +77,16 @@ mod tests {
 
     #[test]
     fn everything_missing_is_named_at_once_with_its_version() {
-        let imports = ["wasi:cli/stderr@0.2.6", "wasi:sockets/tcp@0.2.6", "acme:db/query@1.0.0", "wasi:cli/stdout@0.3.0"];
+        let imports = [
+            "wasi:cli/stderr@0.2.6",
+            "wasi:sockets/tcp@0.2.6",
+            "acme:db/query@1.0.0",
+            "wasi:cli/stdout@0.3.0",
+        ];
         let imports: Vec<_> = imports.map(ToString::to_string).into();
-        let Err(EngineError::MissingImports { imports }) = grant(&imports, &[], &[]) else { panic!("granted") };
+        let Err(EngineError::MissingImports { imports }) = grant(&imports, &[], &[]) else {
+            panic!("granted")
+        };
         for name in ["wasi:sockets/tcp@0.2.6", "acme:db/query@1.0.0", "wasi:cli/stdout@0.3.0"] {
             assert!(imports.contains(name), "{imports}");
         }

@@ -36,7 +36,10 @@ pub(crate) type SharedLogs = Arc<Mutex<LogBuffer>>;
 
 impl LogBuffer {
     pub(crate) fn shared(bytes_max: u64) -> SharedLogs {
-        Arc::new(Mutex::new(Self { bytes_max, ..Self::default() }))
+        Arc::new(Mutex::new(Self {
+            bytes_max,
+            ..Self::default()
+        }))
     }
 
     fn write(&mut self, to_stderr: bool, bytes: &[u8]) {
@@ -80,7 +83,9 @@ impl Pollable for LogStream {
 
 impl OutputStream for LogStream {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.host_bytes.spend(bytes.len()).map_err(|e| StreamError::Trap(e.into()))?;
+        self.host_bytes
+            .spend(bytes.len())
+            .map_err(|e| StreamError::Trap(e.into()))?;
         self.logs.lock().write(self.to_stderr, &bytes);
         Ok(())
     }
@@ -137,6 +142,9 @@ mod tests {
         logs.lock().write(true, b"abcdef");
         logs.lock().write(false, b"more");
         let taken = logs.lock().take();
-        assert_eq!((taken.stdout.as_str(), taken.stderr.as_str(), taken.dropped_bytes), ("12345678", "ab", 8));
+        assert_eq!(
+            (taken.stdout.as_str(), taken.stderr.as_str(), taken.dropped_bytes),
+            ("12345678", "ab", 8)
+        );
     }
 }

@@ -18,7 +18,8 @@ impl Function {
                 required.push(name.clone());
             }
         }
-        let mut object = json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false });
+        let mut object =
+            json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false });
         describe(&mut object, None, self.docs.as_deref());
         object
     }
@@ -132,13 +133,21 @@ fn names(named: &Named<()>) -> Vec<&str> {
 /// An enum has no place of its own for each case's doc comment, so they follow the type's.
 fn with_parts(named: &Named<()>) -> Option<String> {
     let line = |part: &Part<()>| part.docs.as_ref().map(|docs| format!("{}: {docs}", part.name));
-    let lines: Vec<_> = named.docs.clone().into_iter().chain(named.parts.iter().filter_map(line)).collect();
+    let lines: Vec<_> = named
+        .docs
+        .clone()
+        .into_iter()
+        .chain(named.parts.iter().filter_map(line))
+        .collect();
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
 fn closed(members: Vec<(&str, Value)>) -> Value {
     let required: Vec<_> = members.iter().map(|(name, _)| (*name).to_string()).collect();
-    let properties: Map<_, _> = members.into_iter().map(|(name, schema)| (name.to_string(), schema)).collect();
+    let properties: Map<_, _> = members
+        .into_iter()
+        .map(|(name, schema)| (name.to_string(), schema))
+        .collect();
     json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
 }
 
@@ -153,7 +162,8 @@ fn record(named: &Named<WitType>) -> Value {
             required.push(part.name.clone());
         }
     }
-    let mut object = json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false });
+    let mut object =
+        json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false });
     describe(&mut object, Some(&named.name), named.docs.as_deref());
     object
 }

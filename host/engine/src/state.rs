@@ -62,7 +62,11 @@ impl CallState {
         let host = self.host.get_or_insert_with(|| {
             let logs = LogBuffer::shared(limits.log_bytes);
             let host_bytes = Arc::new(HostBytes::new(limits.host_call_bytes));
-            let stream = |to_stderr| LogStream { logs: logs.clone(), host_bytes: host_bytes.clone(), to_stderr };
+            let stream = |to_stderr| LogStream {
+                logs: logs.clone(),
+                host_bytes: host_bytes.clone(),
+                to_stderr,
+            };
             // Nothing is inherited: no environment, no arguments, no folders, no network, an empty standard input.
             let wasi = WasiCtx::builder()
                 .stdout(stream(false))
@@ -122,6 +126,9 @@ impl CallState {
 impl WasiView for CallState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         let (host, table) = self.host();
-        WasiCtxView { ctx: &mut host.wasi, table }
+        WasiCtxView {
+            ctx: &mut host.wasi,
+            table,
+        }
     }
 }

@@ -39,8 +39,11 @@ impl Drop for Running<'_> {
 impl Ticker {
     /// Starts the thread and proves that it stops a guest that spins.
     pub(crate) fn start(engine: &Engine, tick: Duration) -> Result<Self, EngineError> {
-        let shared =
-            Arc::new(Shared { running: AtomicUsize::new(0), parked: AtomicBool::new(false), stop: AtomicBool::new(false) });
+        let shared = Arc::new(Shared {
+            running: AtomicUsize::new(0),
+            parked: AtomicBool::new(false),
+            stop: AtomicBool::new(false),
+        });
         let (theirs, weak) = (shared.clone(), engine.weak());
         let handle = std::thread::Builder::new()
             .name("epoch-ticker".into())
@@ -50,7 +53,11 @@ impl Ticker {
                     std::thread::sleep(tick);
                     let Some(engine) = weak.upgrade() else { return };
                     engine.increment_epoch();
-                    idle_ticks = if theirs.running.load(Ordering::SeqCst) == 0 { idle_ticks + 1 } else { 0 };
+                    idle_ticks = if theirs.running.load(Ordering::SeqCst) == 0 {
+                        idle_ticks + 1
+                    } else {
+                        0
+                    };
                     if idle_ticks >= IDLE_TICKS_MAX {
                         drop(engine);
                         theirs.parked.store(true, Ordering::SeqCst);
@@ -63,8 +70,14 @@ impl Ticker {
                     }
                 }
             })
-            .map_err(|e| EngineError::Setup { why: format!("no thread for the ticker: {e}") })?;
-        let ticker = Self { shared, thread: handle.thread().clone(), handle: Some(handle) };
+            .map_err(|e| EngineError::Setup {
+                why: format!("no thread for the ticker: {e}"),
+            })?;
+        let ticker = Self {
+            shared,
+            thread: handle.thread().clone(),
+            handle: Some(handle),
+        };
         ticker.prove(engine)?;
         Ok(ticker)
     }
@@ -83,8 +96,8 @@ impl Ticker {
         let dead = |why: String| EngineError::TickerDead { why };
         // (module (func (export "spin") (loop (br 0))))
         const SPIN: &[u8] = &[
-            0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, 1, 4, 1, 0x60, 0, 0, 3, 2, 1, 0, 7, 8, 1, 4, b's', b'p', b'i', b'n', 0, 0, 10,
-            9, 1, 7, 0, 3, 0x40, 0x0c, 0, 0x0b, 0x0b,
+            0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, 1, 4, 1, 0x60, 0, 0, 3, 2, 1, 0, 7, 8, 1, 4, b's', b'p', b'i', b'n', 0, 0,
+            10, 9, 1, 7, 0, 3, 0x40, 0x0c, 0, 0x0b, 0x0b,
         ];
         let module = Module::new(engine, SPIN).map_err(|e| dead(format!("the probe does not compile: {e}")))?;
         let mut store = Store::new(engine, ());
@@ -95,7 +108,11 @@ impl Ticker {
         let spin = Instance::new(&mut store, &module, &[])
             .and_then(|instance| instance.get_typed_func::<(), ()>(&mut store, "spin"))
             .map_err(|e| dead(e.to_string()))?;
-        match spin.call(&mut store, ()).err().and_then(|e| e.downcast_ref::<Trap>().copied()) {
+        match spin
+            .call(&mut store, ())
+            .err()
+            .and_then(|e| e.downcast_ref::<Trap>().copied())
+        {
             Some(Trap::Interrupt) => Ok(()),
             other => Err(dead(format!("the probe ended with {other:?}"))),
         }

@@ -25,16 +25,25 @@ type Converted<T> = Result<T, EngineError>;
 
 /// A value that does not fit. The path starts empty and grows on the way out, so that success builds no paths.
 fn bad(why: impl Into<String>) -> EngineError {
-    EngineError::BadArgument { path: String::new(), why: why.into() }
+    EngineError::BadArgument {
+        path: String::new(),
+        why: why.into(),
+    }
 }
 
 /// Puts the place a bad value was found in front of its path.
 pub(crate) fn within(error: EngineError, place: &str) -> EngineError {
     match error {
         EngineError::BadArgument { path, why } if path.is_empty() || path.starts_with('[') => {
-            EngineError::BadArgument { path: format!("{place}{path}"), why }
+            EngineError::BadArgument {
+                path: format!("{place}{path}"),
+                why,
+            }
         }
-        EngineError::BadArgument { path, why } => EngineError::BadArgument { path: format!("{place}.{path}"), why },
+        EngineError::BadArgument { path, why } => EngineError::BadArgument {
+            path: format!("{place}.{path}"),
+            why,
+        },
         other => other,
     }
 }
@@ -52,19 +61,31 @@ fn kind(value: &Value) -> &'static str {
 
 /// A parameter that was not given.
 pub(crate) fn missing(function: &Function, name: &str) -> EngineError {
-    within(bad(format!("it is missing; the function takes {}", function.signature())), name)
+    within(
+        bad(format!("it is missing; the function takes {}", function.signature())),
+        name,
+    )
 }
 
 /// Refuses what is left over when every parameter has its argument.
 pub(crate) fn no_unknown(function: &Function, left: &Map<String, Value>) -> Converted<()> {
-    let Some(unknown) = left.keys().next() else { return Ok(()) };
-    let why = format!("there is no such parameter; the function takes {}", function.signature());
+    let Some(unknown) = left.keys().next() else {
+        return Ok(());
+    };
+    let why = format!(
+        "there is no such parameter; the function takes {}",
+        function.signature()
+    );
     Err(within(bad(why), &unknown.chars().take(100).collect::<String>()))
 }
 
 impl Converter {
     pub(crate) fn new(bytes_max: u64) -> Self {
-        Self { bytes: 0, bytes_max, values: 0 }
+        Self {
+            bytes: 0,
+            bytes_max,
+            values: 0,
+        }
     }
 
     /// Bytes converted so far.
@@ -75,7 +96,10 @@ impl Converter {
     pub(crate) fn spend(&mut self, bytes: u64) -> Converted<()> {
         self.bytes += bytes;
         if self.bytes > self.bytes_max {
-            return Err(EngineError::InputTooLarge { bytes: self.bytes, bytes_max: self.bytes_max });
+            return Err(EngineError::InputTooLarge {
+                bytes: self.bytes,
+                bytes_max: self.bytes_max,
+            });
         }
         Ok(())
     }
@@ -185,7 +209,10 @@ impl Converter {
                     self.count(8)?;
                     let mut list = Vec::with_capacity(items.len().min(4096));
                     for (index, item) in items.into_iter().enumerate() {
-                        list.push(self.val(inner, item, depth + 1).map_err(|e| within(e, &format!("[{index}]")))?);
+                        list.push(
+                            self.val(inner, item, depth + 1)
+                                .map_err(|e| within(e, &format!("[{index}]")))?,
+                        );
                     }
                     Val::List(list)
                 }
@@ -206,7 +233,9 @@ impl Converter {
                 self.count(1)?;
                 let (side, value) = one_member(value, &["ok", "err"])?;
                 let ty = if side == "ok" { ok } else { err };
-                let payload = self.payload(ty.as_deref(), value, depth).map_err(|e| within(e, &side))?;
+                let payload = self
+                    .payload(ty.as_deref(), value, depth)
+                    .map_err(|e| within(e, &side))?;
                 Val::Result(if side == "ok" { Ok(payload) } else { Err(payload) })
             }
             WitType::Tuple(types) => match value {
@@ -214,7 +243,10 @@ impl Converter {
                     self.count(0)?;
                     let mut vals = Vec::with_capacity(types.len());
                     for (index, (ty, item)) in types.iter().zip(items).enumerate() {
-                        vals.push(self.val(ty, item, depth + 1).map_err(|e| within(e, &format!("[{index}]")))?);
+                        vals.push(
+                            self.val(ty, item, depth + 1)
+                                .map_err(|e| within(e, &format!("[{index}]")))?,
+                        );
                     }
                     Val::Tuple(vals)
                 }
@@ -240,9 +272,14 @@ impl Converter {
                     }
                 };
                 let Some(part) = named.part(&case) else {
-                    return Err(bad(format!("there is no case \"{case}\"; the cases are {}", named.names())));
+                    return Err(bad(format!(
+                        "there is no case \"{case}\"; the cases are {}",
+                        named.names()
+                    )));
                 };
-                let payload = self.payload(part.ty.as_ref(), value, depth).map_err(|e| within(e, &case))?;
+                let payload = self
+                    .payload(part.ty.as_ref(), value, depth)
+                    .map_err(|e| within(e, &case))?;
                 Val::Variant(case, payload)
             }
             WitType::Enum(named) => {
@@ -252,7 +289,12 @@ impl Converter {
             WitType::Flags(named) => match value {
                 Value::Array(items) => {
                     self.count(4)?;
-                    Val::Flags(items.into_iter().map(|item| one_of(named, item)).collect::<Result<_, _>>()?)
+                    Val::Flags(
+                        items
+                            .into_iter()
+                            .map(|item| one_of(named, item))
+                            .collect::<Result<_, _>>()?,
+                    )
                 }
                 other => return Err(expected(&other)),
             },
@@ -277,7 +319,9 @@ impl Converter {
         let mut fields = Vec::with_capacity(named.parts.len());
         for part in &named.parts {
             let val = match members.remove(&part.name) {
-                Some(value) => self.val(&part.ty, value, depth + 1).map_err(|e| within(e, &part.name))?,
+                Some(value) => self
+                    .val(&part.ty, value, depth + 1)
+                    .map_err(|e| within(e, &part.name))?,
                 None if matches!(part.ty, WitType::Option(_)) => Val::Option(None),
                 None => {
                     let why = format!("it is missing; {} has the fields {}", named.name, named.names());
@@ -288,7 +332,11 @@ impl Converter {
         }
         match members.keys().next() {
             Some(unknown) => {
-                let why = format!("there is no such field; {} has the fields {}", named.name, named.names());
+                let why = format!(
+                    "there is no such field; {} has the fields {}",
+                    named.name,
+                    named.names()
+                );
                 Err(within(bad(why), unknown))
             }
             None => Ok(fields),
@@ -305,7 +353,10 @@ impl Converter {
             Value::Array(items) => {
                 self.spend(items.len() as u64)?;
                 let byte = |item: &Value| item.as_u64().and_then(|n| u8::try_from(n).ok());
-                items.iter().map(|item| byte(item).ok_or_else(|| bad("expected bytes, 0 to 255"))).collect()
+                items
+                    .iter()
+                    .map(|item| byte(item).ok_or_else(|| bad("expected bytes, 0 to 255")))
+                    .collect()
             }
             other => Err(bad(format!("expected base64 text, got {}", kind(other)))),
         }
@@ -314,9 +365,11 @@ impl Converter {
     fn integer<T: TryFrom<i128>>(&mut self, ty: &WitType, value: &Value, bytes: u64) -> Converted<T> {
         self.count(bytes)?;
         let wide = match value {
-            Value::Number(number) => {
-                number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from)).or_else(|| whole(number))
-            }
+            Value::Number(number) => number
+                .as_i64()
+                .map(i128::from)
+                .or_else(|| number.as_u64().map(i128::from))
+                .or_else(|| whole(number)),
             // 64-bit integers may come as text, since not every JSON writer keeps them exactly.
             Value::String(text) if bytes == 8 => text.parse().ok(),
             _ => None,
@@ -357,7 +410,10 @@ fn one_member(value: Value, names: &[&str]) -> Converted<(String, Value)> {
     let why = || format!("expected an object with one of: {}", names.join(", "));
     match value {
         Value::Object(members) if members.len() == 1 => {
-            let member = members.into_iter().next().filter(|(name, _)| names.contains(&name.as_str()));
+            let member = members
+                .into_iter()
+                .next()
+                .filter(|(name, _)| names.contains(&name.as_str()));
             member.ok_or_else(|| bad(why()))
         }
         _ => Err(bad(why())),
@@ -385,13 +441,25 @@ pub(crate) fn json(ty: &WitType, val: Val, bytes: &mut u64) -> Option<Value> {
         (WitType::U8, Val::U8(v)) => sized(v.into(), 1),
         (WitType::U16, Val::U16(v)) => sized(v.into(), 2),
         (WitType::U32, Val::U32(v)) => sized(v.into(), 4),
-        (WitType::U64, Val::U64(v)) => sized(if v > SAFE_INTEGER_MAX { v.to_string().into() } else { v.into() }, 8),
+        (WitType::U64, Val::U64(v)) => sized(
+            if v > SAFE_INTEGER_MAX {
+                v.to_string().into()
+            } else {
+                v.into()
+            },
+            8,
+        ),
         (WitType::S8, Val::S8(v)) => sized(v.into(), 1),
         (WitType::S16, Val::S16(v)) => sized(v.into(), 2),
         (WitType::S32, Val::S32(v)) => sized(v.into(), 4),
-        (WitType::S64, Val::S64(v)) => {
-            sized(if v.unsigned_abs() > SAFE_INTEGER_MAX { v.to_string().into() } else { v.into() }, 8)
-        }
+        (WitType::S64, Val::S64(v)) => sized(
+            if v.unsigned_abs() > SAFE_INTEGER_MAX {
+                v.to_string().into()
+            } else {
+                v.into()
+            },
+            8,
+        ),
         (WitType::F32, Val::Float32(v)) => sized(json_f32(v), 4),
         (WitType::F64, Val::Float64(v)) => sized(json_float(v), 8),
         (WitType::Char, Val::Char(v)) => sized(v.to_string().into(), 4),
@@ -400,25 +468,36 @@ pub(crate) fn json(ty: &WitType, val: Val, bytes: &mut u64) -> Option<Value> {
             sized(v.into(), size)
         }
         (WitType::Bytes, Val::List(items)) => {
-            let raw: Option<Vec<u8>> =
-                items.into_iter().map(|item| if let Val::U8(byte) = item { Some(byte) } else { None }).collect();
+            let raw: Option<Vec<u8>> = items
+                .into_iter()
+                .map(|item| if let Val::U8(byte) = item { Some(byte) } else { None })
+                .collect();
             let raw = raw?;
             sized(BASE64.encode(&raw).into(), raw.len() as u64)
         }
-        (WitType::List(inner), Val::List(items)) => {
-            Some(Value::Array(items.into_iter().map(|item| json(inner, item, bytes)).collect::<Option<_>>()?))
-        }
+        (WitType::List(inner), Val::List(items)) => Some(Value::Array(
+            items
+                .into_iter()
+                .map(|item| json(inner, item, bytes))
+                .collect::<Option<_>>()?,
+        )),
         (WitType::Option(_), Val::Option(None)) => sized(Value::Null, 1),
         (WitType::Option(inner), Val::Option(Some(val))) => {
             let value = json(inner, *val, bytes)?;
             Some(if inner.nullable() { member("some", value) } else { value })
         }
-        (WitType::Result { ok, .. }, Val::Result(Ok(val))) => Some(member("ok", json_payload(ok.as_deref(), val, bytes)?)),
+        (WitType::Result { ok, .. }, Val::Result(Ok(val))) => {
+            Some(member("ok", json_payload(ok.as_deref(), val, bytes)?))
+        }
         (WitType::Result { err, .. }, Val::Result(Err(val))) => {
             Some(member("err", json_payload(err.as_deref(), val, bytes)?))
         }
         (WitType::Tuple(types), Val::Tuple(vals)) => Some(Value::Array(
-            types.iter().zip(vals).map(|(ty, val)| json(ty, val, bytes)).collect::<Option<_>>()?,
+            types
+                .iter()
+                .zip(vals)
+                .map(|(ty, val)| json(ty, val, bytes))
+                .collect::<Option<_>>()?,
         )),
         (WitType::Record(named), Val::Record(fields)) => {
             let mut members = Map::new();
@@ -455,7 +534,15 @@ fn member(name: &str, value: Value) -> Value {
 
 fn json_float(float: f64) -> Value {
     Number::from_f64(float).map_or_else(
-        || if float.is_nan() { "NaN".into() } else if float > 0.0 { "Infinity".into() } else { "-Infinity".into() },
+        || {
+            if float.is_nan() {
+                "NaN".into()
+            } else if float > 0.0 {
+                "Infinity".into()
+            } else {
+                "-Infinity".into()
+            }
+        },
         Value::Number,
     )
 }

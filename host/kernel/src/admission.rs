@@ -26,7 +26,10 @@ pub(crate) struct Refusal {
 }
 
 fn at<E: Coded>(step: Step) -> impl Fn(E) -> Refusal {
-    move |error| Refusal { step, fault: Fault::from(&error) }
+    move |error| Refusal {
+        step,
+        fault: Fault::from(&error),
+    }
 }
 
 /// Bytes that arrived, with what the registry says about them. Nothing is believed yet.
@@ -59,7 +62,14 @@ pub(crate) struct Loaded {
 impl Discovered {
     /// Digest, then receipt, then manifest. No byte of the component is parsed before the receipt is good.
     pub(crate) fn verify(self, judge: &Judge) -> Result<Verified, Refusal> {
-        let Descriptor { urn, version, manifest: text, receipt, digest, .. } = self.descriptor;
+        let Descriptor {
+            urn,
+            version,
+            manifest: text,
+            receipt,
+            digest,
+            ..
+        } = self.descriptor;
         let mismatch = |field: &str, says: String, expected: String| KernelError::ManifestMismatch {
             field: field.into(),
             says,
@@ -67,7 +77,10 @@ impl Discovered {
         };
         let found = Digest::of(&self.bytes);
         if found != digest {
-            return Err(at(Step::Bytes)(KernelError::PinMismatch { what: format!("{urn}@{digest}"), found: found.to_string() }));
+            return Err(at(Step::Bytes)(KernelError::PinMismatch {
+                what: format!("{urn}@{digest}"),
+                found: found.to_string(),
+            }));
         }
         let root = TrustRoot::load(&judge.trust_root).map_err(at(Step::Receipt))?;
         let subject = BuildSubject {
@@ -81,21 +94,39 @@ impl Discovered {
         let signer = receipt.verify(&root, &subject).map_err(at(Step::Receipt))?;
         let manifest = Manifest::parse(&text).map_err(at(Step::Manifest))?;
         if manifest.id != urn {
-            return Err(at(Step::Manifest)(mismatch("id", manifest.id.to_string(), urn.to_string())));
+            return Err(at(Step::Manifest)(mismatch(
+                "id",
+                manifest.id.to_string(),
+                urn.to_string(),
+            )));
         }
         if manifest.version != version {
-            return Err(at(Step::Manifest)(mismatch("version", manifest.version.to_string(), version.to_string())));
+            return Err(at(Step::Manifest)(mismatch(
+                "version",
+                manifest.version.to_string(),
+                version.to_string(),
+            )));
         }
         judge.policy.check_claims(&manifest).map_err(at(Step::Manifest))?;
         let (limits, lowered) = judge.policy.limits(&manifest);
-        Ok(Verified { bytes: self.bytes, digest, manifest, signer: signer.to_string(), limits, lowered })
+        Ok(Verified {
+            bytes: self.bytes,
+            digest,
+            manifest,
+            signer: signer.to_string(),
+            limits,
+            lowered,
+        })
     }
 }
 
 impl Verified {
     /// Compile, imports within grants, link, claims against exports, then one instance made and dropped.
     pub(crate) async fn load(self, judge: &Judge) -> Result<Loaded, Refusal> {
-        let loaded = judge.engine.load(&self.bytes, &self.digest, &self.manifest.imports, &self.limits).await;
+        let loaded = judge
+            .engine
+            .load(&self.bytes, &self.digest, &self.manifest.imports, &self.limits)
+            .await;
         let (capability, from) = loaded.map_err(|error| {
             let linking = matches!(
                 error,
@@ -122,11 +153,27 @@ impl Verified {
 fn check_claims(manifest: &Manifest, capability: &Capability) -> Result<(), KernelError> {
     let interface = capability.interface();
     if interface.functions.is_empty() {
-        let reasons: Vec<_> = interface.unsupported.iter().map(|(export, why)| format!("{export}: {why}")).collect();
-        let why = if reasons.is_empty() { "it exports nothing".into() } else { reasons.join("; ") };
+        let reasons: Vec<_> = interface
+            .unsupported
+            .iter()
+            .map(|(export, why)| format!("{export}: {why}"))
+            .collect();
+        let why = if reasons.is_empty() {
+            "it exports nothing".into()
+        } else {
+            reasons.join("; ")
+        };
         return Err(KernelError::NothingToCall { why });
     }
-    let has = || interface.exports.iter().cloned().chain([interface.names()]).collect::<Vec<_>>().join(", ");
+    let has = || {
+        interface
+            .exports
+            .iter()
+            .cloned()
+            .chain([interface.names()])
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     for provided in &manifest.capabilities.provides {
         // Functions a world exports itself lose their package's name when the component is built, so for those
         // `namespace:package@version` can only be checked against there being such functions.
@@ -134,14 +181,25 @@ fn check_claims(manifest: &Manifest, capability: &Capability) -> Result<(), Kern
         let real = if provided.contains('/') {
             interface.exports.contains(provided)
         } else {
-            interface.functions.iter().any(|function| function.instance.is_none()) || interface.exports.iter().any(package)
+            interface.functions.iter().any(|function| function.instance.is_none())
+                || interface.exports.iter().any(package)
         };
         if !real {
-            return Err(KernelError::ManifestLies { claim: format!("to provide {provided}"), has: has() });
+            return Err(KernelError::ManifestLies {
+                claim: format!("to provide {provided}"),
+                has: has(),
+            });
         }
     }
-    match manifest.functions.keys().find(|name| interface.function(name).is_none()) {
-        Some(name) => Err(KernelError::ManifestLies { claim: format!("a function {name}"), has: has() }),
+    match manifest
+        .functions
+        .keys()
+        .find(|name| interface.function(name).is_none())
+    {
+        Some(name) => Err(KernelError::ManifestLies {
+            claim: format!("a function {name}"),
+            has: has(),
+        }),
         None => Ok(()),
     }
 }

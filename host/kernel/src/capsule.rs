@@ -31,14 +31,28 @@ pub struct Capsule {
 impl Capsule {
     /// What a function does: the manifest's words, else the component's doc comment, else what the capsule does.
     pub fn describe(&self, function: &Function) -> String {
-        let text = self.manifest.functions.get(&function.name).and_then(|text| text.description.clone());
-        text.or_else(|| function.docs.clone()).unwrap_or_else(|| self.manifest.description.clone())
+        let text = self
+            .manifest
+            .functions
+            .get(&function.name)
+            .and_then(|text| text.description.clone());
+        text.or_else(|| function.docs.clone())
+            .unwrap_or_else(|| self.manifest.description.clone())
     }
 
     /// A short name of a function for people.
     pub fn title(&self, function: &Function) -> String {
-        let text = self.manifest.functions.get(&function.name).and_then(|text| text.title.clone());
-        let capsule = || self.manifest.title.clone().unwrap_or_else(|| self.manifest.id.name().to_string());
+        let text = self
+            .manifest
+            .functions
+            .get(&function.name)
+            .and_then(|text| text.title.clone());
+        let capsule = || {
+            self.manifest
+                .title
+                .clone()
+                .unwrap_or_else(|| self.manifest.id.name().to_string())
+        };
         text.unwrap_or_else(|| format!("{}: {}", capsule(), function.name))
     }
 }

@@ -78,7 +78,11 @@ impl Kernel {
     /// When the quarantine's folder cannot be used.
     pub fn new(engine: Engine, config: KernelConfig) -> Result<Self, KernelError> {
         Ok(Self(Arc::new(Inner {
-            judge: Judge { engine, policy: config.policy, trust_root: config.trust_root },
+            judge: Judge {
+                engine,
+                policy: config.policy,
+                trust_root: config.trust_root,
+            },
             store: config.store,
             sources: config.sources,
             quarantine: Quarantine::open(&config.quarantine)?,
@@ -127,7 +131,11 @@ impl Kernel {
         if let Some(capsule) = current.filter(|capsule| fits(capsule, &what.pin)) {
             return Some(capsule.clone());
         }
-        active.pinned.iter().find(|capsule| capsule.manifest.id == what.urn && fits(capsule, &what.pin)).cloned()
+        active
+            .pinned
+            .iter()
+            .find(|capsule| capsule.manifest.id == what.urn && fits(capsule, &what.pin))
+            .cloned()
     }
 
     /// Makes a capsule ready: from memory, else fetched from the registries, verified and admitted. Callers that ask for
@@ -161,7 +169,9 @@ impl Kernel {
         let manifest_digest = Digest::of(descriptor.manifest.as_bytes());
         self.refuse_quarantined(&descriptor, &manifest_digest)?;
         let bytes_max = self.0.judge.engine.config().component_bytes_max;
-        let bytes = fetch(&*source, &descriptor, bytes_max).await.map_err(|e| Fault::from(&e))?;
+        let bytes = fetch(&*source, &descriptor, bytes_max)
+            .await
+            .map_err(|e| Fault::from(&e))?;
         let pinned = what.pin != Pin::Active;
         let loaded = self.admit(Discovered { descriptor, bytes }).await?;
         Ok(self.make_active(loaded, pinned))
@@ -184,20 +194,34 @@ impl Kernel {
                         return Ok((source.clone(), descriptor));
                     }
                     let found = format!("{}@{} {}", descriptor.urn, descriptor.version, descriptor.digest);
-                    return Err(KernelError::PinMismatch { what: what.to_string(), found }.into());
+                    return Err(KernelError::PinMismatch {
+                        what: what.to_string(),
+                        found,
+                    }
+                    .into());
                 }
                 Err(RegistryError::NotFound { .. }) => places.push(source.name().to_string()),
                 Err(error) => return Err(Fault::from(&error)),
             }
         }
-        Err(KernelError::NotFound { what: what.to_string(), places: places.join(", ") }.into())
+        Err(KernelError::NotFound {
+            what: what.to_string(),
+            places: places.join(", "),
+        }
+        .into())
     }
 
     fn refuse_quarantined(&self, descriptor: &Descriptor, manifest: &Digest) -> Result<(), Fault> {
-        let Some(entry) = self.0.quarantine.forbids(&descriptor.digest, manifest) else { return Ok(()) };
+        let Some(entry) = self.0.quarantine.forbids(&descriptor.digest, manifest) else {
+            return Ok(());
+        };
         let what = format!("{}@{}", descriptor.urn, descriptor.version);
-        let error =
-            KernelError::Quarantined { what, digest: entry.digest.to_string(), code: entry.code, why: entry.message };
+        let error = KernelError::Quarantined {
+            what,
+            digest: entry.digest.to_string(),
+            code: entry.code,
+            why: entry.message,
+        };
         Err(error.into())
     }
 
@@ -232,7 +256,9 @@ impl Kernel {
         let _change = self.0.changing.lock();
         let mut active = Active::clone(&self.0.active.load());
         let before = active.by_urn.get(&loaded.manifest.id);
-        if let Some(same) = before.filter(|capsule| capsule.digest == loaded.digest && capsule.manifest == loaded.manifest) {
+        if let Some(same) =
+            before.filter(|capsule| capsule.digest == loaded.digest && capsule.manifest == loaded.manifest)
+        {
             return same.clone();
         }
         let newest = before.is_none_or(|capsule| capsule.manifest.version < loaded.manifest.version);
@@ -265,7 +291,12 @@ impl Kernel {
     ///
     /// # Errors
     /// As admission's; a version that exists with other bytes is a conflict.
-    pub async fn publish(&self, manifest: String, receipt: serde_json::Value, component: Bytes) -> Result<Arc<Capsule>, Fault> {
+    pub async fn publish(
+        &self,
+        manifest: String,
+        receipt: serde_json::Value,
+        component: Bytes,
+    ) -> Result<Arc<Capsule>, Fault> {
         let parsed = Manifest::parse(&manifest)?;
         let descriptor = Descriptor {
             urn: parsed.id.clone(),
@@ -276,7 +307,10 @@ impl Kernel {
             receipt,
         };
         // Before anything is compiled: a version is immutable.
-        let reference = CapsuleRef { urn: parsed.id, pin: Pin::Version(parsed.version) };
+        let reference = CapsuleRef {
+            urn: parsed.id,
+            pin: Pin::Version(parsed.version),
+        };
         if let Ok(existing) = self.0.store.describe(&reference).await
             && (existing.digest != descriptor.digest || existing.manifest != descriptor.manifest)
         {
@@ -289,8 +323,17 @@ impl Kernel {
         self.refuse_quarantined(&descriptor, &Digest::of(descriptor.manifest.as_bytes()))?;
         // Admitted before it is stored, stored before it is active: a crash in between leaves a version that the next
         // start admits again.
-        let loaded = self.admit(Discovered { descriptor: descriptor.clone(), bytes: component.clone() }).await?;
-        self.0.store.put(descriptor, component).await.map_err(|e| Fault::from(&e))?;
+        let loaded = self
+            .admit(Discovered {
+                descriptor: descriptor.clone(),
+                bytes: component.clone(),
+            })
+            .await?;
+        self.0
+            .store
+            .put(descriptor, component)
+            .await
+            .map_err(|e| Fault::from(&e))?;
         Ok(self.make_active(loaded, false))
     }
 
@@ -299,7 +342,15 @@ impl Kernel {
     /// # Errors
     /// When the store cannot be read at all.
     pub async fn activate_all(&self) -> Result<Vec<(CapsuleRef, Result<Arc<Capsule>, Fault>)>, Fault> {
-        let mut urns: Vec<_> = self.0.store.list().await.map_err(|e| Fault::from(&e))?.into_iter().map(|s| s.urn).collect();
+        let mut urns: Vec<_> = self
+            .0
+            .store
+            .list()
+            .await
+            .map_err(|e| Fault::from(&e))?
+            .into_iter()
+            .map(|s| s.urn)
+            .collect();
         urns.dedup();
         let mut report = Vec::with_capacity(urns.len());
         for urn in urns {
@@ -316,9 +367,18 @@ impl Kernel {
     /// When nothing ran: not found, refused, no such function. How a call that ran went is in its outcome.
     pub async fn execute(&self, what: &CapsuleRef, function: Option<&str>, input: Input) -> Result<Execution, Fault> {
         let capsule = self.activate(what).await?;
-        let function = capsule.capability.function(function).map_err(|e| Fault::from(&e))?.name.clone();
+        let function = capsule
+            .capability
+            .function(function)
+            .map_err(|e| Fault::from(&e))?
+            .name
+            .clone();
         let outcome = capsule.capability.call(Some(&function), input).await;
-        Ok(Execution { capsule, function, outcome })
+        Ok(Execution {
+            capsule,
+            function,
+            outcome,
+        })
     }
 }
 

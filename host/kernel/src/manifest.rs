@@ -98,10 +98,14 @@ impl Manifest {
     /// `ManifestSyntax` with the place and what was expected, `ManifestRule` for contradictions.
     pub fn parse(text: &str) -> Result<Self, KernelError> {
         let syntax = |path: String, why: String| KernelError::ManifestSyntax { path, why };
-        let value = strict_json::parse(text.as_bytes(), DEPTH_MAX).map_err(|e| syntax("the top".into(), e.to_string()))?;
+        let value =
+            strict_json::parse(text.as_bytes(), DEPTH_MAX).map_err(|e| syntax("the top".into(), e.to_string()))?;
         let manifest: Self = serde_path_to_error::deserialize(value).map_err(|e| {
             let path = e.path().to_string();
-            syntax(if path == "." { "the top".into() } else { path }, e.into_inner().to_string().chars().take(500).collect())
+            syntax(
+                if path == "." { "the top".into() } else { path },
+                e.into_inner().to_string().chars().take(500).collect(),
+            )
         })?;
         manifest.check()?;
         Ok(manifest)
@@ -117,7 +121,14 @@ impl Manifest {
     fn check(&self) -> Result<(), KernelError> {
         let rule = |path: &str, why: String| Err(KernelError::ManifestRule { path: path.into(), why });
         if self.version.major != self.id.major() {
-            return rule("version", format!("{} is not of major {}, which the id ends in", self.version, self.id.major()));
+            return rule(
+                "version",
+                format!(
+                    "{} is not of major {}, which the id ends in",
+                    self.version,
+                    self.id.major()
+                ),
+            );
         }
         if self.version.to_string().len() > 128 {
             return rule("version", "it is longer than 128 bytes".into());
@@ -125,8 +136,15 @@ impl Manifest {
         if self.description.trim().is_empty() {
             return rule("description", "it is empty, and tools need it".into());
         }
-        let texts = self.functions.values().flat_map(|text| text.title.iter().chain(&text.description));
-        if texts.chain(&self.title).chain([&self.description]).any(|text| text.len() > TEXT_BYTES_MAX) {
+        let texts = self
+            .functions
+            .values()
+            .flat_map(|text| text.title.iter().chain(&text.description));
+        if texts
+            .chain(&self.title)
+            .chain([&self.description])
+            .any(|text| text.len() > TEXT_BYTES_MAX)
+        {
             return rule("description", format!("a text is longer than {TEXT_BYTES_MAX} bytes"));
         }
         let counts = [
@@ -140,15 +158,24 @@ impl Manifest {
         }
         for (index, grant) in self.imports.iter().enumerate() {
             if grant.interface.contains('@') {
-                return rule(&format!("imports[{index}].interface"), "name it without its version".into());
+                return rule(
+                    &format!("imports[{index}].interface"),
+                    "name it without its version".into(),
+                );
             }
             if grant.hosts.len() > ENTRIES_MAX {
-                return rule(&format!("imports[{index}].hosts"), format!("at most {ENTRIES_MAX} hosts are read"));
+                return rule(
+                    &format!("imports[{index}].hosts"),
+                    format!("at most {ENTRIES_MAX} hosts are read"),
+                );
             }
         }
         for name in self.capabilities.provides.iter().chain(&self.capabilities.requires) {
             if !is_interface(name) {
-                return rule("capabilities", format!("\"{name}\" is not namespace:package[/interface]@version"));
+                return rule(
+                    "capabilities",
+                    format!("\"{name}\" is not namespace:package[/interface]@version"),
+                );
             }
         }
         Ok(())
@@ -156,12 +183,22 @@ impl Manifest {
 }
 
 fn is_interface(name: &str) -> bool {
-    let Some((path, version)) = name.split_once('@') else { return false };
-    let Some((namespace, rest)) = path.split_once(':') else { return false };
-    let word = |word: &str| {
-        !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    let Some((path, version)) = name.split_once('@') else {
+        return false;
     };
-    word(namespace) && rest.split('/').all(word) && rest.split('/').count() <= 2 && semver::Version::parse(version).is_ok()
+    let Some((namespace, rest)) = path.split_once(':') else {
+        return false;
+    };
+    let word = |word: &str| {
+        !word.is_empty()
+            && word
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    };
+    word(namespace)
+        && rest.split('/').all(word)
+        && rest.split('/').count() <= 2
+        && semver::Version::parse(version).is_ok()
 }
 
 #[cfg(test)]
@@ -185,8 +222,13 @@ pub(crate) mod tests {
     #[test]
     fn an_unknown_member_is_refused_with_its_place() {
         let text = SMALL.replace(r#""tier": "local""#, r#""tier": "local", "trusted": true"#);
-        let Err(KernelError::ManifestSyntax { path, why }) = Manifest::parse(&text) else { panic!("accepted") };
-        assert!(path.starts_with("governance") && why.contains("trusted"), "{path}: {why}");
+        let Err(KernelError::ManifestSyntax { path, why }) = Manifest::parse(&text) else {
+            panic!("accepted")
+        };
+        assert!(
+            path.starts_with("governance") && why.contains("trusted"),
+            "{path}: {why}"
+        );
     }
 
     #[test]
@@ -198,7 +240,10 @@ pub(crate) mod tests {
     #[test]
     fn a_member_named_twice_is_refused() {
         let text = SMALL.replacen('{', r#"{ "version": "1.0.0","#, 1);
-        assert!(matches!(Manifest::parse(&text), Err(KernelError::ManifestSyntax { .. })));
+        assert!(matches!(
+            Manifest::parse(&text),
+            Err(KernelError::ManifestSyntax { .. })
+        ));
     }
 
     #[test]
@@ -206,7 +251,11 @@ pub(crate) mod tests {
         let schema = Manifest::schema();
         assert_eq!(schema["additionalProperties"], false);
         for doc in kinetic_model::LIMIT_DOCS {
-            assert!(schema["$defs"]["LimitsAsk"]["properties"][doc.name].is_object(), "{}", doc.name);
+            assert!(
+                schema["$defs"]["LimitsAsk"]["properties"][doc.name].is_object(),
+                "{}",
+                doc.name
+            );
         }
     }
 }

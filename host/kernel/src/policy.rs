@@ -15,7 +15,10 @@ pub struct Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { ceiling: Limits::CEILING, system_namespaces: vec!["kinetic".into()] }
+        Self {
+            ceiling: Limits::CEILING,
+            system_namespaces: vec!["kinetic".into()],
+        }
     }
 }
 
@@ -25,10 +28,17 @@ impl Policy {
         let built_in = Limits::CEILING;
         let zone = match zone {
             TrustZone::System | TrustZone::Tenant => built_in,
-            TrustZone::Session => Limits { memory_bytes: 512 << 20, guest_time_ms: 30_000, ..built_in },
-            TrustZone::Ephemeral => {
-                Limits { memory_bytes: 256 << 20, guest_time_ms: 10_000, wall_time_ms: 60_000, ..built_in }
-            }
+            TrustZone::Session => Limits {
+                memory_bytes: 512 << 20,
+                guest_time_ms: 30_000,
+                ..built_in
+            },
+            TrustZone::Ephemeral => Limits {
+                memory_bytes: 256 << 20,
+                guest_time_ms: 10_000,
+                wall_time_ms: 60_000,
+                ..built_in
+            },
         };
         zone.min(&self.ceiling)
     }
@@ -45,7 +55,11 @@ impl Policy {
     /// # Errors
     /// `ZoneReserved`.
     pub fn check_claims(&self, manifest: &Manifest) -> Result<(), KernelError> {
-        if self.system_namespaces.iter().any(|namespace| namespace == manifest.id.namespace()) {
+        if self
+            .system_namespaces
+            .iter()
+            .any(|namespace| namespace == manifest.id.namespace())
+        {
             return Ok(());
         }
         let claim = match (manifest.governance.trust_zone, manifest.governance.tier) {
@@ -53,7 +67,10 @@ impl Policy {
             (_, GovernanceTier::Core) => "governance tier \"core\"",
             _ => return Ok(()),
         };
-        Err(KernelError::ZoneReserved { urn: manifest.id.to_string(), claim: claim.into() })
+        Err(KernelError::ZoneReserved {
+            urn: manifest.id.to_string(),
+            claim: claim.into(),
+        })
     }
 }
 
@@ -67,16 +84,38 @@ mod tests {
         let text = SMALL.replace(r#""tenant""#, r#""system""#);
         let manifest = Manifest::parse(&text).unwrap();
         assert!(Policy::default().check_claims(&manifest).is_err());
-        let policy = Policy { system_namespaces: vec!["acme".into()], ..Policy::default() };
+        let policy = Policy {
+            system_namespaces: vec!["acme".into()],
+            ..Policy::default()
+        };
         assert!(policy.check_claims(&manifest).is_ok());
     }
 
     #[test]
     fn the_smallest_of_wish_zone_and_operator_wins() {
-        let text = SMALL.replace(r#""tenant""#, r#""ephemeral""#).replacen('{', r#"{ "limits": { "guest_time_ms": 60000 },"#, 1);
+        let text = SMALL.replace(r#""tenant""#, r#""ephemeral""#).replacen(
+            '{',
+            r#"{ "limits": { "guest_time_ms": 60000 },"#,
+            1,
+        );
         let manifest = Manifest::parse(&text).unwrap();
-        assert_eq!(Policy::default().limits(&manifest), (Limits { guest_time_ms: 10_000, ..Limits::default() }, vec!["guest_time_ms"]));
-        let policy = Policy { ceiling: Limits { guest_time_ms: 7, ..Limits::CEILING }, ..Policy::default() };
+        assert_eq!(
+            Policy::default().limits(&manifest),
+            (
+                Limits {
+                    guest_time_ms: 10_000,
+                    ..Limits::default()
+                },
+                vec!["guest_time_ms"]
+            )
+        );
+        let policy = Policy {
+            ceiling: Limits {
+                guest_time_ms: 7,
+                ..Limits::CEILING
+            },
+            ..Policy::default()
+        };
         assert_eq!(policy.limits(&manifest).0.guest_time_ms, 7);
     }
 }

@@ -76,7 +76,9 @@ impl Quarantine {
         fs::create_dir_all(folder).map_err(failed)?;
         let mut entries = BTreeMap::new();
         for file in fs::read_dir(folder).map_err(failed)?.flatten() {
-            let read = fs::read(file.path()).ok().and_then(|bytes| serde_json::from_slice::<Quarantined>(&bytes).ok());
+            let read = fs::read(file.path())
+                .ok()
+                .and_then(|bytes| serde_json::from_slice::<Quarantined>(&bytes).ok());
             match read {
                 Some(entry) => {
                     entries.insert(entry.digest, entry);
@@ -87,7 +89,10 @@ impl Quarantine {
                 }
             }
         }
-        Ok(Self { folder: folder.to_path_buf(), entries: RwLock::new(entries) })
+        Ok(Self {
+            folder: folder.to_path_buf(),
+            entries: RwLock::new(entries),
+        })
     }
 
     pub(crate) fn list(&self) -> Vec<Quarantined> {
@@ -97,7 +102,10 @@ impl Quarantine {
     /// Why these bytes with this manifest would fail again, if they would.
     pub(crate) fn forbids(&self, digest: &Digest, manifest: &Digest) -> Option<Quarantined> {
         let entries = self.entries.read();
-        entries.get(digest).filter(|entry| entry.step.is_final() && entry.manifest == *manifest).cloned()
+        entries
+            .get(digest)
+            .filter(|entry| entry.step.is_final() && entry.manifest == *manifest)
+            .cloned()
     }
 
     pub(crate) fn add(&self, entry: Quarantined) -> Result<(), KernelError> {
@@ -111,7 +119,10 @@ impl Quarantine {
         let mut entries = self.entries.write();
         entries.insert(entry.digest, entry);
         if entries.len() > ENTRIES_MAX
-            && let Some(oldest) = entries.values().min_by_key(|entry| entry.at_unix_ms).map(|entry| entry.digest)
+            && let Some(oldest) = entries
+                .values()
+                .min_by_key(|entry| entry.at_unix_ms)
+                .map(|entry| entry.digest)
         {
             entries.remove(&oldest);
             let _ = fs::remove_file(self.path(&oldest));
@@ -157,8 +168,19 @@ mod tests {
     use super::*;
 
     fn sample(bytes: &[u8], step: Step) -> Quarantined {
-        let fault = Fault { code: "KIN-X-1", kind: kinetic_model::ErrorKind::Conformance, message: "m".into(), fix: "f".into() };
-        entry((Digest::of(bytes), Digest::of(b"manifest")), ("urn".into(), "1.0.0".into()), step, &fault, 1)
+        let fault = Fault {
+            code: "KIN-X-1",
+            kind: kinetic_model::ErrorKind::Conformance,
+            message: "m".into(),
+            fix: "f".into(),
+        };
+        entry(
+            (Digest::of(bytes), Digest::of(b"manifest")),
+            ("urn".into(), "1.0.0".into()),
+            step,
+            &fault,
+            1,
+        )
     }
 
     #[test]
@@ -178,6 +200,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let quarantine = Quarantine::open(folder.path()).unwrap();
         quarantine.add(sample(b"a", Step::Receipt)).unwrap();
-        assert!(quarantine.forbids(&Digest::of(b"a"), &Digest::of(b"manifest")).is_none());
+        assert!(
+            quarantine
+                .forbids(&Digest::of(b"a"), &Digest::of(b"manifest"))
+                .is_none()
+        );
     }
 }

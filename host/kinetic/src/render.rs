@@ -7,6 +7,8 @@ use serde_json::Value;
 
 /// Lines of a result shown before it is cut.
 const RESULT_LINES_MAX: usize = 60;
+/// Characters of one text inside a result shown before it is cut.
+const TEXT_CHARS_MAX: usize = 300;
 
 /// Columns padded to their widest cell, two spaces apart; numbers stay where the caller put them.
 pub fn table(rows: &[Vec<String>]) -> String {
@@ -31,22 +33,46 @@ pub fn table(rows: &[Vec<String>]) -> String {
     text
 }
 
-/// A result for people: text as it is, everything else as indented JSON, cut after [`RESULT_LINES_MAX`] lines.
+/// A result for people: text as it is, everything else as indented JSON, long texts in it and many lines cut short.
 pub fn result(value: &Value) -> String {
     if let Value::String(text) = value {
         return text.clone();
     }
-    let text = pretty(value);
-    let lines = text.lines().count();
-    if lines <= RESULT_LINES_MAX {
-        return text;
+    let mut value = value.clone();
+    let mut cut = shorten(&mut value);
+    let text = pretty(&value);
+    let mut lines: Vec<&str> = text.lines().collect();
+    let surplus = format!("… {} more lines", lines.len().saturating_sub(RESULT_LINES_MAX));
+    if lines.len() > RESULT_LINES_MAX {
+        lines.truncate(RESULT_LINES_MAX);
+        lines.push(&surplus);
+        cut = true;
     }
-    let shown: Vec<&str> = text.lines().take(RESULT_LINES_MAX).collect();
-    format!(
-        "{}\n… {} more lines, use --output json",
-        shown.join("\n"),
-        lines - RESULT_LINES_MAX
-    )
+    let hint = if cut {
+        "\n(cut short; --out FILE or --output json gives all of it)"
+    } else {
+        ""
+    };
+    format!("{}{hint}", lines.join("\n"))
+}
+
+/// Cuts the texts inside a value to [`TEXT_CHARS_MAX`]; says whether there was anything to cut.
+fn shorten(value: &mut Value) -> bool {
+    match value {
+        Value::String(text) => {
+            let Some((at, _)) = text.char_indices().nth(TEXT_CHARS_MAX) else {
+                return false;
+            };
+            let rest = text.split_off(at).chars().count();
+            // Writing to a String cannot fail.
+            let _ = write!(text, "… {} more characters", grouped(rest as u64));
+            true
+        }
+        // Not `any`: every one has to be cut, not only the first.
+        Value::Array(items) => items.iter_mut().fold(false, |cut, item| shorten(item) | cut),
+        Value::Object(members) => members.values_mut().fold(false, |cut, member| shorten(member) | cut),
+        _ => false,
+    }
 }
 
 /// Indented JSON.
@@ -169,8 +195,13 @@ mod tests {
     #[test]
     fn a_long_result_is_cut_and_says_how_to_see_all_of_it() {
         let long = result(&(0..1_000).collect::<Value>());
-        assert_eq!(long.lines().count(), RESULT_LINES_MAX + 1);
-        assert!(long.ends_with("use --output json"), "{long}");
+        assert_eq!(long.lines().count(), RESULT_LINES_MAX + 2);
+        assert!(long.ends_with("--output json gives all of it)"), "{long}");
+        let wide = result(&serde_json::json!({ "a": "ü".repeat(1_300), "b": ["ok", "x".repeat(301)] }));
+        assert!(
+            wide.contains("ü… 1,000 more characters") && wide.contains("x… 1 more characters"),
+            "{wide}"
+        );
         assert_eq!(result(&Value::from("plain\ntext")), "plain\ntext");
     }
 

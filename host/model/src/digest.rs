@@ -51,7 +51,9 @@ impl FromStr for Digest {
     type Err = ModelError;
 
     fn from_str(text: &str) -> Result<Self, ModelError> {
-        let bad = || ModelError::BadDigest { text: text.chars().take(100).collect() };
+        let bad = || ModelError::BadDigest {
+            text: text.chars().take(100).collect(),
+        };
         let digits = text.strip_prefix("sha256:").ok_or_else(bad)?;
         if digits.bytes().any(|b| b.is_ascii_uppercase()) {
             return Err(bad());
@@ -93,14 +95,22 @@ mod tests {
     #[test]
     fn a_digest_reads_back_what_it_prints() {
         let digest = Digest::of(b"abc");
-        assert_eq!(digest.to_string(), "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(
+            digest.to_string(),
+            "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
         assert_eq!(digest.to_string().parse::<Digest>().unwrap(), digest);
     }
 
     #[test]
     fn upper_case_other_lengths_and_other_prefixes_are_refused() {
         let good = Digest::of(b"abc").to_string();
-        for bad in [good.to_uppercase(), good.replace("sha256", "sha512"), good[..70].to_string(), format!("{good}0")] {
+        for bad in [
+            good.to_uppercase(),
+            good.replace("sha256", "sha512"),
+            good[..70].to_string(),
+            format!("{good}0"),
+        ] {
             assert!(bad.parse::<Digest>().is_err(), "{bad}");
         }
     }

@@ -111,7 +111,12 @@ pub struct Fault {
 
 impl<E: Coded> From<&E> for Fault {
     fn from(error: &E) -> Self {
-        Self { code: error.code(), kind: error.kind(), message: error.to_string(), fix: error.fix() }
+        Self {
+            code: error.code(),
+            kind: error.kind(),
+            message: error.to_string(),
+            fix: error.fix(),
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 
 mod digest;
 mod error;
-mod grant;
 mod governance;
+mod grant;
 mod limits;
 mod urn;
 

@@ -121,12 +121,19 @@ mod tests {
 
     #[test]
     fn a_manifest_that_asks_for_nothing_gets_the_defaults() {
-        assert_eq!(Limits::effective(&LimitsAsk::default(), &Limits::CEILING), Limits::default());
+        assert_eq!(
+            Limits::effective(&LimitsAsk::default(), &Limits::CEILING),
+            Limits::default()
+        );
     }
 
     #[test]
     fn asking_above_the_ceiling_gives_the_ceiling_and_names_the_limit() {
-        let ask = LimitsAsk { fuel: Some(u64::MAX), memory_bytes: Some(1), ..LimitsAsk::default() };
+        let ask = LimitsAsk {
+            fuel: Some(u64::MAX),
+            memory_bytes: Some(1),
+            ..LimitsAsk::default()
+        };
         let limits = Limits::effective(&ask, &Limits::CEILING);
         assert_eq!((limits.fuel, limits.memory_bytes), (Limits::CEILING.fuel, 1));
         assert_eq!(Limits::lowered(&ask, &Limits::CEILING), ["fuel"]);
@@ -134,13 +141,20 @@ mod tests {
 
     #[test]
     fn a_lowered_ceiling_also_lowers_the_default() {
-        let ceiling = Limits { wall_time_ms: 10, ..Limits::CEILING };
+        let ceiling = Limits {
+            wall_time_ms: 10,
+            ..Limits::CEILING
+        };
         assert_eq!(Limits::effective(&LimitsAsk::default(), &ceiling).wall_time_ms, 10);
     }
 
     #[test]
     fn no_default_is_above_its_ceiling_and_an_unknown_limit_is_refused() {
-        assert!(LIMIT_DOCS.iter().all(|doc| doc.default <= doc.ceiling && doc.default > 0));
+        assert!(
+            LIMIT_DOCS
+                .iter()
+                .all(|doc| doc.default <= doc.ceiling && doc.default > 0)
+        );
         assert!(serde_json::from_str::<LimitsAsk>(r#"{"memory_mb": 1}"#).is_err());
     }
 }

@@ -81,14 +81,20 @@ impl Urn {
 }
 
 fn is_word(part: &str) -> bool {
-    !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    !part.is_empty()
+        && part
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
 impl FromStr for Urn {
     type Err = ModelError;
 
     fn from_str(text: &str) -> Result<Self, ModelError> {
-        let bad = |why: &str| ModelError::BadUrn { text: text.chars().take(100).collect(), why: why.to_string() };
+        let bad = |why: &str| ModelError::BadUrn {
+            text: text.chars().take(100).collect(),
+            why: why.to_string(),
+        };
         if text.len() > URN_BYTES_MAX {
             return Err(bad("it is longer than 256 bytes"));
         }
@@ -105,9 +111,13 @@ impl FromStr for Urn {
             return Err(bad("namespace and name are lower-case letters, digits and underscores"));
         }
         let Some((_, class)) = UrnClass::ALL.into_iter().find(|(word, _)| *word == class_word) else {
-            return Err(bad("its class is not one of oracle, solver, effector, substrate, sensory, node"));
+            return Err(bad(
+                "its class is not one of oracle, solver, effector, substrate, sensory, node",
+            ));
         };
-        let digits = version.strip_prefix('v').filter(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit()));
+        let digits = version
+            .strip_prefix('v')
+            .filter(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit()));
         let Some(major) = digits.and_then(|d| d.parse::<u64>().ok()) else {
             return Err(bad("its last part is v and a number"));
         };
@@ -197,18 +207,31 @@ impl FromStr for CapsuleRef {
 
     fn from_str(text: &str) -> Result<Self, ModelError> {
         let Some((urn, pin)) = text.split_once('@') else {
-            return Ok(Self { urn: text.parse()?, pin: Pin::Active });
+            return Ok(Self {
+                urn: text.parse()?,
+                pin: Pin::Active,
+            });
         };
         let urn: Urn = urn.parse()?;
         if pin.starts_with("sha256:") {
-            return Ok(Self { urn, pin: Pin::Digest(pin.parse()?) });
+            return Ok(Self {
+                urn,
+                pin: Pin::Digest(pin.parse()?),
+            });
         }
-        let version = semver::Version::parse(pin)
-            .map_err(|_| ModelError::BadPin { text: pin.chars().take(100).collect() })?;
+        let version = semver::Version::parse(pin).map_err(|_| ModelError::BadPin {
+            text: pin.chars().take(100).collect(),
+        })?;
         if version.major != urn.major() {
-            return Err(ModelError::MajorMismatch { urn: urn.to_string(), version: version.to_string() });
+            return Err(ModelError::MajorMismatch {
+                urn: urn.to_string(),
+                version: version.to_string(),
+            });
         }
-        Ok(Self { urn, pin: Pin::Version(version) })
+        Ok(Self {
+            urn,
+            pin: Pin::Version(version),
+        })
     }
 }
 
@@ -255,7 +278,11 @@ mod tests {
         ] {
             assert!(bad.parse::<Urn>().is_err(), "{bad}");
         }
-        assert!(format!("urn:{}:actionspace:solver:x:v1", "a".repeat(300)).parse::<Urn>().is_err());
+        assert!(
+            format!("urn:{}:actionspace:solver:x:v1", "a".repeat(300))
+                .parse::<Urn>()
+                .is_err()
+        );
     }
 
     #[test]
@@ -271,7 +298,13 @@ mod tests {
 
     #[test]
     fn a_pin_of_another_major_is_refused() {
-        assert!(matches!(format!("{REDACT}@2.0.0").parse::<CapsuleRef>(), Err(ModelError::MajorMismatch { .. })));
-        assert!(matches!(format!("{REDACT}@latest").parse::<CapsuleRef>(), Err(ModelError::BadPin { .. })));
+        assert!(matches!(
+            format!("{REDACT}@2.0.0").parse::<CapsuleRef>(),
+            Err(ModelError::MajorMismatch { .. })
+        ));
+        assert!(matches!(
+            format!("{REDACT}@latest").parse::<CapsuleRef>(),
+            Err(ModelError::BadPin { .. })
+        ));
     }
 }

@@ -97,9 +97,14 @@ struct Problem {
 
 async fn refusal(response: Response, origin: &str) -> RegistryError {
     let status = response.status();
-    let media_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let media_type = response
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
     let body = if media_type.is_some_and(|media_type| media_type.starts_with("application/problem+json")) {
-        read_bytes(response, origin, PROBLEM_BYTES_MAX).await.unwrap_or_default()
+        read_bytes(response, origin, PROBLEM_BYTES_MAX)
+            .await
+            .unwrap_or_default()
     } else {
         Vec::new()
     };
@@ -121,7 +126,17 @@ pub fn refusal_of(origin: &str, status: StatusCode, problem: &[u8]) -> RegistryE
         401 => RegistryError::SourceUnauthenticated { origin, code, detail },
         403 => RegistryError::SourceForbids { origin, code, detail },
         409 => RegistryError::SourceConflict { origin, code, detail },
-        400..500 => RegistryError::SourceRefuses { origin, status, code, detail },
-        _ => RegistryError::SourceFailed { origin, status, code, detail },
+        400..500 => RegistryError::SourceRefuses {
+            origin,
+            status,
+            code,
+            detail,
+        },
+        _ => RegistryError::SourceFailed {
+            origin,
+            status,
+            code,
+            detail,
+        },
     }
 }

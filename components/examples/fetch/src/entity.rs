@@ -5,22 +5,54 @@ use std::borrow::Cow;
 /// The names of U+00A0 to U+00FF, in their order.
 const LATIN_1: [&str; 96] = [
     "nbsp", "iexcl", "cent", "pound", "curren", "yen", "brvbar", "sect", "uml", "copy", "ordf", "laquo", "not", "shy",
-    "reg", "macr", "deg", "plusmn", "sup2", "sup3", "acute", "micro", "para", "middot", "cedil", "sup1", "ordm", "raquo",
-    "frac14", "frac12", "frac34", "iquest", "Agrave", "Aacute", "Acirc", "Atilde", "Auml", "Aring", "AElig", "Ccedil",
-    "Egrave", "Eacute", "Ecirc", "Euml", "Igrave", "Iacute", "Icirc", "Iuml", "ETH", "Ntilde", "Ograve", "Oacute",
-    "Ocirc", "Otilde", "Ouml", "times", "Oslash", "Ugrave", "Uacute", "Ucirc", "Uuml", "Yacute", "THORN", "szlig",
-    "agrave", "aacute", "acirc", "atilde", "auml", "aring", "aelig", "ccedil", "egrave", "eacute", "ecirc", "euml",
-    "igrave", "iacute", "icirc", "iuml", "eth", "ntilde", "ograve", "oacute", "ocirc", "otilde", "ouml", "divide",
-    "oslash", "ugrave", "uacute", "ucirc", "uuml", "yacute", "thorn", "yuml",
+    "reg", "macr", "deg", "plusmn", "sup2", "sup3", "acute", "micro", "para", "middot", "cedil", "sup1", "ordm",
+    "raquo", "frac14", "frac12", "frac34", "iquest", "Agrave", "Aacute", "Acirc", "Atilde", "Auml", "Aring", "AElig",
+    "Ccedil", "Egrave", "Eacute", "Ecirc", "Euml", "Igrave", "Iacute", "Icirc", "Iuml", "ETH", "Ntilde", "Ograve",
+    "Oacute", "Ocirc", "Otilde", "Ouml", "times", "Oslash", "Ugrave", "Uacute", "Ucirc", "Uuml", "Yacute", "THORN",
+    "szlig", "agrave", "aacute", "acirc", "atilde", "auml", "aring", "aelig", "ccedil", "egrave", "eacute", "ecirc",
+    "euml", "igrave", "iacute", "icirc", "iuml", "eth", "ntilde", "ograve", "oacute", "ocirc", "otilde", "ouml",
+    "divide", "oslash", "ugrave", "uacute", "ucirc", "uuml", "yacute", "thorn", "yuml",
 ];
 /// Other names and what they stand for.
 const NAMES: [(&str, char); 38] = [
-    ("amp", '&'), ("lt", '<'), ("gt", '>'), ("quot", '"'), ("apos", '\''), ("ensp", ' '), ("emsp", ' '), ("thinsp", ' '),
-    ("zwnj", '\u{200c}'), ("zwj", '\u{200d}'), ("trade", '™'), ("hellip", '…'), ("mdash", '—'), ("ndash", '–'),
-    ("minus", '−'), ("lsquo", '‘'), ("rsquo", '’'), ("sbquo", '‚'), ("ldquo", '“'), ("rdquo", '”'), ("bdquo", '„'),
-    ("lsaquo", '‹'), ("rsaquo", '›'), ("bull", '•'), ("dagger", '†'), ("permil", '‰'), ("euro", '€'), ("larr", '←'),
-    ("rarr", '→'), ("uarr", '↑'), ("darr", '↓'), ("le", '≤'), ("ge", '≥'), ("ne", '≠'), ("asymp", '≈'), ("infin", '∞'),
-    ("OElig", 'Œ'), ("oelig", 'œ'),
+    ("amp", '&'),
+    ("lt", '<'),
+    ("gt", '>'),
+    ("quot", '"'),
+    ("apos", '\''),
+    ("ensp", ' '),
+    ("emsp", ' '),
+    ("thinsp", ' '),
+    ("zwnj", '\u{200c}'),
+    ("zwj", '\u{200d}'),
+    ("trade", '™'),
+    ("hellip", '…'),
+    ("mdash", '—'),
+    ("ndash", '–'),
+    ("minus", '−'),
+    ("lsquo", '‘'),
+    ("rsquo", '’'),
+    ("sbquo", '‚'),
+    ("ldquo", '“'),
+    ("rdquo", '”'),
+    ("bdquo", '„'),
+    ("lsaquo", '‹'),
+    ("rsaquo", '›'),
+    ("bull", '•'),
+    ("dagger", '†'),
+    ("permil", '‰'),
+    ("euro", '€'),
+    ("larr", '←'),
+    ("rarr", '→'),
+    ("uarr", '↑'),
+    ("darr", '↓'),
+    ("le", '≤'),
+    ("ge", '≥'),
+    ("ne", '≠'),
+    ("asymp", '≈'),
+    ("infin", '∞'),
+    ("OElig", 'Œ'),
+    ("oelig", 'œ'),
 ];
 /// What the numbers 128 to 159 mean: Windows' characters, as every browser reads them.
 const WINDOWS_1252: [char; 32] = [
@@ -69,9 +101,15 @@ fn numbered(number: &str) -> Option<char> {
     }
     // What is no character, too large included, is replaced, as browsers do.
     let code = u32::from_str_radix(digits, radix).unwrap_or(u32::MAX);
-    let windows = code.checked_sub(128).and_then(|at| WINDOWS_1252.get(usize::try_from(at).ok()?)).copied();
+    let windows = code
+        .checked_sub(128)
+        .and_then(|at| WINDOWS_1252.get(usize::try_from(at).ok()?))
+        .copied();
     let char = windows.or_else(|| char::from_u32(code));
-    Some(char.filter(|char| !char.is_control() || char.is_whitespace()).unwrap_or(char::REPLACEMENT_CHARACTER))
+    Some(
+        char.filter(|char| !char.is_control() || char.is_whitespace())
+            .unwrap_or(char::REPLACEMENT_CHARACTER),
+    )
 }
 
 #[cfg(test)]
@@ -81,13 +119,24 @@ mod tests {
 
     #[test]
     fn references_become_characters() {
-        assert_eq!(decoded("A &amp; B &lt;&#246;&#xFC;&Xi; &mdash;&yuml;&nbsp;&euro;"), "A & B <öü&Xi; —ÿ\u{a0}€");
+        assert_eq!(
+            decoded("A &amp; B &lt;&#246;&#xFC;&Xi; &mdash;&yuml;&nbsp;&euro;"),
+            "A & B <öü&Xi; —ÿ\u{a0}€"
+        );
         assert_eq!(decoded("it&#146;s &#128; 5 &#8364;"), "it’s € 5 €");
     }
 
     #[test]
     fn what_is_no_reference_stays_and_what_is_no_character_is_replaced() {
-        for same in ["R&D, a & b; &unknown; &#; &#x; &#12", "&", "&&&", "&#-1; &#x+1;", "&amp", "&aaaaaaaaaaaaaaaa;", "&ä;"] {
+        for same in [
+            "R&D, a & b; &unknown; &#; &#x; &#12",
+            "&",
+            "&&&",
+            "&#-1; &#x+1;",
+            "&amp",
+            "&aaaaaaaaaaaaaaaa;",
+            "&ä;",
+        ] {
             assert_eq!(decoded(same), same);
         }
         assert_eq!(decoded("&#0;&#x110000;&#xD800;&#7;&#99999999;"), "\u{fffd}".repeat(5));

@@ -13,7 +13,9 @@ const LINK_BYTES_MAX: usize = 512;
 /// The longest title, in characters.
 const TITLE_CHARS_MAX: usize = 500;
 /// Elements that are not for reading, besides those that hold no markup.
-const SKIPPED: [&str; 9] = ["svg", "math", "nav", "template", "object", "select", "canvas", "audio", "video"];
+const SKIPPED: [&str; 9] = [
+    "svg", "math", "nav", "template", "object", "select", "canvas", "audio", "video",
+];
 
 /// The readable part of a page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,7 +31,12 @@ pub struct Readable {
 /// Makes readable text of HTML; relative links are taken from `address`, left out when there is none.
 pub fn readable(html: &str, address: Option<&Url>) -> Readable {
     let mut pieces = Pieces::new(html);
-    let mut page = Page { title: None, address: address.cloned(), has_base: false, layout: Layout::new(TEXT_BYTES_MAX) };
+    let mut page = Page {
+        title: None,
+        address: address.cloned(),
+        has_base: false,
+        layout: Layout::new(TEXT_BYTES_MAX),
+    };
     while let Some(piece) = pieces.next().filter(|_| !page.layout.is_full()) {
         match piece {
             Piece::Text(text) => page.layout.words(&decoded(text)),
@@ -39,7 +46,11 @@ pub fn readable(html: &str, address: Option<&Url>) -> Readable {
         }
     }
     let (text, truncated) = page.layout.finish();
-    Readable { title: page.title, text, truncated }
+    Readable {
+        title: page.title,
+        text,
+        truncated,
+    }
 }
 
 struct Page {
@@ -57,7 +68,9 @@ impl Page {
             "title" => self.take_title(raw.unwrap_or_default()),
             "base" => self.take_base(tag),
             "ul" | "menu" => layout.open_list(None),
-            "ol" => layout.open_list(Some(tag.attribute("start").and_then(|start| start.parse().ok()).unwrap_or(1))),
+            "ol" => layout.open_list(Some(
+                tag.attribute("start").and_then(|start| start.parse().ok()).unwrap_or(1),
+            )),
             "li" => layout.item(),
             "pre" => layout.open_preformatted(),
             "td" | "th" => layout.separate(" | "),
@@ -115,8 +128,14 @@ impl Page {
         if href.is_empty() || href.starts_with('#') || href.len() > LINK_BYTES_MAX {
             return None;
         }
-        let address = self.address.as_ref().filter(|address| address.path.len() <= LINK_BYTES_MAX);
-        let target = address.map_or_else(|| Url::parse(href), |address| address.join(href)).ok()?.to_string();
+        let address = self
+            .address
+            .as_ref()
+            .filter(|address| address.path.len() <= LINK_BYTES_MAX);
+        let target = address
+            .map_or_else(|| Url::parse(href), |address| address.join(href))
+            .ok()?
+            .to_string();
         (target.len() <= LINK_BYTES_MAX).then_some(target)
     }
 }
@@ -131,10 +150,10 @@ fn heading(name: &str) -> Option<usize> {
 /// Line ends around an element, as `innerText` has them: words inside a line, lines, or paragraphs.
 fn breaks(name: &str) -> usize {
     match name {
-        "p" | "blockquote" | "table" | "dl" | "figure" | "section" | "article" | "main" | "aside" | "header" | "footer"
-        | "form" | "hr" | "details" => 2,
-        "br" | "div" | "tr" | "dt" | "dd" | "caption" | "figcaption" | "fieldset" | "legend" | "address" | "summary"
-        | "option" | "body" | "head" | "title" => 1,
+        "p" | "blockquote" | "table" | "dl" | "figure" | "section" | "article" | "main" | "aside" | "header"
+        | "footer" | "form" | "hr" | "details" => 2,
+        "br" | "div" | "tr" | "dt" | "dd" | "caption" | "figcaption" | "fieldset" | "legend" | "address"
+        | "summary" | "option" | "body" | "head" | "title" => 1,
         _ => 0,
     }
 }

@@ -18,7 +18,10 @@ const BODY_BYTES_MAX: usize = 2 << 20;
 const PIECE_BYTES: u64 = 65_536;
 /// What every request says. Without accept-encoding no server may compress.
 const HEADERS: [(&str, &str); 2] = [
-    ("accept", "text/html, application/xhtml+xml, text/*;q=0.9, application/json;q=0.8"),
+    (
+        "accept",
+        "text/html, application/xhtml+xml, text/*;q=0.9, application/json;q=0.8",
+    ),
     ("user-agent", concat!("kinetic-fetch/", env!("CARGO_PKG_VERSION"))),
 ];
 
@@ -40,12 +43,17 @@ pub(crate) fn get(url: &str) -> Result<Page, Error> {
 
 fn header(response: &IncomingResponse, name: &str) -> String {
     let values = response.headers().get(name);
-    values.first().map(|value| String::from_utf8_lossy(value).into_owned()).unwrap_or_default()
+    values
+        .first()
+        .map(|value| String::from_utf8_lossy(value).into_owned())
+        .unwrap_or_default()
 }
 
 fn redirect(response: &IncomingResponse) -> Option<String> {
     let moved = matches!(response.status(), 301 | 302 | 303 | 307 | 308);
-    moved.then(|| header(response, "location")).filter(|location| !location.is_empty())
+    moved
+        .then(|| header(response, "location"))
+        .filter(|location| !location.is_empty())
 }
 
 fn send(url: &Url) -> Result<IncomingResponse, Error> {
@@ -72,7 +80,10 @@ fn failed(error: ErrorCode, url: &Url) -> Error {
     let why = match error {
         ErrorCode::HttpRequestDenied => {
             // The case has no room for it, and after a redirect it is not the host that was asked for.
-            eprintln!("denied: {} is not on both lists, or its name leads into the host's own network", url.authority);
+            eprintln!(
+                "denied: {} is not on both lists, or its name leads into the host's own network",
+                url.authority
+            );
             return Error::Denied;
         }
         ErrorCode::DnsTimeout
@@ -97,7 +108,9 @@ fn read(url: &Url, response: &IncomingResponse) -> Result<Page, Error> {
     let content_type = header(response, "content-type");
     let encoding = header(response, "content-encoding");
     if !encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity") {
-        return Err(Error::Other(format!("the server answers in the coding {encoding}, which was not asked for")));
+        return Err(Error::Other(format!(
+            "the server answers in the coding {encoding}, which was not asked for"
+        )));
     }
     if Media::of(&content_type) == Media::Other {
         return Err(Error::NotText(content_type));
@@ -112,7 +125,14 @@ fn read(url: &Url, response: &IncomingResponse) -> Result<Page, Error> {
         Media::Text | Media::Unknown => (None, text.into_owned(), false),
         Media::Other => return Err(Error::NotText(content_type)),
     };
-    Ok(Page { url: url.to_string(), status: response.status(), content_type, title, text, truncated: truncated || cut })
+    Ok(Page {
+        url: url.to_string(),
+        status: response.status(),
+        content_type,
+        title,
+        text,
+        truncated: truncated || cut,
+    })
 }
 
 /// The body, and whether there was more of it.

@@ -27,7 +27,10 @@ pub(crate) struct Layout {
 impl Layout {
     /// A text of at most so many bytes.
     pub(crate) fn new(bytes_max: usize) -> Self {
-        Self { bytes_max, ..Self::default() }
+        Self {
+            bytes_max,
+            ..Self::default()
+        }
     }
 
     /// The text, and whether there was more than it may hold.
@@ -55,7 +58,11 @@ impl Layout {
     pub(crate) fn words(&mut self, text: &str) {
         if self.preformatted {
             // The line end right after the tag is no part of it (HTML, 13.2.6.4.7).
-            let text = if self.mark == FENCE { text.strip_prefix('\n').unwrap_or(text) } else { text };
+            let text = if self.mark == FENCE {
+                text.strip_prefix('\n').unwrap_or(text)
+            } else {
+                text
+            };
             if !text.is_empty() {
                 self.flush();
                 self.put(text);
@@ -158,12 +165,16 @@ impl Layout {
 
     /// Puts Markdown's brackets around the first line of the words since the link opened.
     pub(crate) fn close_link(&mut self) {
-        let Some((target, Some(from))) = self.link.take() else { return };
+        let Some((target, Some(from))) = self.link.take() else {
+            return;
+        };
         if self.full || self.text.len() + target.len() + "[]()".len() > self.bytes_max {
             return;
         }
         let words = self.text.split_off(from);
-        let (label, rest) = words.split_at_checked(words.find('\n').unwrap_or(words.len())).unwrap_or((&words, ""));
+        let (label, rest) = words
+            .split_at_checked(words.find('\n').unwrap_or(words.len()))
+            .unwrap_or((&words, ""));
         for part in ["[", label, "](", &target, ")", rest] {
             self.text.push_str(part);
         }
@@ -174,8 +185,18 @@ impl Layout {
         let at_mark = self.text.is_empty() || self.text.ends_with([' ', '\n']);
         if self.breaks > 0 {
             if !self.text.is_empty() {
-                let standing = self.text.bytes().rev().take(2).take_while(|byte| *byte == b'\n').count();
-                self.put("\n\n".get(standing.min(2)..self.breaks.max(standing).min(2)).unwrap_or_default());
+                let standing = self
+                    .text
+                    .bytes()
+                    .rev()
+                    .take(2)
+                    .take_while(|byte| *byte == b'\n')
+                    .count();
+                self.put(
+                    "\n\n"
+                        .get(standing.min(2)..self.breaks.max(standing).min(2))
+                        .unwrap_or_default(),
+                );
             }
         } else if self.blank && !at_mark {
             self.put(" ");
@@ -191,7 +212,8 @@ impl Layout {
         }
         let room = self.bytes_max - self.text.len();
         self.full = text.len() > room;
-        self.text.push_str(text.get(..text.floor_char_boundary(room)).unwrap_or_default());
+        self.text
+            .push_str(text.get(..text.floor_char_boundary(room)).unwrap_or_default());
     }
 }
 

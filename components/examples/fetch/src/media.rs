@@ -18,12 +18,21 @@ pub enum Media {
 impl Media {
     /// Told from a Content-Type header.
     pub fn of(content_type: &str) -> Self {
-        let media = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let media = content_type
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase();
         match media.as_str() {
             "" => Self::Unknown,
             "text/html" | "application/xhtml+xml" => Self::Html,
-            "application/json" | "application/x-ndjson" | "application/xml" | "application/javascript"
-            | "application/yaml" | "application/toml" => Self::Text,
+            "application/json"
+            | "application/x-ndjson"
+            | "application/xml"
+            | "application/javascript"
+            | "application/yaml"
+            | "application/toml" => Self::Text,
             other if other.starts_with("text/") || other.ends_with("+json") || other.ends_with("+xml") => Self::Text,
             _ => Self::Other,
         }
@@ -45,8 +54,15 @@ impl Media {
 pub fn utf8(mut bytes: &[u8], truncated: bool) -> Cow<'_, str> {
     if truncated {
         // A character is one leading byte and at most three that continue it.
-        let continued = bytes.iter().rev().take(3).take_while(|byte| matches!(byte, 0x80..=0xbf)).count();
-        let (head, tail) = bytes.split_at_checked(bytes.len().saturating_sub(continued + 1)).unwrap_or((bytes, b""));
+        let continued = bytes
+            .iter()
+            .rev()
+            .take(3)
+            .take_while(|byte| matches!(byte, 0x80..=0xbf))
+            .count();
+        let (head, tail) = bytes
+            .split_at_checked(bytes.len().saturating_sub(continued + 1))
+            .unwrap_or((bytes, b""));
         if std::str::from_utf8(tail).is_err_and(|error| error.error_len().is_none()) {
             bytes = head;
         }

@@ -40,7 +40,12 @@ pub(crate) struct Pieces<'h> {
 impl<'h> Pieces<'h> {
     pub(crate) fn new(html: &'h str) -> Self {
         let tail = html.len() - html.rfind('>').map_or(0, |at| at + 1);
-        Self { rest: html, tail, quotes_broken: false, unclosed: Vec::new() }
+        Self {
+            rest: html,
+            tail,
+            quotes_broken: false,
+            unclosed: Vec::new(),
+        }
     }
 
     /// Takes so many bytes off the rest.
@@ -79,7 +84,9 @@ impl<'h> Pieces<'h> {
         let end = self.end_of_tag(inside)?;
         let inside = inside.get(..end)?;
         self.take(1 + usize::from(closing) + end + 1);
-        let name_end = inside.find(|char: char| char.is_ascii_whitespace() || char == '/').unwrap_or(end);
+        let name_end = inside
+            .find(|char: char| char.is_ascii_whitespace() || char == '/')
+            .unwrap_or(end);
         let (name, attributes) = inside.split_at_checked(name_end)?;
         let name = if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
             name.to_ascii_lowercase().into()
@@ -90,7 +97,9 @@ impl<'h> Pieces<'h> {
         if closing {
             return Some(Piece::Close(tag));
         }
-        let raw = RAW.contains(&&*tag.name).then(|| self.take(closing_tag(self.rest, &tag.name)));
+        let raw = RAW
+            .contains(&&*tag.name)
+            .then(|| self.take(closing_tag(self.rest, &tag.name)));
         Some(Piece::Open(tag, raw))
     }
 
@@ -140,7 +149,10 @@ fn closing_tag(text: &str, name: &str) -> usize {
     let mut from = 0;
     while let Some(at) = text.get(from..).and_then(|rest| rest.find("</")) {
         let after = text.get(from + at + 2..).unwrap_or_default();
-        let (found, next) = after.as_bytes().split_at_checked(name.len()).unwrap_or((after.as_bytes(), b""));
+        let (found, next) = after
+            .as_bytes()
+            .split_at_checked(name.len())
+            .unwrap_or((after.as_bytes(), b""));
         if found.eq_ignore_ascii_case(name.as_bytes()) && !next.first().is_some_and(u8::is_ascii_alphanumeric) {
             return from + at;
         }
@@ -163,7 +175,9 @@ impl Tag<'_> {
             let name_end = rest.char_indices().find(is_end).map_or(rest.len(), |(at, _)| at);
             let (name, tail) = rest.split_at_checked(name_end)?;
             let tail = tail.trim_ascii_start();
-            let (value, next) = tail.strip_prefix('=').map_or(("", tail), |tail| value(tail.trim_ascii_start()));
+            let (value, next) = tail
+                .strip_prefix('=')
+                .map_or(("", tail), |tail| value(tail.trim_ascii_start()));
             if name.eq_ignore_ascii_case(wanted) {
                 return Some(decoded(value));
             }
@@ -179,7 +193,8 @@ fn value(text: &str) -> (&str, &str) {
             return inner.split_once(quote).unwrap_or((inner, ""));
         }
     }
-    text.split_at_checked(text.find(|char: char| char.is_ascii_whitespace()).unwrap_or(text.len())).unwrap_or((text, ""))
+    text.split_at_checked(text.find(|char: char| char.is_ascii_whitespace()).unwrap_or(text.len()))
+        .unwrap_or((text, ""))
 }
 
 #[cfg(test)]
@@ -199,18 +214,27 @@ mod tests {
 
     #[test]
     fn a_page_comes_apart_into_tags_and_text() {
-        assert_eq!(shown("<!DOCTYPE html><P a='>'>x</P ><?php ?><br/><!-- <b> -->y"), ["<p a='>'>", "\"x\"", "</p>", "<br/>", "\"y\""]);
+        assert_eq!(
+            shown("<!DOCTYPE html><P a='>'>x</P ><?php ?><br/><!-- <b> -->y"),
+            ["<p a='>'>", "\"x\"", "</p>", "<br/>", "\"y\""]
+        );
     }
 
     #[test]
     fn what_holds_no_markup_comes_as_it_is() {
-        assert_eq!(shown("<script>if (a<b) '</scripts>'</SCRIPT >z"), ["<script>\"if (a<b) '</scripts>'\"", "</script>", "\"z\""]);
+        assert_eq!(
+            shown("<script>if (a<b) '</scripts>'</SCRIPT >z"),
+            ["<script>\"if (a<b) '</scripts>'\"", "</script>", "\"z\""]
+        );
         assert_eq!(shown("<style>p{} <p>"), ["<style>\"p{} <p>\""]);
     }
 
     #[test]
     fn a_lone_bracket_is_text() {
-        assert_eq!(shown("a < b <3 </ >"), ["\"a \"", "\"<\"", "\" b \"", "\"<\"", "\"3 \"", "\"<\"", "\"/ >\""]);
+        assert_eq!(
+            shown("a < b <3 </ >"),
+            ["\"a \"", "\"<\"", "\" b \"", "\"<\"", "\"3 \"", "\"<\"", "\"/ >\""]
+        );
         assert_eq!(shown("x<b"), ["\"x\"", "\"<\"", "\"b\""]);
     }
 
@@ -221,9 +245,14 @@ mod tests {
 
     #[test]
     fn attributes_are_found_however_they_are_written() {
-        let Some(Piece::Open(tag, None)) = Pieces::new("<a =x b C='1 2' d = \"&amp;\" e=f/g h/i>").next() else { panic!() };
+        let Some(Piece::Open(tag, None)) = Pieces::new("<a =x b C='1 2' d = \"&amp;\" e=f/g h/i>").next() else {
+            panic!()
+        };
         let values = ["b", "c", "d", "e", "h", "i", "z"].map(|name| tag.attribute(name));
-        assert_eq!(values.each_ref().map(Option::as_deref), [Some(""), Some("1 2"), Some("&"), Some("f/g"), Some(""), Some(""), None]);
+        assert_eq!(
+            values.each_ref().map(Option::as_deref),
+            [Some(""), Some("1 2"), Some("&"), Some("f/g"), Some(""), Some(""), None]
+        );
     }
 
     proptest! {

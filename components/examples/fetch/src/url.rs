@@ -70,8 +70,16 @@ impl Url {
         if authority.is_empty() || authority.starts_with(':') || !authority.chars().all(known) {
             return Err(UrlError::Host);
         }
-        let path = if path.starts_with('/') { path.to_string() } else { format!("/{path}") };
-        Ok(Self { tls, authority: authority.to_ascii_lowercase(), path: escaped(&path) })
+        let path = if path.starts_with('/') {
+            path.to_string()
+        } else {
+            format!("/{path}")
+        };
+        Ok(Self {
+            tls,
+            authority: authority.to_ascii_lowercase(),
+            path: escaped(&path),
+        })
     }
 
     /// Where `location` leads from here.
@@ -84,9 +92,13 @@ impl Url {
         let scheme = if self.tls { "https" } else { "http" };
         let is_scheme = |name: &str| {
             name.starts_with(|char: char| char.is_ascii_alphabetic())
-                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+                && name
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
         };
-        let parted = location.find([':', '/', '?']).and_then(|at| location.split_at_checked(at));
+        let parted = location
+            .find([':', '/', '?'])
+            .and_then(|at| location.split_at_checked(at));
         if parted.is_some_and(|(name, rest)| rest.starts_with(':') && is_scheme(name)) {
             return Self::parse(location);
         }
@@ -105,7 +117,13 @@ impl Url {
 
 impl std::fmt::Display for Url {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}://{}{}", if self.tls { "https" } else { "http" }, self.authority, self.path)
+        write!(
+            f,
+            "{}://{}{}",
+            if self.tls { "https" } else { "http" },
+            self.authority,
+            self.path
+        )
     }
 }
 
@@ -126,7 +144,9 @@ fn escaped(path: &str) -> String {
 
 /// RFC 3986, 5.2.4: `.` and `..` are taken out of the path; the query stays.
 fn without_dots(target: &str) -> String {
-    let (path, query) = target.split_at_checked(target.find('?').unwrap_or(target.len())).unwrap_or((target, ""));
+    let (path, query) = target
+        .split_at_checked(target.find('?').unwrap_or(target.len()))
+        .unwrap_or((target, ""));
     let mut kept: Vec<&str> = Vec::new();
     let last = path.rsplit('/').next().unwrap_or_default();
     for part in path.split('/').skip(1) {
@@ -196,7 +216,13 @@ mod tests {
         ] {
             assert_eq!(base.join(location).unwrap().to_string(), to, "{location}");
         }
-        for location in ["mailto:a@b.c", "javascript:alert(1)", "data:text/html,x", "ftp://a/", "http:g"] {
+        for location in [
+            "mailto:a@b.c",
+            "javascript:alert(1)",
+            "data:text/html,x",
+            "ftp://a/",
+            "http:g",
+        ] {
             assert_eq!(base.join(location), Err(UrlError::Scheme), "{location}");
         }
     }

@@ -121,7 +121,7 @@ impl Moments {
 #[derive(Clone, Debug)]
 pub(crate) struct Column {
     name: String,
-    column_type: ColumnType,
+    kind: ColumnType,
     count: u64,
     moments: Moments,
     by_number: Range<f64>,
@@ -135,7 +135,7 @@ impl Column {
     pub(crate) fn new(name: &str) -> Self {
         Self {
             name: shortened(name),
-            column_type: ColumnType::Empty,
+            kind: ColumnType::Empty,
             count: 0,
             moments: Moments::default(),
             by_number: Range(None),
@@ -161,7 +161,7 @@ impl Column {
             Cell::Array(text) => (ColumnType::Array, text),
         };
         self.count += 1;
-        self.column_type = self.column_type.with(column_type);
+        self.kind = self.kind.with(column_type);
         self.by_text.widen((), text, |((), a), ((), b)| a.cmp(b));
         let hash = hash(text);
         self.frequent.add(hash, text);
@@ -175,8 +175,8 @@ impl Column {
     }
 
     pub(crate) fn described(self, rows: u64) -> Described {
-        let numeric = matches!(self.column_type, ColumnType::Integer | ColumnType::Float);
-        let (min, max) = match self.column_type {
+        let numeric = matches!(self.kind, ColumnType::Integer | ColumnType::Float);
+        let (min, max) = match self.kind {
             ColumnType::Integer | ColumnType::Float => self.by_number.texts(),
             ColumnType::Timestamp => self.by_time.texts(),
             _ => self.by_text.texts(),
@@ -186,7 +186,7 @@ impl Column {
         let distinct = self.frequent.different();
         Described {
             name: self.name,
-            column_type: self.column_type,
+            column_type: self.kind,
             count: self.count,
             nulls: rows.saturating_sub(self.count),
             min,
@@ -206,7 +206,9 @@ mod tests {
 
     fn described(fields: &[&str]) -> Described {
         let mut column = Column::new("c");
-        fields.iter().for_each(|field| column.add(Cell::of_field(field)));
+        for field in fields {
+            column.add(Cell::of_field(field));
+        }
         column.described(fields.len() as u64)
     }
 
@@ -218,12 +220,18 @@ mod tests {
     #[test]
     fn each_type_has_its_order() {
         assert_eq!(range(&["9", "10", "-3", "2.5"]), ("-3".into(), "10".into()));
-        assert_eq!(range(&["1795230233571240537", "1795230233571240538"]).1, "1795230233571240538");
+        assert_eq!(
+            range(&["1795230233571240537", "1795230233571240538"]).1,
+            "1795230233571240538"
+        );
         assert_eq!(
             range(&["2026-11-21T10:00+05:00", "2026-11-21T06:00Z"]),
             ("2026-11-21T10:00+05:00".into(), "2026-11-21T06:00Z".into())
         );
-        assert_eq!(range(&["pear", "Apple", "2026-11-21"]), ("2026-11-21".into(), "pear".into()));
+        assert_eq!(
+            range(&["pear", "Apple", "2026-11-21"]),
+            ("2026-11-21".into(), "pear".into())
+        );
     }
 
     #[test]
@@ -244,14 +252,20 @@ mod tests {
     #[test]
     fn numbers_too_large_to_add_have_no_mean() {
         let described = described(&["1e308", "-1e308", "1e308"]);
-        assert_eq!((described.column_type, described.standard_deviation), (ColumnType::Float, None));
+        assert_eq!(
+            (described.column_type, described.standard_deviation),
+            (ColumnType::Float, None)
+        );
         assert!(described.mean.is_none_or(f64::is_finite));
     }
 
     #[test]
     fn numbers_far_from_zero_keep_their_spread() {
         let described = described(&["1000000000000", "1000000000002"]);
-        assert_eq!((described.mean, described.standard_deviation), (Some(1_000_000_000_001.0), Some(1.0)));
+        assert_eq!(
+            (described.mean, described.standard_deviation),
+            (Some(1_000_000_000_001.0), Some(1.0))
+        );
     }
 
     #[test]
@@ -264,7 +278,10 @@ mod tests {
     #[test]
     fn a_column_of_different_values_is_not_said_to_have_more_than_it_holds() {
         let fields: Vec<_> = (0..1_001).map(|n| n.to_string()).collect();
-        assert_eq!(described(&fields.iter().map(String::as_str).collect::<Vec<_>>()).distinct, 1_001);
+        assert_eq!(
+            described(&fields.iter().map(String::as_str).collect::<Vec<_>>()).distinct,
+            1_001
+        );
     }
 
     proptest! {

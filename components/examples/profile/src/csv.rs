@@ -40,7 +40,14 @@ enum After {
 impl<'t> Rows<'t> {
     /// `delimiter` is ASCII; of each row at most `fields_max` fields are kept.
     pub(crate) fn new(text: &'t str, delimiter: u8, fields_max: usize) -> Self {
-        Self { text, at: 0, line: 1, delimiter, fields_max, within_line: false }
+        Self {
+            text,
+            at: 0,
+            line: 1,
+            delimiter,
+            fields_max,
+            within_line: false,
+        }
     }
 
     fn byte(&self, at: usize) -> Option<u8> {
@@ -53,7 +60,9 @@ impl<'t> Rows<'t> {
 
     fn line_end(&self, from: usize) -> usize {
         let rest = self.text.as_bytes().get(from..).unwrap_or_default();
-        rest.iter().position(|byte| *byte == b'\n').map_or(self.text.len(), |length| from + length)
+        rest.iter()
+            .position(|byte| *byte == b'\n')
+            .map_or(self.text.len(), |length| from + length)
     }
 
     /// The field that begins here; none when its quote never closes.
@@ -64,24 +73,42 @@ impl<'t> Rows<'t> {
         }
         let from = self.at;
         let rest = self.text.as_bytes().get(from..).unwrap_or_default();
-        let length = rest.iter().position(|byte| *byte == self.delimiter || *byte == b'\n').unwrap_or(rest.len());
+        let length = rest
+            .iter()
+            .position(|byte| *byte == self.delimiter || *byte == b'\n')
+            .unwrap_or(rest.len());
         let end = from + length;
         let after = match self.byte(end) {
             Some(b'\n') | None => After::Row,
             Some(_) => After::Field,
         };
         let plain = self.slice(from, end);
-        let plain = if matches!(after, After::Row) { plain.strip_suffix('\r').unwrap_or(plain) } else { plain };
+        let plain = if matches!(after, After::Row) {
+            plain.strip_suffix('\r').unwrap_or(plain)
+        } else {
+            plain
+        };
         self.line += u64::from(self.byte(end) == Some(b'\n'));
         self.at = (end + 1).min(self.text.len());
         // What follows a closing quote is kept: better than losing it.
-        Some((if field.is_empty() { Cow::Borrowed(plain) } else { field + plain }, after))
+        Some((
+            if field.is_empty() {
+                Cow::Borrowed(plain)
+            } else {
+                field + plain
+            },
+            after,
+        ))
     }
 
     /// What stands between the quotes.
     fn quoted(&mut self) -> Option<Cow<'t, str>> {
         let from = self.at + 1;
-        let end = if self.within_line { self.line_end(from) } else { self.text.len() };
+        let end = if self.within_line {
+            self.line_end(from)
+        } else {
+            self.text.len()
+        };
         let mut at = from;
         let mut doubled = false;
         let mut lines = 0;
@@ -105,7 +132,11 @@ impl<'t> Rows<'t> {
         self.line += lines;
         self.at = at + 1;
         let text = self.slice(from, at);
-        Some(if doubled { text.replace("\"\"", "\"").into() } else { text.into() })
+        Some(if doubled {
+            text.replace("\"\"", "\"").into()
+        } else {
+            text.into()
+        })
     }
 }
 
@@ -121,7 +152,12 @@ impl<'t> Iterator for Rows<'t> {
             }
             self.line += 1;
         }
-        let mut row = Row { line: self.line, fields: Vec::new(), width: 0, closed: true };
+        let mut row = Row {
+            line: self.line,
+            fields: Vec::new(),
+            width: 0,
+            closed: true,
+        };
         loop {
             let Some((field, after)) = self.field() else {
                 row.closed = false;
@@ -145,13 +181,25 @@ pub(crate) fn delimiter_of(text: &str) -> char {
     let sample = text.get(..text.floor_char_boundary(SAMPLE_BYTES)).unwrap_or(text);
     let score = |delimiter: char| {
         let rows = Rows::new(sample, u8::try_from(delimiter).unwrap_or(b','), 0);
-        let widths: Vec<_> = rows.take(SAMPLE_ROWS).filter(|row| row.closed).map(|row| row.width).collect();
+        let widths: Vec<_> = rows
+            .take(SAMPLE_ROWS)
+            .filter(|row| row.closed)
+            .map(|row| row.width)
+            .collect();
         let first = widths.first().copied().unwrap_or_default();
         let even = widths.iter().filter(|width| **width == first).count();
-        if first < 2 { (0, 0) } else { (even * 1_000 / widths.len().max(1), first) }
+        if first < 2 {
+            (0, 0)
+        } else {
+            (even * 1_000 / widths.len().max(1), first)
+        }
     };
     // The last of equals wins.
-    DELIMITERS.into_iter().rev().max_by_key(|delimiter| score(*delimiter)).unwrap_or(',')
+    DELIMITERS
+        .into_iter()
+        .rev()
+        .max_by_key(|delimiter| score(*delimiter))
+        .unwrap_or(',')
 }
 
 #[cfg(test)]
@@ -161,12 +209,16 @@ mod tests {
 
     fn rows(text: &str) -> Vec<Vec<String>> {
         let rows = Rows::new(text, b',', 100).filter(|row| row.closed);
-        rows.map(|row| row.fields.into_iter().map(Cow::into_owned).collect()).collect()
+        rows.map(|row| row.fields.into_iter().map(Cow::into_owned).collect())
+            .collect()
     }
 
     #[test]
     fn quotes_hold_delimiters_line_ends_and_quotes() {
-        assert_eq!(rows("a,\"b,\n\"\"c\"\"\",d\r\ne,,\r\n"), [vec!["a", "b,\n\"c\"", "d"], vec!["e", "", ""]]);
+        assert_eq!(
+            rows("a,\"b,\n\"\"c\"\"\",d\r\ne,,\r\n"),
+            [vec!["a", "b,\n\"c\"", "d"], vec!["e", "", ""]]
+        );
         assert_eq!(rows("\"\",\"a\" b,c\"d\"\r"), [["", "a b", "c\"d\""]]);
     }
 
@@ -178,9 +230,13 @@ mod tests {
 
     #[test]
     fn a_quote_that_never_closes_spoils_only_its_line() {
-        let all: Vec<_> = Rows::new("a,b\nc,\"d\ne,f\n\"g,h\ni,\"j\"\n", b',', 9).map(|row| (row.line, row.closed)).collect();
+        let all: Vec<_> = Rows::new("a,b\nc,\"d\ne,f\n\"g,h\ni,\"j\"\n", b',', 9)
+            .map(|row| (row.line, row.closed))
+            .collect();
         assert_eq!(all, [(1, true), (2, true), (5, true)], "the quotes pair up");
-        let all: Vec<_> = Rows::new("a,b\nc,\"d\ne,f\ni,j\n", b',', 9).map(|row| (row.line, row.closed)).collect();
+        let all: Vec<_> = Rows::new("a,b\nc,\"d\ne,f\ni,j\n", b',', 9)
+            .map(|row| (row.line, row.closed))
+            .collect();
         assert_eq!(all, [(1, true), (2, false), (3, true), (4, true)]);
     }
 

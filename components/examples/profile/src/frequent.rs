@@ -97,7 +97,11 @@ mod tests {
     fn a_value_that_comes_late_but_often_is_found() {
         let mut frequent = Frequent::default();
         for n in 0..50_000 {
-            let text = if n > 20_000 && n % 3 == 0 { "often".to_string() } else { n.to_string() };
+            let text = if n > 20_000 && n % 3 == 0 {
+                "often".to_string()
+            } else {
+                n.to_string()
+            };
             frequent.add(hash(&text), &text);
         }
         let (text, count) = frequent.top(1).remove(0);

@@ -78,9 +78,15 @@ fn text_of(json: &str) -> Option<Cow<'_, str>> {
 
 fn object(text: &str, members_max: usize) -> Result<Vec<Member<'_>>, NoRow> {
     let mut json = serde_json::Deserializer::from_str(text);
-    let members = json.deserialize_map(Members(members_max)).map_err(|_| NoRow::Malformed)?;
+    let members = json
+        .deserialize_map(Members(members_max))
+        .map_err(|_| NoRow::Malformed)?;
     json.end().map_err(|_| NoRow::Malformed)?;
-    if members.len() > members_max { Err(NoRow::TooWide) } else { Ok(members) }
+    if members.len() > members_max {
+        Err(NoRow::TooWide)
+    } else {
+        Ok(members)
+    }
 }
 
 /// Reads members; one more than wanted at most.
@@ -96,7 +102,9 @@ impl<'t> Visitor<'t> for Members {
     fn visit_map<A: MapAccess<'t>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut members = Vec::new();
         while members.len() <= self.0 {
-            let Some(name) = map.next_key::<String>()? else { return Ok(members) };
+            let Some(name) = map.next_key::<String>()? else {
+                return Ok(members);
+            };
             let json = map.next_value::<&RawValue>()?.get();
             let first = json.bytes().next().unwrap_or_default();
             let text = text_of(json).ok_or_else(|| A::Error::custom("half a character"))?;
@@ -118,7 +126,10 @@ mod tests {
 
     #[test]
     fn members_keep_their_order_and_objects_open_once() {
-        assert_eq!(names(r#" {"z":1, "a":{"c":{"d":1},"b":[]}} "#).unwrap(), ["z", "a.c", "a.b"]);
+        assert_eq!(
+            names(r#" {"z":1, "a":{"c":{"d":1},"b":[]}} "#).unwrap(),
+            ["z", "a.c", "a.b"]
+        );
         assert_eq!(names("{}").unwrap(), Vec::<String>::new());
         assert_eq!(names(r#"{"a":{}}"#).unwrap(), Vec::<String>::new());
     }
@@ -126,8 +137,18 @@ mod tests {
     #[test]
     fn what_is_no_object_or_names_a_column_twice_is_malformed() {
         for line in [
-            "", "1", "[1]", "{", "{\"a\":1", "{\"a\":1}x", "{\"a\":tru}", "{\"a\":\"\\ud800\"}", "{\"a\":1,\"a\":2}",
-            "{\"a.b\":1,\"a\":{\"b\":2}}", "{\"a\":01}", "{\"a\":1,}",
+            "",
+            "1",
+            "[1]",
+            "{",
+            "{\"a\":1",
+            "{\"a\":1}x",
+            "{\"a\":tru}",
+            "{\"a\":\"\\ud800\"}",
+            "{\"a\":1,\"a\":2}",
+            "{\"a.b\":1,\"a\":{\"b\":2}}",
+            "{\"a\":01}",
+            "{\"a\":1,}",
         ] {
             assert_eq!(names(line), Err(NoRow::Malformed), "{line}");
         }
@@ -146,8 +167,13 @@ mod tests {
         let members = members(line, 9).unwrap();
         let cells: Vec<_> = members.iter().map(Member::cell).collect();
         let big = 9_007_199_254_740_992.0;
-        let expected =
-            [Cell::Null, Cell::Boolean("true"), Cell::Text("5"), Cell::Text("ü\n"), Cell::Integer("9007199254740993", big)];
+        let expected = [
+            Cell::Null,
+            Cell::Boolean("true"),
+            Cell::Text("5"),
+            Cell::Text("ü\n"),
+            Cell::Integer("9007199254740993", big),
+        ];
         assert_eq!(cells, expected);
     }
 

@@ -30,7 +30,7 @@ mod bindings {
                 delimiter: options.delimiter,
                 header: options.header,
             };
-            match crate::describe(&data, &options) {
+            match crate::describe(&data, options) {
                 Ok(report) => Ok(Report {
                     format: match report.format {
                         crate::Format::Csv => Format::Csv,
@@ -70,7 +70,11 @@ mod bindings {
                 mean: column.mean,
                 standard_deviation: column.standard_deviation,
                 distinct: column.distinct,
-                top: column.top.into_iter().map(|(value, count)| Frequent { value, count }).collect(),
+                top: column
+                    .top
+                    .into_iter()
+                    .map(|(value, count)| Frequent { value, count })
+                    .collect(),
             }
         }
     }

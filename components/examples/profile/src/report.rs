@@ -8,7 +8,7 @@ use crate::json::{NoRow, members};
 use crate::value::Cell;
 
 /// The most columns: each keeps up to a thousand values.
-pub(crate) const COLUMNS_MAX: usize = 500;
+const COLUMNS_MAX: u16 = 500;
 /// Malformed lines that are told.
 const MALFORMED_MAX: usize = 10;
 
@@ -105,25 +105,31 @@ impl Table {
 ///
 /// # Errors
 /// When there is nothing to describe, it is too wide, or the options make no sense.
-pub fn describe(data: &str, options: &Options) -> Result<Report, Error> {
+pub fn describe(data: &str, options: Options) -> Result<Report, Error> {
     let data = data.strip_prefix('\u{feff}').unwrap_or(data);
     let looks_like_json = data.trim_start().starts_with('{');
-    match options.format.unwrap_or(if looks_like_json { Format::JsonLines } else { Format::Csv }) {
+    match options.format.unwrap_or(if looks_like_json {
+        Format::JsonLines
+    } else {
+        Format::Csv
+    }) {
         Format::Csv => describe_csv(data, options),
         Format::JsonLines => describe_json(data),
     }
 }
 
-fn describe_csv(data: &str, options: &Options) -> Result<Report, Error> {
+fn describe_csv(data: &str, options: Options) -> Result<Report, Error> {
     let delimiter = options.delimiter.unwrap_or_else(|| delimiter_of(data));
     let byte = u8::try_from(delimiter).ok().filter(u8::is_ascii);
-    let byte = byte.filter(|byte| !b"\"\n\r\0".contains(byte)).ok_or(Error::BadDelimiter(delimiter))?;
+    let byte = byte
+        .filter(|byte| !b"\"\n\r\0".contains(byte))
+        .ok_or(Error::BadDelimiter(delimiter))?;
     let mut table = Table::default();
-    for row in Rows::new(data, byte, COLUMNS_MAX) {
+    for row in Rows::new(data, byte, usize::from(COLUMNS_MAX)) {
         if !row.closed {
             table.skip(row.line);
         } else if table.columns.is_empty() {
-            if row.width > COLUMNS_MAX {
+            if row.width > usize::from(COLUMNS_MAX) {
                 return Err(TOO_MANY_COLUMNS);
             }
             let header = options.header.unwrap_or_else(|| looks_like_header(&row));
@@ -146,10 +152,13 @@ fn cells<'r>(row: &'r Row<'_>) -> impl Iterator<Item = (usize, Cell<'r>)> {
 
 /// Names are text, and each is there once; one may be missing, as over an index.
 fn looks_like_header(row: &Row<'_>) -> bool {
-    let mut names = BTreeSet::new();
-    let named = cells(row).filter(|(_, cell)| matches!(cell, Cell::Text(_))).count();
+    let mut different = BTreeSet::new();
+    let texts = cells(row).filter(|(_, cell)| matches!(cell, Cell::Text(_))).count();
     let empty = cells(row).filter(|(_, cell)| *cell == Cell::Null).count();
-    named > 0 && empty <= 1 && named + empty == row.width && row.fields.iter().all(|field| names.insert(field.trim()))
+    texts > 0
+        && empty <= 1
+        && texts + empty == row.width
+        && row.fields.iter().all(|field| different.insert(field.trim()))
 }
 
 /// One name for each column; where the header gives none, or one a second time, a number helps.
@@ -157,9 +166,15 @@ fn names(row: &Row<'_>, header: bool) -> Vec<String> {
     let mut taken = BTreeSet::new();
     let fields = row.fields.iter().map(|field| if header { field.trim() } else { "" });
     let named = (1..).zip(fields).map(|(number, field)| {
-        let plain = if field.is_empty() { format!("column-{number}") } else { field.to_string() };
+        let plain = if field.is_empty() {
+            format!("column-{number}")
+        } else {
+            field.to_string()
+        };
         let numbered = (number..).map(|number| format!("{plain} ({number})"));
-        let mut free = std::iter::once(plain.clone()).chain(numbered).filter(|name| !taken.contains(name));
+        let mut free = std::iter::once(plain.clone())
+            .chain(numbered)
+            .filter(|name| !taken.contains(name));
         let name = free.next().unwrap_or_default();
         taken.insert(name.clone());
         name
@@ -174,7 +189,7 @@ fn describe_json(data: &str) -> Result<Report, Error> {
         if text.trim().is_empty() {
             continue;
         }
-        let members = match members(text, COLUMNS_MAX) {
+        let members = match members(text, usize::from(COLUMNS_MAX)) {
             Ok(members) => members,
             Err(NoRow::TooWide) => return Err(TOO_MANY_COLUMNS),
             Err(NoRow::Malformed) => {
@@ -188,10 +203,14 @@ fn describe_json(data: &str) -> Result<Report, Error> {
                 table.columns.push(Column::new(&member.name));
             }
         }
-        if table.columns.len() > COLUMNS_MAX {
+        if table.columns.len() > usize::from(COLUMNS_MAX) {
             return Err(TOO_MANY_COLUMNS);
         }
-        table.add(members.iter().filter_map(|member| Some((*places.get(&member.name)?, member.cell()))));
+        table.add(
+            members
+                .iter()
+                .filter_map(|member| Some((*places.get(&member.name)?, member.cell()))),
+        );
     }
     table.report(Format::JsonLines)
 }

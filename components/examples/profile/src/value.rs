@@ -48,7 +48,11 @@ impl<'t> Cell<'t> {
         }
         let value = text.parse::<f64>().ok().filter(|value| value.is_finite())?;
         let whole = digits.iter().all(u8::is_ascii_digit);
-        Some(if whole { Self::Integer(text, value) } else { Self::Float(text, value) })
+        Some(if whole {
+            Self::Integer(text, value)
+        } else {
+            Self::Float(text, value)
+        })
     }
 }
 
@@ -59,7 +63,9 @@ pub(crate) fn by_number((a, a_text): (f64, &str), (b, b_text): (f64, &str)) -> O
         if a_text == b_text {
             return Ordering::Equal;
         }
-        integer(a_text).zip(integer(b_text)).map_or(Ordering::Equal, |(a, b)| a.cmp(&b))
+        integer(a_text)
+            .zip(integer(b_text))
+            .map_or(Ordering::Equal, |(a, b)| a.cmp(&b))
     })
 }
 
@@ -82,8 +88,13 @@ mod tests {
         assert_eq!(Cell::of_field("1.5e3"), Cell::Float("1.5e3", 1500.0));
         assert_eq!(Cell::of_field("-.5"), Cell::Float("-.5", -0.5));
         assert_eq!(Cell::of_field("0E1"), Cell::Float("0E1", 0.0));
-        assert_eq!(Cell::of_field(" 1970-01-02 "), Cell::Timestamp("1970-01-02", (86_400, 0)));
-        for text in ["007", "-01", "1e5e", "nan", "inf", "1,000", "12a", "+", "-", ".", "1e999", "0x10"] {
+        assert_eq!(
+            Cell::of_field(" 1970-01-02 "),
+            Cell::Timestamp("1970-01-02", (86_400, 0))
+        );
+        for text in [
+            "007", "-01", "1e5e", "nan", "inf", "1,000", "12a", "+", "-", ".", "1e999", "0x10",
+        ] {
             assert_eq!(Cell::of_field(text), Cell::Text(text), "{text}");
         }
     }

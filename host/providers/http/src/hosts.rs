@@ -29,7 +29,10 @@ enum PortPart {
 
 impl HostPattern {
     pub(crate) fn parse(text: &str) -> Result<Self, HttpError> {
-        let bad = |why: &str| HttpError::BadPattern { text: text.chars().take(200).collect(), why: why.into() };
+        let bad = |why: &str| HttpError::BadPattern {
+            text: text.chars().take(200).collect(),
+            why: why.into(),
+        };
         // An IPv6 address keeps its colons in brackets.
         let (host, port) = match text.rsplit_once(':') {
             Some((host, port)) if !port.contains(']') => (host, Some(port)),
@@ -137,7 +140,16 @@ mod tests {
 
     #[test]
     fn addresses_inside_are_known() {
-        for inside in ["127.0.0.1", "10.1.2.3", "192.168.0.1", "169.254.169.254", "100.64.0.1", "::1", "fd00::1", "::ffff:10.0.0.1"] {
+        for inside in [
+            "127.0.0.1",
+            "10.1.2.3",
+            "192.168.0.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "::1",
+            "fd00::1",
+            "::ffff:10.0.0.1",
+        ] {
             assert!(is_inside(inside.parse().unwrap()), "{inside}");
         }
         assert!(!is_inside("93.184.216.34".parse().unwrap()));

@@ -56,7 +56,11 @@ impl HttpProvider {
     pub fn new(policy: HttpPolicy) -> Result<Self, HttpError> {
         // TLS without a provider of cryptography would panic at the first request.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let operator = policy.allowed_hosts.iter().map(|text| HostPattern::parse(text)).collect::<Result<_, _>>()?;
+        let operator = policy
+            .allowed_hosts
+            .iter()
+            .map(|text| HostPattern::parse(text))
+            .collect::<Result<_, _>>()?;
         Ok(Self { operator, policy })
     }
 }
@@ -65,8 +69,17 @@ fn view(state: &mut CallState) -> WasiHttpCtxView<'_> {
     let (call, table) = state.extension::<PerCall>();
     // A component reaches these functions only through a grant, and then `prepare` ran. Should that ever break, a
     // sender that allows nothing answers, at the price of a few bytes that are never given back.
-    let call = call.unwrap_or_else(|| Box::leak(Box::new(PerCall { ctx: WasiHttpCtx::new(), sender: Sender::deny_all() })));
-    WasiHttpCtxView { ctx: &mut call.ctx, hooks: &mut call.sender, table }
+    let call = call.unwrap_or_else(|| {
+        Box::leak(Box::new(PerCall {
+            ctx: WasiHttpCtx::new(),
+            sender: Sender::deny_all(),
+        }))
+    });
+    WasiHttpCtxView {
+        ctx: &mut call.ctx,
+        hooks: &mut call.sender,
+        table,
+    }
 }
 
 struct PerCall {
@@ -95,11 +108,17 @@ impl Provider for HttpProvider {
 
     fn configure(&self, grants: &[ImportGrant]) -> Result<Arc<dyn Configured>, Fault> {
         let hosts = grants.iter().flat_map(|grant| &grant.hosts);
-        let manifest = hosts.map(|text| HostPattern::parse(text)).collect::<Result<Vec<_>, _>>()?;
+        let manifest = hosts
+            .map(|text| HostPattern::parse(text))
+            .collect::<Result<Vec<_>, _>>()?;
         if manifest.is_empty() {
             return Err(HttpError::NoHosts {}.into());
         }
-        Ok(Arc::new(Granted { manifest: manifest.into(), operator: self.operator.clone().into(), policy: self.policy.clone() }))
+        Ok(Arc::new(Granted {
+            manifest: manifest.into(),
+            operator: self.operator.clone().into(),
+            policy: self.policy.clone(),
+        }))
     }
 }
 
@@ -119,6 +138,9 @@ impl Configured for Granted {
             connect_timeout_ms: self.policy.connect_timeout_ms,
             read_timeout_ms: self.policy.read_timeout_ms,
         };
-        call.put_extension(PerCall { ctx: WasiHttpCtx::new(), sender });
+        call.put_extension(PerCall {
+            ctx: WasiHttpCtx::new(),
+            sender,
+        });
     }
 }

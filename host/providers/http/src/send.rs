@@ -22,12 +22,21 @@ pub(crate) struct Sender {
     pub(crate) read_timeout_ms: u64,
 }
 
-type Sent = (http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>);
+type Sent = (
+    http::Response<WasiBody>,
+    Box<dyn Future<Output = Result<(), Error>> + Send>,
+);
 
 impl Sender {
     pub(crate) fn deny_all() -> Self {
         let host_bytes = Arc::new(HostBytes::new(0));
-        Self { manifest: Arc::new([]), operator: Arc::new([]), host_bytes, connect_timeout_ms: 1, read_timeout_ms: 1 }
+        Self {
+            manifest: Arc::new([]),
+            operator: Arc::new([]),
+            host_bytes,
+            connect_timeout_ms: 1,
+            read_timeout_ms: 1,
+        }
     }
 
     /// The host and port, if both lists allow them.
@@ -36,7 +45,11 @@ impl Sender {
         let host = uri.host().ok_or(Error::HttpRequestUriInvalid)?.to_string();
         let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
         let on = |list: &[HostPattern]| list.iter().any(|pattern| pattern.matches(&host, port, tls));
-        if on(&self.manifest) && on(&self.operator) { Ok((host, port)) } else { Err(Error::HttpRequestDenied) }
+        if on(&self.manifest) && on(&self.operator) {
+            Ok((host, port))
+        } else {
+            Err(Error::HttpRequestDenied)
+        }
     }
 }
 
@@ -48,7 +61,11 @@ async fn refuse_inside(host: &str, port: u16) -> Result<(), Error> {
         return Ok(());
     }
     let mut addresses = tokio::net::lookup_host((bare, port)).await.map_err(Error::Connect)?;
-    if addresses.any(|address| is_inside(address.ip())) { Err(Error::HttpRequestDenied) } else { Ok(()) }
+    if addresses.any(|address| is_inside(address.ip())) {
+        Err(Error::HttpRequestDenied)
+    } else {
+        Ok(())
+    }
 }
 
 impl WasiHttpHooks for Sender {

@@ -62,7 +62,12 @@ impl Guest for Hostile {
     }
 
     fn returns_rows(count: u32) -> Vec<Row> {
-        (0..count).map(|n| Row { name: "a row".into(), value: n.into() }).collect()
+        (0..count)
+            .map(|n| Row {
+                name: "a row".into(),
+                value: n.into(),
+            })
+            .collect()
     }
 
     fn floods_the_log(count: u64) {
@@ -83,15 +88,25 @@ impl Guest for Hostile {
             fn subscribe_duration(ns: u64) -> i32;
         }
         // SAFETY: the signature is the canonical one of wasi:clocks; the handle is kept on purpose.
-        (0..count).map(|n| unsafe { subscribe_duration(n.into()) } as u32).max().unwrap_or(0)
+        (0..count)
+            .map(|n| unsafe { subscribe_duration(n.into()) } as u32)
+            .max()
+            .unwrap_or(0)
     }
 
     fn looks_around() -> Vec<String> {
         let environment = std::env::vars().map(|(name, value)| format!("{name}={value}"));
-        let folders = ["/", ".", "/etc/passwd"].into_iter().filter(|path| std::fs::metadata(path).is_ok()).map(String::from);
+        let folders = ["/", ".", "/etc/passwd"]
+            .into_iter()
+            .filter(|path| std::fs::metadata(path).is_ok())
+            .map(String::from);
         let mut input = String::new();
         let _ = std::io::stdin().read_line(&mut input);
-        environment.chain(std::env::args()).chain(folders).chain((!input.is_empty()).then_some(input)).collect()
+        environment
+            .chain(std::env::args())
+            .chain(folders)
+            .chain((!input.is_empty()).then_some(input))
+            .collect()
     }
 
     fn works(rounds: u64) -> u64 {

@@ -26,7 +26,11 @@ impl Guest for Values {
     }
 
     fn even(number: u64) -> Result<u64, String> {
-        if number % 2 == 0 { Ok(number) } else { Err(format!("{number} is odd")) }
+        if number % 2 == 0 {
+            Ok(number)
+        } else {
+            Err(format!("{number} is odd"))
+        }
     }
 
     fn nothing() {}

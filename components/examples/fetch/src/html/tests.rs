@@ -11,7 +11,10 @@ fn text(html: &str) -> String {
 fn headings_lists_links_and_code_keep_their_shape() {
     let html = "<h1>Big</h1><p>One <b>two</b>\n three.<ul><li>a<li>b</ul><p><a href='https://x.y/'>link</a>, \
                 <a href='/in'>in</a><pre>\n  x\n  y</pre>end";
-    assert_eq!(text(html), "# Big\n\nOne two three.\n\n- a\n- b\n\n[link](https://x.y/), in\n\n```\n  x\n  y\n```\n\nend");
+    assert_eq!(
+        text(html),
+        "# Big\n\nOne two three.\n\n- a\n- b\n\n[link](https://x.y/), in\n\n```\n  x\n  y\n```\n\nend"
+    );
 }
 
 #[test]
@@ -36,7 +39,10 @@ fn scripts_styles_and_comments_are_left_out_and_the_title_is_kept() {
     let html = "<!DOCTYPE html><html><head><TITLE>A &amp;\n B</TITLE><style>p{}</style><body><header>top</header>\
                 <script>if (a < b) {}</script><!-- <p>no</p> --><svg><title>no</title></svg><p>yes</p></body></html>";
     let page = readable(html, None);
-    assert_eq!((page.title.as_deref(), page.text.as_str()), (Some("A & B"), "top\n\nyes"));
+    assert_eq!(
+        (page.title.as_deref(), page.text.as_str()),
+        (Some("A & B"), "top\n\nyes")
+    );
 }
 
 #[test]
@@ -47,14 +53,20 @@ fn tables_and_images_read_as_lines() {
 
 #[test]
 fn white_space_counts_once_and_inline_elements_add_none() {
-    assert_eq!(text("a<b>b</b> <i> c</i>\n\t<em>d</em>e <br> f<div>g</div><div>h</div>"), "ab c de\nf\ng\nh");
+    assert_eq!(
+        text("a<b>b</b> <i> c</i>\n\t<em>d</em>e <br> f<div>g</div><div>h</div>"),
+        "ab c de\nf\ng\nh"
+    );
 }
 
 #[test]
 fn broken_markup_is_read_as_far_as_it_goes() {
     assert_eq!(text("a < b and c > d"), "a < b and c > d");
     assert_eq!(text("<p>open <b>bold"), "open bold");
-    assert_eq!(text("<a href=\"https://x.y/>never closed</a> text"), "[never closed](https://x.y/) text");
+    assert_eq!(
+        text("<a href=\"https://x.y/>never closed</a> text"),
+        "[never closed](https://x.y/) text"
+    );
     assert_eq!(text("<head><p>a <nav>b <svg>c <svg/>d"), "a b c d");
     assert_eq!(text("<pre>never closed"), "```\nnever closed\n```");
     assert_eq!(text("</ul></li></pre></a></h1>x"), "x");
@@ -78,13 +90,51 @@ fn many_short_links_do_not_become_a_long_text() {
 #[test]
 fn hostile_markup_takes_linear_time() {
     for piece in [
-        "<", "<a ", "<a", "<a>", "<a href=\"", "<a '>'\">", "<a \"'>", "<!--", "<!", "<p", "<script", "<script>", "<head>",
-        "<title>", "<svg>", "<svg></svg>", "<nav><svg>", "&", "&#", "&amp;", "<li>", "<ul><li>", "<ol><li>x", "</ul>",
-        "<a href=x>y", "<a href=x>\n<h1>", "<pre>", "<pre>x", "<h1>", "<td>", "<td>x", "<img alt=x>", "<a b=", "<a =", ">",
-        "</", "</script", "<svg></sv", "<base href=x/>",
+        "<",
+        "<a ",
+        "<a",
+        "<a>",
+        "<a href=\"",
+        "<a '>'\">",
+        "<a \"'>",
+        "<!--",
+        "<!",
+        "<p",
+        "<script",
+        "<script>",
+        "<head>",
+        "<title>",
+        "<svg>",
+        "<svg></svg>",
+        "<nav><svg>",
+        "&",
+        "&#",
+        "&amp;",
+        "<li>",
+        "<ul><li>",
+        "<ol><li>x",
+        "</ul>",
+        "<a href=x>y",
+        "<a href=x>\n<h1>",
+        "<pre>",
+        "<pre>x",
+        "<h1>",
+        "<td>",
+        "<td>x",
+        "<img alt=x>",
+        "<a b=",
+        "<a =",
+        ">",
+        "</",
+        "</script",
+        "<svg></sv",
+        "<base href=x/>",
     ] {
         let started = std::time::Instant::now();
-        readable(&piece.repeat((2 << 20) / piece.len()), Some(&Url::parse("http://a.b/c").unwrap()));
+        readable(
+            &piece.repeat((2 << 20) / piece.len()),
+            Some(&Url::parse("http://a.b/c").unwrap()),
+        );
         assert!(started.elapsed().as_secs() < 10, "{piece}");
     }
 }
