@@ -34,11 +34,15 @@ fn fresh_call(criterion: &mut Criterion) {
     let component = guests::rust("echo");
     let _engine = engine();
     let ours = runtime.block_on(load(&component, Limits::default())).unwrap();
-    let bare = bare::Bare::new(&component);
+    let bare = bare::Bare::new(&component, false);
+    let tuned = bare::Bare::new(&component, true);
     let mut group = criterion.benchmark_group("fresh call, 104 bytes");
     group.bench_function("kinetic", |b| b.to_async(&runtime).iter(|| kinetic(&ours, "text-back")));
     group.bench_function("bare wasmtime", |b| {
         b.to_async(&runtime).iter(|| bare.text("text-back", BODY))
+    });
+    group.bench_function("bare wasmtime, tuned as ours", |b| {
+        b.to_async(&runtime).iter(|| tuned.text("text-back", BODY));
     });
     group.finish();
 }
@@ -64,7 +68,7 @@ fn ten_mebibytes(criterion: &mut Criterion) {
     let runtime = Runtime::new().unwrap();
     let component = guests::rust("echo");
     let ours = runtime.block_on(load(&component, Limits::default())).unwrap();
-    let bare = bare::Bare::new(&component);
+    let bare = bare::Bare::new(&component, true);
     let bytes = Bytes::from(vec![7_u8; 10 << 20]);
     let mut group = criterion.benchmark_group("10 MiB in and out");
     group.throughput(Throughput::Bytes(2 * bytes.len() as u64));

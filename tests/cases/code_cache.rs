@@ -20,8 +20,8 @@ fn engine(folder: &Path) -> Engine {
 }
 
 fn entry(folder: &Path) -> PathBuf {
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    entries.filter(|path| !path.ends_with("mac.key")).next().unwrap()
+    let mut entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.find(|path| !path.ends_with("mac.key")).unwrap()
 }
 
 async fn load(engine: &Engine, bytes: &[u8]) -> LoadedFrom {
@@ -71,10 +71,9 @@ async fn an_entry_moved_into_anothers_place_is_not_loaded() {
     let of_values = entry(folder.path());
     let code = fs::read(&of_values).unwrap();
     load(&engine, &echo).await;
-    let all = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    let mut all = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
     let of_echo = all
-        .filter(|path| !path.ends_with("mac.key") && *path != of_values)
-        .next()
+        .find(|path| !path.ends_with("mac.key") && *path != of_values)
         .unwrap();
     fs::write(&of_echo, code).unwrap();
     assert_eq!(load(&engine, &echo).await, LoadedFrom::Compiler);

@@ -48,12 +48,12 @@ pub fn text(wat: &str) -> Vec<u8> {
 
 /// An echo (`echo: func(text: string) -> string`) with that much code and data that a call never touches.
 pub fn padded_echo(code_bytes: usize, data_bytes: usize) -> Vec<u8> {
-    // One such function is about 1,000 bytes of wasm.
+    // One such function is about 711 bytes of wasm.
     let body: String = (0..140)
         .map(|n| format!("i64.const {} i64.mul ", 1_000_003 + n * 7))
         .collect();
     let function = |n| format!("(func (param i64) (result i64) local.get 0 i64.const {n} i64.add {body})");
-    let functions: String = (0..code_bytes / 1000).map(function).collect();
+    let functions: String = (0..code_bytes / 711).map(function).collect();
     let data = "0123456789abcdef".repeat(data_bytes / 16);
     let pages = 2 + data_bytes.div_ceil(65_536);
     text(&format!(

@@ -18,7 +18,8 @@ use crate::outcome::classify;
 use crate::provider::Configured;
 use crate::state::CallState;
 use crate::store::{INSTANTIATION_FUEL, fresh_store};
-use crate::values::{Converter, json, json_payload};
+use crate::values::Converter;
+use crate::values_out::{json, json_payload};
 use crate::{EngineError, Logs};
 
 /// What a call gets.

@@ -1,8 +1,10 @@
 //! Reads a component's interface out of its bytes, and its doc comments out of the `package-docs` section when there is one.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
+use wasmparser::BinaryReader;
 use wit_component::DecodedWasm;
 use wit_parser::{Resolve, Type, TypeDefKind, TypeId, TypeOwner, WorldItem, WorldKey};
 
@@ -14,8 +16,32 @@ const TYPE_DEPTH_MAX: usize = 64;
 /// How many functions, and type nodes over all signatures, one component may have.
 const FUNCTIONS_MAX: usize = 512;
 const TYPE_NODES_MAX: usize = 100_000;
+/// The custom section that carries doc comments.
+const DOCS_SECTION: &str = "package-docs";
 /// The largest docs section read, in bytes.
 const DOCS_BYTES_MAX: usize = 4 << 20;
+
+/// The bytes without the top level's docs sections. What does not parse is left to the decoder's own words.
+fn without_docs(bytes: &[u8]) -> Cow<'_, [u8]> {
+    let sections = || {
+        let mut kept = bytes.get(..8)?.to_vec();
+        let mut rest = bytes.get(8..)?;
+        while !rest.is_empty() {
+            let mut reader = BinaryReader::new(rest, 0);
+            let id = reader.read_u8().ok()?;
+            let size = reader.read_var_u32().ok()? as usize;
+            let header = reader.original_position();
+            let (section, after) = rest.split_at_checked(header.checked_add(size)?)?;
+            let name = BinaryReader::new(section.get(header..)?, 0).read_string().ok();
+            if id != 0 || name != Some(DOCS_SECTION) {
+                kept.extend_from_slice(section);
+            }
+            rest = after;
+        }
+        Some(kept)
+    };
+    sections().map_or(Cow::Borrowed(bytes), Cow::Owned)
+}
 
 /// The interface of a component, read from its bytes alone. Nothing is compiled.
 ///
@@ -33,7 +59,8 @@ pub fn describe(bytes: &[u8]) -> Result<Interface, EngineError> {
     }
     let invalid = |e: &dyn std::fmt::Display| EngineError::Invalid { why: format!("{e:#}") };
     let docs = Docs::read(bytes).unwrap_or_default();
-    let (resolve, world) = match wit_component::decode(bytes).map_err(|e| invalid(&format!("{e:#}")))? {
+    // The decoder would apply the comments itself, and refuse the component when they name what its types do not hold.
+    let (resolve, world) = match wit_component::decode(&without_docs(bytes)).map_err(|e| invalid(&format!("{e:#}")))? {
         DecodedWasm::Component(resolve, world) => (resolve, world),
         DecodedWasm::WitPackage(..) => return Err(invalid(&"it is a WIT package without code")),
     };
@@ -333,7 +360,7 @@ impl Docs {
                 wasmparser::Payload::ModuleSection { .. } | wasmparser::Payload::ComponentSection { .. } => depth += 1,
                 wasmparser::Payload::End(_) => depth = depth.saturating_sub(1),
                 wasmparser::Payload::CustomSection(section)
-                    if depth == 0 && section.name() == "package-docs" && section.data().len() <= DOCS_BYTES_MAX =>
+                    if depth == 0 && section.name() == DOCS_SECTION && section.data().len() <= DOCS_BYTES_MAX =>
                 {
                     // The first byte is the section's version; the rest is JSON.
                     return serde_json::from_slice(section.data().get(1..)?).ok();

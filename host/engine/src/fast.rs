@@ -223,7 +223,7 @@ where
         },
         Ret::U64 => {
             let number = typed::<P, (u64,)>(store, instance, export, params).await?.0;
-            let value = crate::values::json(&WitType::U64, wasmtime::component::Val::U64(number), output_bytes);
+            let value = crate::values_out::json(&WitType::U64, wasmtime::component::Val::U64(number), output_bytes);
             Answer::Ok(Output::Json(value.unwrap_or_default()))
         }
         Ret::Bytes => {

@@ -24,6 +24,7 @@ mod state;
 mod store;
 mod ticker;
 mod values;
+mod values_out;
 
 pub use capability::{Answer, Capability, Input, Outcome, Output};
 pub use compile::compile_worker_main;

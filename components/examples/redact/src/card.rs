@@ -61,6 +61,10 @@ pub(crate) fn number(bytes: &[u8], place: usize) -> Option<usize> {
     if matches!(before(1), b'.' | b'-') && before(2).is_ascii_digit() {
         return None;
     }
+    // Nor is an exponent: `1e-4111111111111111`.
+    if matches!(before(1), b'+' | b'-') && matches!(before(2), b'e' | b'E') && before(3).is_ascii_digit() {
+        return None;
+    }
     let mut digits = [0; DIGITS_MAX];
     let (mut count, mut end, mut separator, mut best) = (0, place, None, None);
     loop {

@@ -40,6 +40,27 @@ pub(crate) fn past_escape(bytes: &[u8], place: usize) -> usize {
     }
 }
 
+/// A number of a JSON document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Number {
+    /// It has a minus sign.
+    BelowZero,
+    /// It has none.
+    Other,
+}
+
+/// The number whose digits begin at this place outside of strings; none where JSON has no value, which is how a log line
+/// that begins with a bracket (`[INFO] ...`) is told from an array.
+pub(crate) fn json_number(bytes: &[u8], digits_at: usize) -> Option<Number> {
+    let before = bytes.get(..digits_at).unwrap_or_default();
+    let (before, number) = match before.strip_suffix(b"-") {
+        Some(before) => (before, Number::BelowZero),
+        None => (before, Number::Other),
+    };
+    let last = before.iter().rev().find(|byte| !matches!(byte, b' ' | b'\t'));
+    last.is_some_and(|last| b"[:,\r\n".contains(last)).then_some(number)
+}
+
 /// Knows, while the text is walked, whether a place is inside a string of a JSON document.
 pub(crate) struct Strings {
     is_json: bool,
@@ -64,7 +85,7 @@ impl Strings {
         }
     }
 
-    /// Whether what stands here is a value of its own, so that its mark needs quotes.
+    /// Whether what stands here may be a value of its own, whose mark would need quotes.
     pub(crate) fn is_bare(&self) -> bool {
         self.is_json && !self.inside
     }
@@ -73,6 +94,19 @@ impl Strings {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_stand_where_json_has_values() {
+        for (text, number) in [
+            ("[4", Some(Number::Other)),
+            ("{\"a\": 4", Some(Number::Other)),
+            ("[1,\n\t-4", Some(Number::BelowZero)),
+            ("[INFO] 4", None),
+            ("[INFO] id -4", None),
+        ] {
+            assert_eq!(json_number(text.as_bytes(), text.len() - 1), number, "{text}");
+        }
+    }
 
     #[test]
     fn escapes_are_told_from_escaped_backslashes() {

@@ -4,7 +4,7 @@
 //! nothing looks at again. A second pass finds nothing because a detector sees only what follows the last finding, as
 //! it will when a mark stands there, and turns nothing down for what could itself become a mark.
 
-use crate::json::{Strings, follows_escape, past_escape};
+use crate::json::{Number, Strings, follows_escape, json_number, past_escape};
 use crate::{card, email, iban, key, pem, token};
 
 /// What was found.
@@ -87,8 +87,11 @@ pub fn scrub(text: &str) -> Redaction {
     while place < bytes.len() {
         let rest = bytes.get(free..).unwrap_or_default();
         let found = look(rest, place - free, &mut tokens);
-        // A JSON number below zero: a quoted mark behind its minus would be no JSON, and no card is below zero.
-        let found = found.filter(|found| !strings.is_bare() || found.start == 0 || at(rest, found.start - 1) != b'-');
+        let number = found
+            .filter(|found| found.kind == Kind::PaymentCard && strings.is_bare())
+            .and_then(|found| json_number(rest, found.start));
+        // No card is below zero, and a quoted mark behind a minus would be no JSON.
+        let found = found.filter(|_| number != Some(Number::BelowZero));
         if let Some(Finding { kind, start, end }) = found {
             let finding = Finding {
                 kind,
@@ -97,7 +100,7 @@ pub fn scrub(text: &str) -> Redaction {
             };
             scrubbed.push_str(text.get(free..finding.start).unwrap_or_default());
             // A number in JSON stands without quotes; its mark may not.
-            let quote = if strings.is_bare() { "\"" } else { "" };
+            let quote = if number.is_some() { "\"" } else { "" };
             scrubbed.extend([quote, kind.mark(), quote]);
             (place, free) = (finding.end, finding.end);
             findings.push(finding);

@@ -26,7 +26,7 @@ impl Guest for Values {
     }
 
     fn even(number: u64) -> Result<u64, String> {
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             Ok(number)
         } else {
             Err(format!("{number} is odd"))

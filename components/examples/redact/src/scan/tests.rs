@@ -263,6 +263,34 @@ fn a_number_in_json_is_replaced_by_a_string() {
 }
 
 #[test]
+fn a_log_line_that_begins_with_a_bracket_is_text() {
+    let key = "AKIAIOSFODNN7EXAMPLE";
+    assert_eq!(scrub("[INFO] mail ann@example.com").text, "[INFO] mail [email]");
+    assert_eq!(scrub(&format!("[INFO] id -{key}")).text, "[INFO] id -[cloud-key]");
+    assert_eq!(
+        scrub("[INFO] card -4111 1111 1111 1111").text,
+        "[INFO] card -[payment-card]"
+    );
+    assert_eq!(
+        scrub("[x] ------BEGIN PRIVATE KEY-----\nMIGH").text,
+        "[x] -[private-key]"
+    );
+    assert_eq!(scrub("{\"a\": 1} -ann@example.com").text, "{\"a\": 1} -[email]");
+}
+
+#[test]
+fn the_exponent_of_a_number_is_no_card() {
+    for number in [
+        "1e4111111111111111",
+        "1e+4111111111111111",
+        "[1E-4111111111111111]",
+        "[4111111111111111e5]",
+    ] {
+        assert_eq!(scrub(number).text, number);
+    }
+}
+
+#[test]
 fn a_backslash_keeps_the_letter_that_makes_it_an_escape() {
     let key = "a1".repeat(20);
     assert_eq!(scrub(&format!(r"\npm_{key}")).text, r"\n[cloud-key]");
