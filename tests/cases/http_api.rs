@@ -106,7 +106,7 @@ fn every_failure_is_a_problem_with_a_stable_code() {
             413,
             post(&format!(
                 r#"{{"toolName": "{REDACT}", "intent": {{"text": "{}"}}}}"#,
-                "x".repeat(17 << 20)
+                "x".repeat(16 << 20)
             )),
         ),
     ];
