@@ -3,7 +3,7 @@
 
 use std::sync::OnceLock;
 
-use kinetic_engine::{Answer, Capability, Engine, EngineConfig, EngineError, Input};
+use kinetic_engine::{Admit, Answer, Capability, Engine, EngineConfig, EngineError, Grantee, Input};
 use kinetic_model::{Digest, Limits};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
@@ -44,8 +44,9 @@ fn echo() -> &'static (Runtime, Capability) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let engine = Engine::new(EngineConfig { pool_instances: 2, ..EngineConfig::default() }, vec![]).unwrap();
         let bytes = wat::parse_str(ECHO).unwrap();
-        let (digest, limits) = (Digest::of(&bytes), Limits::default());
-        let load = engine.load(&bytes, &digest, &[], &limits);
+        let capsule = Grantee::unnamed(Digest::of(&bytes)).unwrap();
+        let admit = Admit { capsule: &capsule, grants: &[], limits: &Limits::default() };
+        let load = engine.load(&bytes, admit);
         let (capability, _) = runtime.block_on(load).unwrap();
         (runtime, capability)
     })

@@ -4,9 +4,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use kinetic_engine::{Engine, EngineConfig, LoadedFrom};
-use kinetic_model::{Digest, Limits};
-use kinetic_testkit::engine::{call, value};
+use kinetic_engine::{Admit, Engine, EngineConfig, LoadedFrom};
+use kinetic_model::Limits;
+use kinetic_testkit::engine::{call, unnamed, value};
 use kinetic_testkit::guests;
 use serde_json::json;
 
@@ -25,10 +25,12 @@ fn entry(folder: &Path) -> PathBuf {
 }
 
 async fn load(engine: &Engine, bytes: &[u8]) -> LoadedFrom {
-    let (guest, from) = engine
-        .load(bytes, &Digest::of(bytes), &[], &Limits::default())
-        .await
-        .unwrap();
+    let admit = Admit {
+        capsule: &unnamed(bytes),
+        grants: &[],
+        limits: &Limits::default(),
+    };
+    let (guest, from) = engine.load(bytes, admit).await.unwrap();
     assert_eq!(
         value(call(&guest, "text-back", json!({ "text": "hi" })).await),
         json!("hi")

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use kinetic_engine::{Capability, EngineError, Outcome};
+use kinetic_engine::{Admit, Capability, EngineError, Outcome};
 use kinetic_model::Limits;
-use kinetic_testkit::engine::{call, engine, load, refusal, runtime, value};
+use kinetic_testkit::engine::{call, engine, load, refusal, runtime, unnamed, value};
 use kinetic_testkit::guests;
 use serde_json::{Value, json};
 
@@ -189,11 +189,12 @@ async fn a_hundred_megabytes_of_junk_are_refused_by_their_size_alone() {
     let junk = vec![0x5a; 100_000_000];
     let started = Instant::now();
     // The digest of a hundred megabytes takes longer than refusing them.
-    let digest = kinetic_model::Digest::of(b"");
-    let refused = engine()
-        .load(&junk, &digest, &[], &Limits::default())
-        .await
-        .expect_err("loaded");
+    let admit = Admit {
+        capsule: &unnamed(b""),
+        grants: &[],
+        limits: &Limits::default(),
+    };
+    let refused = engine().load(&junk, admit).await.expect_err("loaded");
     assert!(matches!(refused, EngineError::ComponentTooLarge { .. }), "{refused}");
     assert!(started.elapsed() < Duration::from_secs(1));
     let refused = load(&junk[..1_000_000], Limits::default()).await.expect_err("loaded");

@@ -4,6 +4,7 @@ mod admission;
 mod authoring;
 mod code_cache;
 mod contract;
+mod determinism;
 mod examples;
 mod first_minutes;
 mod hostile_guests;

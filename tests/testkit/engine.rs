@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use kinetic_engine::{Answer, Capability, Engine, EngineConfig, EngineError, Input, Outcome, Output};
+use kinetic_engine::{Admit, Answer, Capability, Engine, EngineConfig, EngineError, Grantee, Input, Outcome, Output};
 use kinetic_model::{Digest, ImportGrant, Limits};
 use serde_json::Value;
 
@@ -25,7 +25,17 @@ pub async fn load(bytes: &[u8], limits: Limits) -> Result<Capability, EngineErro
 
 /// Loads a component under these limits with these grants.
 pub async fn load_with(bytes: &[u8], limits: Limits, grants: &[ImportGrant]) -> Result<Capability, EngineError> {
-    Ok(engine().load(bytes, &Digest::of(bytes), grants, &limits).await?.0)
+    let admit = Admit {
+        capsule: &unnamed(bytes),
+        grants,
+        limits: &limits,
+    };
+    Ok(engine().load(bytes, admit).await?.0)
+}
+
+/// A capsule that promises nothing.
+pub fn unnamed(bytes: &[u8]) -> Grantee {
+    Grantee::unnamed(Digest::of(bytes)).unwrap()
 }
 
 /// Calls with arguments by name.

@@ -15,12 +15,13 @@ use crate::engine::Shared;
 use crate::fast::Shape;
 use crate::interface::{Function, Interface, WitType};
 use crate::outcome::classify;
+use crate::profile::Profile;
 use crate::provider::Configured;
 use crate::state::CallState;
 use crate::store::{INSTANTIATION_FUEL, fresh_store};
 use crate::values::Converter;
 use crate::values_out::{json, json_payload};
-use crate::{EngineError, Logs};
+use crate::{CallContext, EngineError, Exchange, Extensions, Logs};
 
 /// What a call gets.
 #[derive(Clone, Debug)]
@@ -65,7 +66,7 @@ pub enum Answer {
 }
 
 /// How a call went, what it used and what it logged.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Outcome {
     /// The answer, or why there is none.
     pub result: Result<Answer, EngineError>,
@@ -73,6 +74,19 @@ pub struct Outcome {
     pub usage: Usage,
     /// What it wrote to its standard streams.
     pub logs: Logs,
+    /// Its host calls, recorded (D0 and D1 capsules) or replayed; else nothing.
+    pub tape: Vec<Exchange>,
+    /// What its context and its providers put in and nobody took, also when it failed.
+    pub extensions: Extensions,
+}
+
+/// What is known of a call beside its result.
+#[derive(Default)]
+struct Report {
+    usage: Usage,
+    logs: Logs,
+    tape: Vec<Exchange>,
+    extensions: Extensions,
 }
 
 pub(crate) struct Export {
@@ -87,6 +101,7 @@ pub(crate) struct Loaded {
     pub(crate) interface: Interface,
     pub(crate) exports: Vec<Export>,
     pub(crate) limits: Limits,
+    pub(crate) profile: Profile,
     pub(crate) providers: Vec<Arc<dyn Configured>>,
 }
 
@@ -142,24 +157,35 @@ impl Capability {
         }
     }
 
-    /// Calls a function in a fresh sandbox. Never panics; dropping the future ends the guest.
+    /// Calls a function in a fresh sandbox, at this moment. Never panics; dropping the future ends the guest.
     pub async fn call(&self, function: Option<&str>, input: Input) -> Outcome {
+        self.outcome(function, input, None).await
+    }
+
+    /// Calls a function in a fresh sandbox in a given context; for D0 and D1 capsules the call can be made again from it.
+    pub async fn call_with(&self, function: Option<&str>, input: Input, context: CallContext) -> Outcome {
+        self.outcome(function, input, Some(context)).await
+    }
+
+    async fn outcome(&self, function: Option<&str>, input: Input, mut context: Option<CallContext>) -> Outcome {
         let started = Instant::now();
-        let mut usage = Usage::default();
-        let mut logs = Logs::default();
-        let result = self.run(function, input, started, &mut usage, &mut logs).await;
-        usage.wall_time_ns = nanos(started.elapsed());
-        Outcome { result, usage, logs }
+        let mut report = Report::default();
+        let result = self.run(function, input, &mut context, started, &mut report).await;
+        report.usage.wall_time_ns = nanos(started.elapsed());
+        Outcome {
+            result,
+            usage: report.usage,
+            logs: report.logs,
+            tape: report.tape,
+            // A call that found no sandbox never took its context.
+            extensions: context.map_or(report.extensions, |context| context.extensions),
+        }
     }
 
     pub(crate) async fn probe(&self) -> Result<(), EngineError> {
         let loaded = &*self.0;
         let _running = loaded.shared.ticker.running();
-        let mut store = fresh_store(&loaded.shared.engine, &loaded.limits)
-            .map_err(|e| EngineError::HostFunction { why: format!("{e:#}") })?;
-        for provider in &loaded.providers {
-            provider.prepare(store.data_mut());
-        }
+        let mut store = loaded.store(None)?;
         let wall = Duration::from_millis(loaded.limits.wall_time_ms);
         match tokio::time::timeout(wall, loaded.pre.instantiate_async(&mut store)).await {
             Ok(Ok(_)) => Ok(()),
@@ -179,13 +205,13 @@ impl Capability {
         &self,
         function: Option<&str>,
         input: Input,
+        context: &mut Option<CallContext>,
         started: Instant,
-        usage: &mut Usage,
-        logs: &mut Logs,
+        report: &mut Report,
     ) -> Result<Answer, EngineError> {
         let loaded = &*self.0;
         let export = self.export(function)?;
-        let arguments = arguments(export, input, &loaded.limits, usage)?;
+        let arguments = arguments(export, input, &loaded.limits, &mut report.usage)?;
         let wall = Duration::from_millis(loaded.limits.wall_time_ms);
         let timed_out = || EngineError::WallTimeout {
             wall_time_ms_max: loaded.limits.wall_time_ms,
@@ -203,17 +229,29 @@ impl Capability {
             },
         };
         let _running = loaded.shared.ticker.running();
-        let mut store = fresh_store(&loaded.shared.engine, &loaded.limits)
-            .map_err(|e| EngineError::HostFunction { why: format!("{e:#}") })?;
-        for provider in &loaded.providers {
-            provider.prepare(store.data_mut());
-        }
-        let work = in_store(loaded, export, arguments, &mut store, usage);
+        let mut store = loaded.store(context.take())?;
+        let work = in_store(loaded, export, arguments, &mut store, &mut report.usage);
         let result = tokio::time::timeout_at(deadline, work)
             .await
             .unwrap_or_else(|_| Err(timed_out()));
-        read_back(&mut store, usage, logs, result.is_err());
-        result.map_err(|error| with_panic_message(error, logs))
+        let failure = read_back(&mut store, report, result.is_err());
+        match failure {
+            Some(failure) => Err(failure),
+            None => result.map_err(|error| with_panic_message(error, &report.logs)),
+        }
+    }
+}
+
+impl Loaded {
+    /// A fresh store, its providers prepared.
+    fn store(&self, context: Option<CallContext>) -> Result<Store<CallState>, EngineError> {
+        let state = CallState::new(self.limits, self.profile, context);
+        let mut store =
+            fresh_store(&self.shared.engine, state).map_err(|e| EngineError::HostFunction { why: format!("{e:#}") })?;
+        for provider in &self.providers {
+            provider.prepare(store.data_mut());
+        }
+        Ok(store)
     }
 }
 
@@ -332,7 +370,9 @@ async fn call_dynamic(
     answer.ok_or_else(not_its_type)
 }
 
-fn read_back(store: &mut Store<CallState>, usage: &mut Usage, logs: &mut Logs, failed: bool) {
+/// Takes out of the store what outlives the call; gives the error its tape makes of it, if any.
+fn read_back(store: &mut Store<CallState>, report: &mut Report, failed: bool) -> Option<EngineError> {
+    let usage = &mut report.usage;
     if failed && usage.fuel == 0 && usage.instantiation_fuel > 0 {
         // The call was cut off from outside; what is left in the store is all there is to read.
         let fuel_max = store.data().limits.fuel;
@@ -342,8 +382,12 @@ fn read_back(store: &mut Store<CallState>, usage: &mut Usage, logs: &mut Logs, f
     state.clock.leave();
     usage.guest_time_ns = nanos(state.clock.spent());
     usage.memory_peak_bytes = state.memory.peak_bytes();
-    (*logs, usage.log_bytes, usage.host_call_bytes) = state.take_logs();
+    let failure;
+    (report.tape, failure) = state.finish_tape(!failed);
+    (report.logs, usage.log_bytes, usage.host_call_bytes) = state.take_logs();
     usage.handles = state.open_handles();
+    report.extensions = std::mem::take(state.extensions());
+    failure
 }
 
 /// A Rust guest says why it panics on standard error before it aborts.

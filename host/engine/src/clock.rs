@@ -12,10 +12,11 @@ pub(crate) struct GuestClock {
 }
 
 impl GuestClock {
-    pub(crate) fn new(limit_ms: u64) -> Self {
+    /// A clock with a limit, or one that only measures.
+    pub(crate) fn new(limit_ms: Option<u64>) -> Self {
         Self {
             spent: Duration::ZERO,
-            limit: Duration::from_millis(limit_ms),
+            limit: limit_ms.map_or(Duration::MAX, Duration::from_millis),
             running_since: None,
             exhausted: false,
         }
@@ -59,7 +60,7 @@ mod tests {
 
     #[test]
     fn time_in_the_host_is_not_guest_time() {
-        let mut clock = GuestClock::new(5);
+        let mut clock = GuestClock::new(Some(5));
         clock.enter();
         clock.leave();
         std::thread::sleep(Duration::from_millis(20));

@@ -152,7 +152,7 @@ fn write_atomically(folder: &Path, path: &Path, parts: &[&[u8]]) -> std::io::Res
 }
 
 /// A digest of everything that decides whether code fits: wasmtime's version, its settings, the target.
-fn engine_id(engine: &Engine) -> [u8; 32] {
+pub(crate) fn engine_id(engine: &Engine) -> [u8; 32] {
     struct ToSha(Sha256);
     impl Hasher for ToSha {
         fn write(&mut self, bytes: &[u8]) {

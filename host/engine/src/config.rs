@@ -89,6 +89,8 @@ pub(crate) fn wasmtime_config(settings: &EngineConfig, allocation: Allocation) -
         .max_wasm_stack(STACK_BYTES_MAX)
         .async_stack_size(FIBER_STACK_BYTES)
         .relaxed_simd_deterministic(true)
+        // For every capsule, not only those that promise D0: code compiled once then serves every profile.
+        .cranelift_nan_canonicalization(true)
         .cranelift_opt_level(OptLevel::Speed)
         .memory_init_cow(true)
         .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(20));

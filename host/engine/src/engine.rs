@@ -2,20 +2,22 @@
 
 use std::sync::Arc;
 
-use kinetic_model::{Digest, ImportGrant, Limits};
+use kinetic_model::Digest;
 use tokio::sync::Semaphore;
 use wasmtime::component::{Component, Linker};
 
 use crate::capability::{Capability, Export, Loaded};
-use crate::code_cache::{CodeCache, deserialize};
+use crate::code_cache::{CodeCache, deserialize, engine_id};
 use crate::compile::compile;
 use crate::config::{Allocation, EngineConfig, wasmtime_config};
 use crate::fast::Shape;
+use crate::grantee::Admit;
 use crate::interface::Interface;
+use crate::profile::Profile;
 use crate::provider::Provider;
 use crate::state::CallState;
 use crate::ticker::Ticker;
-use crate::{EngineError, link};
+use crate::{EngineError, link, waiting};
 
 /// What every capability of an engine shares.
 pub(crate) struct Shared {
@@ -84,6 +86,7 @@ impl Engine {
         let ticker = Ticker::start(&engine, config.tick)?;
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(setup)?;
+        waiting::add_to_linker(&mut linker).map_err(setup)?;
         for provider in &providers {
             provider.link(&mut linker).map_err(setup)?;
         }
@@ -110,6 +113,11 @@ impl Engine {
         &self.0.config
     }
 
+    /// A digest of everything that decides what a component is compiled to: engine version, settings, target.
+    pub fn digest(&self) -> Digest {
+        Digest::from_bytes(engine_id(&self.0.engine))
+    }
+
     /// How the pool stands.
     pub fn pool(&self) -> PoolStatus {
         let metrics = self.0.engine.pooling_allocator_metrics();
@@ -123,18 +131,12 @@ impl Engine {
     }
 
     /// Compiles a component (or takes it from the code cache), checks its imports against its grants and links it.
-    /// `digest` must be the digest of `bytes`; the caller has verified it.
     ///
     /// # Errors
     /// Size, validity, imports, compile bounds; each with its code. Nothing of the component has run then.
-    pub async fn load(
-        &self,
-        bytes: &[u8],
-        digest: &Digest,
-        grants: &[ImportGrant],
-        limits: &Limits,
-    ) -> Result<(Capability, LoadedFrom), EngineError> {
+    pub async fn load(&self, bytes: &[u8], admit: Admit<'_>) -> Result<(Capability, LoadedFrom), EngineError> {
         let shared = &self.0;
+        let digest = &admit.capsule.digest;
         let bytes_max = shared.config.component_bytes_max;
         if bytes.len() as u64 > bytes_max {
             return Err(EngineError::ComponentTooLarge {
@@ -160,22 +162,16 @@ impl Engine {
                 (component, compiled.interface, LoadedFrom::Compiler)
             }
         };
-        let capability = self.link(&component, interface, grants, &limits.min(&shared.config.ceiling))?;
+        let capability = self.link(&component, interface, admit)?;
         Ok((capability, from))
     }
 
-    fn link(
-        &self,
-        component: &Component,
-        interface: Interface,
-        grants: &[ImportGrant],
-        limits: &Limits,
-    ) -> Result<Capability, EngineError> {
+    fn link(&self, component: &Component, interface: Interface, admit: Admit<'_>) -> Result<Capability, EngineError> {
         let shared = &self.0;
         if interface.functions.is_empty() && interface.unsupported.is_empty() {
             return Err(EngineError::NothingToCall {});
         }
-        let providers = link::grant(&interface.imports, grants, &shared.providers)?;
+        let providers = link::grant(admit.capsule, &interface.imports, admit.grants, &shared.providers)?;
         let pre = shared
             .linker
             .instantiate_pre(component)
@@ -204,7 +200,8 @@ impl Engine {
             pre,
             interface,
             exports,
-            limits: *limits,
+            limits: admit.limits.min(&shared.config.ceiling),
+            profile: Profile::of(admit.capsule.determinism),
             providers,
         })))
     }

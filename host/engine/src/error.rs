@@ -137,5 +137,17 @@ coded_errors! {
         "0033" NothingToCall { } => Conformance,
             "the component exports nothing that can be called.",
             "Export a function of WIT value types from the world.";
+        /// A replay asked the host something else than the recorded call did.
+        "0034" Diverged { at_exchange: u64, expected: String, found: String } => Integrity,
+            "the replay diverged at host call {at_exchange}: recorded is {expected}; the replay has {found}.",
+            "The component, its input or its context is not what was recorded; compare their digests with the record's.";
+        /// The recording of host calls is larger than allowed.
+        "0035" TapeTooLong { bytes_max: u64 } => Budget,
+            "recording the call's host calls would take more than {bytes_max} bytes.",
+            "Ask the host for less, raise limits.host_call_bytes in the manifest, or promise less than D1 there: then nothing is recorded.";
+        /// The bytes are not a recording of host calls.
+        "0036" BadTape { at_byte: u64, why: String } => Integrity,
+            "the recording of host calls cannot be read at byte {at_byte}: {why}.",
+            "It is damaged, or was written by a newer version; without it the call cannot be replayed.";
     }
 }

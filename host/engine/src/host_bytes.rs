@@ -46,6 +46,11 @@ impl HostBytes {
         }
     }
 
+    /// Bytes that can still be spent.
+    pub fn left(&self) -> u64 {
+        self.bytes_max.saturating_sub(self.used())
+    }
+
     pub(crate) fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }

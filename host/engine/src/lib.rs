@@ -2,38 +2,66 @@
 //!
 //! [`Engine::load`] turns bytes into a [`Capability`]; [`Capability::call`] runs one function in a fresh sandbox and
 //! answers with the result, what it used and what it logged. Nothing else makes a store.
+//!
+//! # Determinism tiers
+//!
+//! A capsule's determinism decides its engine profile:
+//!
+//! | | `D0_bit_exact` | `D1_numerically_stable` | `D2_soft_deterministic`, `NX_experimental` |
+//! |---|---|---|---|
+//! | ended by | fuel, memory | fuel, memory, guest time | fuel, memory, guest time |
+//! | wall time | the safety net; its error does not replay | the same | ends the call |
+//! | wasi:random | a ChaCha20 stream of the context's seed | the same | the system's |
+//! | wasi:clocks | virtual: starts at the context's `unix_ns`, 1 µs a reading, sleeping moves it | the same | the system's |
+//! | host calls | on the [`Tape`], replayable | the same | not recorded |
+//!
+//! For all tiers alike, because one engine serves them: NaN bits are canonical, relaxed SIMD is deterministic, there
+//! are no wasm threads.
 
 mod capability;
 mod clock;
 mod code_cache;
 mod compile;
 mod config;
+mod context;
 mod describe;
 mod engine;
 mod error;
+mod extensions;
 mod fast;
+mod grantee;
 mod host_bytes;
 mod interface;
 mod limiter;
 mod link;
 mod logs;
 mod outcome;
+mod profile;
 mod provider;
 mod schema;
 mod state;
 mod store;
+mod tape;
+mod tape_bytes;
 mod ticker;
 mod values;
 mod values_out;
+mod virtual_time;
+mod waiting;
 
 pub use capability::{Answer, Capability, Input, Outcome, Output};
 pub use compile::compile_worker_main;
 pub use config::{Allocation, CompileIn, EngineConfig};
+pub use context::CallContext;
 pub use describe::describe;
 pub use engine::{Engine, LoadedFrom, PoolStatus};
 pub use error::EngineError;
+pub use extensions::Extensions;
+pub use grantee::{Admit, Grantee};
 pub use host_bytes::HostBytes;
 pub use interface::{Function, Interface, Named, Part, WitType};
 pub use logs::Logs;
 pub use provider::{Configured, Provider};
 pub use state::CallState;
+pub use tape::{Exchange, Slot, Tape, Turn};
+pub use tape_bytes::{decode_tape, encode_tape};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use kinetic_model::ImportGrant;
 
 use crate::EngineError;
+use crate::grantee::Grantee;
 use crate::provider::{Configured, Provider};
 
 /// WASI packages every component gets, inert: no folders, no environment, no network, logs captured.
@@ -24,6 +25,7 @@ fn split(import: &str) -> (&str, &str) {
 
 /// Checks a component's imports against its grants and configures the providers behind them.
 pub(crate) fn grant(
+    capsule: &Grantee,
     imports: &[String],
     grants: &[ImportGrant],
     providers: &[Arc<dyn Provider>],
@@ -63,10 +65,12 @@ pub(crate) fn grant(
                 .filter(|grant| provider.serves(&grant.interface))
                 .cloned()
                 .collect();
-            provider.configure(&own).map_err(|fault| EngineError::Provider {
-                name: provider.name().to_string(),
-                why: format!("{} {}", fault.message, fault.fix),
-            })
+            provider
+                .configure(capsule, &own)
+                .map_err(|fault| EngineError::Provider {
+                    name: provider.name().to_string(),
+                    why: format!("{} {}", fault.message, fault.fix),
+                })
         })
         .collect()
 }
@@ -74,6 +78,7 @@ pub(crate) fn grant(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kinetic_model::Digest;
 
     #[test]
     fn everything_missing_is_named_at_once_with_its_version() {
@@ -84,7 +89,8 @@ mod tests {
             "wasi:cli/stdout@0.3.0",
         ];
         let imports: Vec<_> = imports.map(ToString::to_string).into();
-        let Err(EngineError::MissingImports { imports }) = grant(&imports, &[], &[]) else {
+        let capsule = Grantee::unnamed(Digest::of(b"")).unwrap();
+        let Err(EngineError::MissingImports { imports }) = grant(&capsule, &imports, &[], &[]) else {
             panic!("granted")
         };
         for name in ["wasi:sockets/tcp@0.2.6", "acme:db/query@1.0.0", "wasi:cli/stdout@0.3.0"] {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kinetic_model::{Fault, ImportGrant};
 use wasmtime::component::Linker;
 
-use crate::CallState;
+use crate::{CallState, Grantee};
 
 /// Offers interfaces to capsules. A fault shows at the earliest of three stages: link, configure, prepare.
 pub trait Provider: Send + Sync + 'static {
@@ -28,7 +28,7 @@ pub trait Provider: Send + Sync + 'static {
     ///
     /// # Errors
     /// When the grant asks for what the operator does not allow, or does not parse.
-    fn configure(&self, grants: &[ImportGrant]) -> Result<Arc<dyn Configured>, Fault>;
+    fn configure(&self, capsule: &Grantee, grants: &[ImportGrant]) -> Result<Arc<dyn Configured>, Fault>;
 }
 
 /// A provider configured for one capsule.

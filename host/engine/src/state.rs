@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use kinetic_model::Limits;
 use wasmtime::component::ResourceTable;
@@ -11,6 +12,10 @@ use crate::clock::GuestClock;
 use crate::host_bytes::HostBytes;
 use crate::limiter::MemoryMeter;
 use crate::logs::{LogBuffer, LogStream, Logs, SharedLogs};
+use crate::profile::Profile;
+use crate::tape::{Exchange, Tape};
+use crate::virtual_time::{Origin, VirtualTime};
+use crate::{CallContext, EngineError, Extensions};
 
 /// The most random bytes one call of wasi:random may ask for.
 const RANDOM_BYTES_MAX: u64 = 1 << 20;
@@ -32,7 +37,18 @@ pub struct CallState {
     pub(crate) limits: Limits,
     table: ResourceTable,
     host: Option<Box<HostSide>>,
-    extensions: Vec<Box<dyn Any + Send>>,
+    extensions: Extensions,
+    profile: Profile,
+    origin: Option<Origin>,
+    pending_tape: PendingTape,
+    tape: Tape,
+}
+
+/// What the tape will be at the first host call that asks for it.
+enum PendingTape {
+    Off,
+    Record,
+    Replay(Vec<Exchange>),
 }
 
 /// Made at the first host call: a call that needs no host pays nothing for it.
@@ -40,25 +56,43 @@ struct HostSide {
     wasi: WasiCtx,
     logs: SharedLogs,
     host_bytes: Arc<HostBytes>,
+    time: Option<VirtualTime>,
 }
 
 impl CallState {
-    pub(crate) fn new(limits: Limits) -> Self {
+    /// The state of a call; without a context, of one that nobody will replay.
+    pub(crate) fn new(limits: Limits, profile: Profile, context: Option<CallContext>) -> Self {
+        let (origin, replay, extensions) = match context {
+            None => (None, None, Extensions::default()),
+            Some(context) => {
+                let (unix_ns, seed) = (context.unix_ns, Some(context.seed));
+                (Some(Origin { unix_ns, seed }), context.replay, context.extensions)
+            }
+        };
+        let pending_tape = match replay {
+            Some(exchanges) => PendingTape::Replay(exchanges),
+            None if profile.replayable => PendingTape::Record,
+            None => PendingTape::Off,
+        };
         let mut table = ResourceTable::new();
         table.set_max_capacity(usize::try_from(limits.handles).unwrap_or(usize::MAX));
         Self {
             memory: MemoryMeter::new(limits.memory_bytes),
-            clock: GuestClock::new(limits.guest_time_ms),
+            clock: GuestClock::new(profile.guest_time_ends.then_some(limits.guest_time_ms)),
             phase: Phase::Guest,
             limits,
             table,
             host: None,
-            extensions: Vec::new(),
+            extensions,
+            profile,
+            origin,
+            pending_tape,
+            tape: Tape::default(),
         }
     }
 
     fn host(&mut self) -> (&mut HostSide, &mut ResourceTable) {
-        let limits = self.limits;
+        let (limits, profile, origin) = (self.limits, self.profile, self.origin);
         let host = self.host.get_or_insert_with(|| {
             let logs = LogBuffer::shared(limits.log_bytes);
             let host_bytes = Arc::new(HostBytes::new(limits.host_call_bytes));
@@ -68,15 +102,21 @@ impl CallState {
                 to_stderr,
             };
             // Nothing is inherited: no environment, no arguments, no folders, no network, an empty standard input.
-            let wasi = WasiCtx::builder()
-                .stdout(stream(false))
+            let mut wasi = WasiCtx::builder();
+            wasi.stdout(stream(false))
                 .stderr(stream(true))
                 .max_random_size(RANDOM_BYTES_MAX)
                 .allow_tcp(false)
                 .allow_udp(false)
-                .allow_ip_name_lookup(false)
-                .build();
-            Box::new(HostSide { wasi, logs, host_bytes })
+                .allow_ip_name_lookup(false);
+            let origin = || origin.unwrap_or_else(now);
+            let time = profile.replayable.then(|| VirtualTime::install(origin(), &mut wasi));
+            Box::new(HostSide {
+                wasi: wasi.build(),
+                logs,
+                host_bytes,
+                time,
+            })
         });
         (host, &mut self.table)
     }
@@ -98,13 +138,51 @@ impl CallState {
 
     /// Gives a provider its own per-call state; one value per type.
     pub fn put_extension<T: Any + Send>(&mut self, value: T) {
-        self.extensions.push(Box::new(value));
+        self.extensions.put(value);
+    }
+
+    /// All that belongs to the call: what its context brought and what providers put in.
+    pub fn extensions(&mut self) -> &mut Extensions {
+        &mut self.extensions
     }
 
     /// A provider's own per-call state, if it put any, and the table, together, as host functions need both.
     pub fn extension<T: Any + Send>(&mut self) -> (Option<&mut T>, &mut ResourceTable) {
-        let found = self.extensions.iter_mut().find_map(|value| value.downcast_mut::<T>());
-        (found, &mut self.table)
+        (self.extensions.get_mut(), &mut self.table)
+    }
+
+    /// The tape of host calls. Off for D2 and NX capsules, unless they are replayed.
+    pub fn tape(&mut self) -> &mut Tape {
+        let replay = match std::mem::replace(&mut self.pending_tape, PendingTape::Off) {
+            PendingTape::Off => return &mut self.tape,
+            PendingTape::Record => None,
+            PendingTape::Replay(exchanges) => Some(exchanges),
+        };
+        self.tape = Tape::new(self.host_bytes(), self.limits.host_call_bytes, replay);
+        &mut self.tape
+    }
+
+    pub(crate) fn tape_failed(&self) -> bool {
+        self.tape.failed()
+    }
+
+    /// Ends the tape: what is on it, and the error it makes of the call.
+    pub(crate) fn finish_tape(&mut self, answered: bool) -> (Vec<Exchange>, Option<EngineError>) {
+        if let PendingTape::Replay(exchanges) = &self.pending_tape
+            && !exchanges.is_empty()
+        {
+            self.tape();
+        }
+        self.tape.finish(answered)
+    }
+
+    /// The virtual clock, where the call has one, and the table beside it.
+    pub(crate) fn virtual_time(&mut self) -> (Option<&mut VirtualTime>, &mut ResourceTable) {
+        if !self.profile.replayable {
+            return (None, &mut self.table);
+        }
+        let (host, table) = self.host();
+        (host.time.as_mut(), table)
     }
 
     pub(crate) fn take_logs(&mut self) -> (Logs, u64, u64) {
@@ -120,6 +198,15 @@ impl CallState {
 
     pub(crate) fn open_handles(&mut self) -> u64 {
         self.table.iter_mut().count() as u64
+    }
+}
+
+/// The start of a call that came without a context.
+fn now() -> Origin {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Origin {
+        unix_ns: u64::try_from(since.as_nanos()).unwrap_or(u64::MAX),
+        seed: None,
     }
 }
 

@@ -1,6 +1,5 @@
 //! The one place that makes a store: every store has every limit armed, or it does not exist.
 
-use kinetic_model::Limits;
 use wasmtime::{CallHook, Engine, Store, UpdateDeadline};
 
 use crate::state::{CallState, Phase};
@@ -20,9 +19,22 @@ impl std::fmt::Display for GuestTimeExhausted {
 
 impl std::error::Error for GuestTimeExhausted {}
 
+/// Ends a call whose tape failed; the tape knows why.
+#[derive(Debug, Clone, Copy)]
+struct TapeFailed;
+
+impl std::fmt::Display for TapeFailed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the tape of host calls failed")
+    }
+}
+
+impl std::error::Error for TapeFailed {}
+
 /// A fresh store with all limits armed.
-pub(crate) fn fresh_store(engine: &Engine, limits: &Limits) -> wasmtime::Result<Store<CallState>> {
-    let mut store = Store::new(engine, CallState::new(*limits));
+pub(crate) fn fresh_store(engine: &Engine, state: CallState) -> wasmtime::Result<Store<CallState>> {
+    let limits = state.limits;
+    let mut store = Store::new(engine, state);
     store.limiter(|state| &mut state.memory);
     store.set_max_component_handles(usize::try_from(limits.handles).unwrap_or(usize::MAX));
     store.set_fuel(INSTANTIATION_FUEL)?;
@@ -42,6 +54,10 @@ pub(crate) fn fresh_store(engine: &Engine, limits: &Limits) -> wasmtime::Result<
             CallHook::CallingWasm | CallHook::ReturningFromHost => {
                 context.set_hostcall_fuel(host_call_bytes);
                 let state = context.data_mut();
+                // Whatever the guest was told: a call whose tape failed is over.
+                if state.tape_failed() {
+                    return Err(TapeFailed.into());
+                }
                 state.phase = Phase::Guest;
                 state.clock.enter();
             }

@@ -104,6 +104,8 @@ pub(crate) struct Answered<'a> {
     pub(crate) capsule: &'a Capsule,
     pub(crate) function: &'a str,
     pub(crate) request_id: &'a str,
+    /// The name of the call's receipt, where calls are recorded.
+    pub(crate) receipt_id: Option<&'a str>,
 }
 
 impl Serialize for Answered<'_> {
@@ -119,6 +121,9 @@ impl Serialize for Answered<'_> {
         map.serialize_entry("capsule", &CapsuleView(self.capsule))?;
         map.serialize_entry("function", self.function)?;
         map.serialize_entry("request_id", self.request_id)?;
+        if let Some(receipt_id) = self.receipt_id {
+            map.serialize_entry("receipt_id", receipt_id)?;
+        }
         map.end()
     }
 }

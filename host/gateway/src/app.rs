@@ -13,7 +13,7 @@ use crate::calls::Calls;
 use crate::error::tame;
 use crate::problem::Problem;
 use crate::request_id::RequestId;
-use crate::{GatewayConfig, GatewayError, capabilities, errors_page, execute, health, mcp, openapi, registry_routes};
+use crate::{GatewayConfig, GatewayError, capabilities, errors_page, execute, health, ledger, mcp, openapi, registry_routes};
 
 /// Tables of error codes with their headings, for the pages problems point to.
 pub type ErrorTables = &'static [(&'static str, &'static [CodeInfo])];
@@ -77,6 +77,9 @@ pub(crate) fn router(app: &Shared, mcp: mcp::Service) -> Router {
         .route("/api/v1/capabilities/{urn}", get(capabilities::one))
         .route("/api/v1/capabilities/{urn}/execute", post(execute::bytes))
         .route("/api/v1/quarantine", get(capabilities::quarantine))
+        .route("/api/v1/receipts/{id}", get(ledger::receipt))
+        .route("/api/v1/ledger", get(ledger::status))
+        .route("/api/v1/ledger/consistency", get(ledger::consistency))
         .route("/api/v1/registry/capabilities", get(registry_routes::list))
         .route("/api/v1/registry/capabilities/publish", post(registry_routes::publish))
         .route(

@@ -24,6 +24,7 @@ pub(crate) struct Done {
     pub(crate) output: Output,
     pub(crate) usage: Usage,
     pub(crate) logs: Logs,
+    pub(crate) receipt_id: Option<String>,
 }
 
 impl Calls {
@@ -41,9 +42,12 @@ impl Calls {
             capsule,
             function,
             outcome,
+            receipt_id,
         } = self.kernel.execute(what, function, input).await?;
         self.metrics.called(capsule.manifest.id.as_str(), &function, &outcome);
-        let Outcome { result, usage, logs } = outcome;
+        let Outcome {
+            result, usage, logs, ..
+        } = outcome;
         match result {
             Ok(Answer::Ok(output)) => Ok(Done {
                 capsule,
@@ -52,6 +56,7 @@ impl Calls {
                 output,
                 usage,
                 logs,
+                receipt_id,
             }),
             Ok(Answer::Err(output)) => Ok(Done {
                 capsule,
@@ -60,6 +65,7 @@ impl Calls {
                 output,
                 usage,
                 logs,
+                receipt_id,
             }),
             Err(error) => Err(Problem::of_call(
                 Fault::from(&error),
@@ -68,6 +74,7 @@ impl Calls {
                     function,
                     usage,
                     logs,
+                    receipt_id,
                 },
             )),
         }

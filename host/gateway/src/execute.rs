@@ -202,6 +202,7 @@ fn respond(done: Done, hash: Option<&str>, id: Option<&RequestId>, raw: bool) ->
         capsule: &done.capsule,
         function: &done.function,
         request_id: id.map(RequestId::as_str).unwrap_or_default(),
+        receipt_id: done.receipt_id.as_deref(),
     };
     let mut response = Response::new(answered.to_json()?.into());
     response.headers_mut().insert(CONTENT_TYPE, JSON);
@@ -218,6 +219,7 @@ fn octets(done: Done) -> Result<Response, Problem> {
     let telemetry = header(serde_json::to_string(&Telemetry(&done.usage)))?;
     let capsule = header(serde_json::to_string(&CapsuleView(&done.capsule)))?;
     let function = header(Ok(done.function))?;
+    let receipt = done.receipt_id.map(|id| header(Ok(id)));
     let (body, media_type) = match done.output {
         Output::Bytes(bytes) => (bytes, HeaderValue::from_static(OCTETS)),
         Output::Json(Value::String(text)) => (text.into_bytes(), HeaderValue::from_static("text/plain; charset=utf-8")),
@@ -231,6 +233,9 @@ fn octets(done: Done) -> Result<Response, Problem> {
     headers.insert(HeaderName::from_static("x-kinetic-telemetry"), telemetry);
     headers.insert(HeaderName::from_static("x-kinetic-capsule"), capsule);
     headers.insert(HeaderName::from_static("x-kinetic-function"), function);
+    if let Some(receipt) = receipt.transpose()? {
+        headers.insert(HeaderName::from_static("x-kinetic-receipt-id"), receipt);
+    }
     Ok(response)
 }
 

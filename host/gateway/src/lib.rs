@@ -17,6 +17,7 @@ mod execute;
 mod front;
 mod health;
 mod json_guard;
+mod ledger;
 mod mcp;
 mod metrics;
 mod openapi;

@@ -306,7 +306,7 @@ fn seconds(nanos: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kinetic_engine::{EngineError, Logs, Output};
+    use kinetic_engine::{EngineError, Extensions, Logs, Output};
     use kinetic_model::Usage;
 
     fn outcome(result: Result<Answer, EngineError>) -> Outcome {
@@ -319,6 +319,8 @@ mod tests {
             result,
             usage,
             logs: Logs::default(),
+            tape: Vec::new(),
+            extensions: Extensions::default(),
         }
     }
 

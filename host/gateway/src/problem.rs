@@ -35,6 +35,7 @@ pub(crate) struct Ran {
     pub(crate) function: String,
     pub(crate) usage: Usage,
     pub(crate) logs: Logs,
+    pub(crate) receipt_id: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -59,6 +60,8 @@ struct RanView<'a> {
     logs: LogsView<'a>,
     capsule: CapsuleView<'a>,
     function: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipt_id: Option<&'a str>,
 }
 
 impl Problem {
@@ -115,6 +118,7 @@ impl Problem {
                 logs: LogsView(&ran.logs),
                 capsule: CapsuleView(&ran.capsule),
                 function: &ran.function,
+                receipt_id: ran.receipt_id.as_deref(),
             }),
         }
     }

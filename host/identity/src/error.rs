@@ -121,6 +121,10 @@ coded_errors! {
         "0029" BadKeyId { text: String } => Invalid,
             "\"{text}\" is not a key id.",
             "Write the 16 hexadecimal digits that `kinetic keys list` prints.";
+        /// A signed note cannot be made or does not hold.
+        "0030" BadNote { why: String } => Integrity,
+            "the signed note is refused: {why}.",
+            "Get it again from the host that signed it, and name that host's key.";
     }
 }
 

@@ -130,6 +130,11 @@ impl PublicKey {
         KeyId(hex::encode(hash).chars().take(KeyId::DIGITS).collect())
     }
 
+    /// Its 32 bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        self.0.as_bytes()
+    }
+
     /// Whether `signature` (64 bytes) is this key's over `bytes`.
     ///
     /// Strict verification: keys and points of small order are refused, so no signature fits two messages.

@@ -5,10 +5,12 @@ mod dsse;
 mod error;
 mod keys;
 mod receipt;
+mod signed_note;
 pub mod strict_json;
 mod trust_root;
 
 pub use error::IdentityError;
 pub use keys::{KeyId, PublicKey, SigningKey};
-pub use receipt::{BuildInfo, BuildSubject, RECEIPT_BYTES_MAX, Receipt, SourceDigest};
+pub use receipt::{BuildInfo, BuildSubject, RECEIPT_BYTES_MAX, Receipt, SourceDigest, sign_statement};
+pub use signed_note::{open_note, sign_note, verifier_key};
 pub use trust_root::{TrustRoot, TrustedKey};

@@ -71,6 +71,11 @@ pub struct SourceDigest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt(Envelope);
 
+/// Signs an in-toto statement that was made elsewhere: the DSSE envelope as JSON.
+pub fn sign_statement(statement: &[u8], key: &SigningKey) -> Value {
+    Envelope::sign(PAYLOAD_TYPE, statement.to_vec(), key).to_json()
+}
+
 impl Receipt {
     /// Makes and signs a receipt.
     ///

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use kinetic_engine::{Capability, Engine, EngineError};
+use kinetic_engine::{Admit, Capability, Engine, EngineError, Grantee};
 use kinetic_identity::{BuildSubject, Receipt, TrustRoot};
 use kinetic_model::{Coded, Digest, Fault, Limits};
 use kinetic_registry::Descriptor;
@@ -123,10 +123,12 @@ impl Discovered {
 impl Verified {
     /// Compile, imports within grants, link, claims against exports, then one instance made and dropped.
     pub(crate) async fn load(self, judge: &Judge) -> Result<Loaded, Refusal> {
-        let loaded = judge
-            .engine
-            .load(&self.bytes, &self.digest, &self.manifest.imports, &self.limits)
-            .await;
+        let admit = Admit {
+            capsule: &self.manifest.grantee(self.digest),
+            grants: &self.manifest.imports,
+            limits: &self.limits,
+        };
+        let loaded = judge.engine.load(&self.bytes, admit).await;
         let (capability, from) = loaded.map_err(|error| {
             let linking = matches!(
                 error,
@@ -146,6 +148,19 @@ impl Verified {
             lowered: self.lowered,
             capability,
         })
+    }
+}
+
+impl Manifest {
+    /// The capsule as engine and providers see it, with the digest of its component.
+    pub fn grantee(&self, digest: Digest) -> Grantee {
+        Grantee {
+            urn: self.id.clone(),
+            version: self.version.clone(),
+            digest,
+            determinism: self.governance.determinism,
+            trust_zone: self.governance.trust_zone,
+        }
     }
 }
 

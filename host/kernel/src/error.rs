@@ -45,5 +45,9 @@ coded_errors! {
         "0010" QuarantineFailed { why: String } => Internal,
             "a refused capsule could not be recorded: {why}.",
             "Check that the data folder is writable and has room.";
+        /// A receipt in the log is not one of this host's.
+        "0011" BadReceipt { seq: u64, why: String } => Integrity,
+            "the receipt of record {seq} cannot be read: {why}.",
+            "It was written by a newer version, or damaged: use the newest kinetic, then `kinetic verify`.";
     }
 }

@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use kinetic_engine::{Engine, Input, Outcome};
+use kinetic_ledger::Ledger;
 use kinetic_model::{CapsuleRef, Digest, Fault, Pin, Urn};
 use kinetic_registry::{Descriptor, FolderStore, RegistryError, Source, fetch};
 use parking_lot::Mutex;
@@ -15,6 +16,8 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::admission::{Discovered, Judge, Loaded, Refusal};
 use crate::capsule::Capsule;
+use crate::recorder::Recorder;
+use crate::statement::{Build, Event};
 use crate::quarantine::{Quarantine, Quarantined, entry};
 use crate::{KernelError, Manifest, Policy};
 
@@ -35,6 +38,9 @@ pub struct KernelConfig {
     pub store: Arc<FolderStore>,
     /// Other registries, in order.
     pub sources: Vec<Arc<dyn Source>>,
+    /// Where everything is recorded, and what the records say runs here. None records nothing: for trying a capsule out
+    /// on its author's machine.
+    pub ledger: Option<(Ledger, Build)>,
 }
 
 /// Active capsules by URN, and pinned versions.
@@ -54,6 +60,7 @@ struct Inner {
     admissions: Semaphore,
     flights: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
     changes: watch::Sender<u64>,
+    recorder: Option<Recorder>,
 }
 
 /// The kernel. Cheap to clone.
@@ -69,14 +76,20 @@ pub struct Execution {
     pub function: String,
     /// How it went.
     pub outcome: Outcome,
+    /// The name of its receipt in the ledger; none when nothing is recorded here.
+    pub receipt_id: Option<String>,
 }
 
 impl Kernel {
-    /// Opens the quarantine; nothing is active yet.
+    /// Opens the quarantine and records that the host started; nothing is active yet.
     ///
     /// # Errors
-    /// When the quarantine's folder cannot be used.
-    pub fn new(engine: Engine, config: KernelConfig) -> Result<Self, KernelError> {
+    /// When the quarantine's folder or the ledger cannot be used.
+    pub fn new(engine: Engine, config: KernelConfig) -> Result<Self, Fault> {
+        let recorder = config
+            .ledger
+            .map(|(ledger, build)| Recorder::start(ledger, build, &config.policy))
+            .transpose()?;
         Ok(Self(Arc::new(Inner {
             judge: Judge {
                 engine,
@@ -91,6 +104,7 @@ impl Kernel {
             admissions: Semaphore::new(ADMISSIONS_MAX),
             flights: Mutex::default(),
             changes: watch::Sender::new(0),
+            recorder,
         })))
     }
 
@@ -107,6 +121,11 @@ impl Kernel {
     /// The operator's policy.
     pub fn policy(&self) -> &Policy {
         &self.0.judge.policy
+    }
+
+    /// The ledger, if this host records.
+    pub fn ledger(&self) -> Option<&Ledger> {
+        self.0.recorder.as_ref().map(|recorder| &recorder.ledger)
     }
 
     /// The active capsules, sorted by URN.
@@ -174,7 +193,7 @@ impl Kernel {
             .map_err(|e| Fault::from(&e))?;
         let pinned = what.pin != Pin::Active;
         let loaded = self.admit(Discovered { descriptor, bytes }).await?;
-        Ok(self.make_active(loaded, pinned))
+        self.make_active(loaded, pinned)
     }
 
     async fn find(&self, what: &CapsuleRef) -> Result<(Arc<dyn Source>, Descriptor), Fault> {
@@ -238,11 +257,18 @@ impl Kernel {
         };
         match admitted {
             Ok(loaded) => {
+                self.record(&names, &digests.0, Event::Admitted)?;
                 self.0.quarantine.clear(&loaded.digest);
                 Ok(loaded)
             }
             Err(Refusal { step, fault }) => {
                 tracing::warn!(urn = names.0, version = names.1, ?step, "refused: {fault}");
+                let event = if is_passing(&fault) {
+                    Event::NotAdmitted { step, fault: &fault }
+                } else {
+                    Event::Quarantined { step, fault: &fault }
+                };
+                self.record(&names, &digests.0, event)?;
                 if !is_passing(&fault) {
                     self.0.quarantine.add(entry(digests, names, step, &fault, unix_ms()))?;
                 }
@@ -251,15 +277,21 @@ impl Kernel {
         }
     }
 
+    /// Writes a step of a capsule's life into the ledger. What cannot be recorded does not happen.
+    fn record(&self, (urn, version): &(String, String), digest: &Digest, event: Event<'_>) -> Result<(), Fault> {
+        let recorder = self.0.recorder.as_ref();
+        recorder.map_or(Ok(()), |recorder| recorder.step(urn, version, digest, event))
+    }
+
     /// Puts an admitted capsule where calls find it, in one swap of a pointer.
-    fn make_active(&self, loaded: Loaded, pinned: bool) -> Arc<Capsule> {
+    fn make_active(&self, loaded: Loaded, pinned: bool) -> Result<Arc<Capsule>, Fault> {
         let _change = self.0.changing.lock();
         let mut active = Active::clone(&self.0.active.load());
         let before = active.by_urn.get(&loaded.manifest.id);
         if let Some(same) =
             before.filter(|capsule| capsule.digest == loaded.digest && capsule.manifest == loaded.manifest)
         {
-            return same.clone();
+            return Ok(same.clone());
         }
         let newest = before.is_none_or(|capsule| capsule.manifest.version < loaded.manifest.version);
         let capsule = Arc::new(Capsule {
@@ -273,6 +305,12 @@ impl Kernel {
             capability: loaded.capability,
             activated_unix_ms: unix_ms(),
         });
+        let names = (capsule.manifest.id.to_string(), capsule.manifest.version.to_string());
+        let activated = Event::Activated {
+            generation: capsule.generation,
+            replaces: before.map(|before| &before.digest),
+        };
+        self.record(&names, &capsule.digest, activated)?;
         // A pin is somebody's wish for one version; only an unpinned activation decides what the URN means.
         if pinned || !newest {
             active.pinned.push(capsule.clone());
@@ -284,7 +322,7 @@ impl Kernel {
             self.0.active.store(Arc::new(active));
             self.0.changes.send_modify(|count| *count += 1);
         }
-        capsule
+        Ok(capsule)
     }
 
     /// Admits a capsule and puts it into the local store. Nothing that is refused reaches the store.
@@ -334,7 +372,7 @@ impl Kernel {
             .put(descriptor, component)
             .await
             .map_err(|e| Fault::from(&e))?;
-        Ok(self.make_active(loaded, false))
+        self.make_active(loaded, false)
     }
 
     /// Activates the newest version of everything in the local store; what fails is quarantined and named.
@@ -361,10 +399,11 @@ impl Kernel {
         Ok(report)
     }
 
-    /// Runs one function of one capsule.
+    /// Runs one function of one capsule, and records it.
     ///
     /// # Errors
-    /// When nothing ran: not found, refused, no such function. How a call that ran went is in its outcome.
+    /// When nothing ran: not found, refused, no such function, a ledger that takes no records. When a call ran but could
+    /// not be recorded, its result is not given. How a call that ran went is in its outcome.
     pub async fn execute(&self, what: &CapsuleRef, function: Option<&str>, input: Input) -> Result<Execution, Fault> {
         let capsule = self.activate(what).await?;
         let function = capsule
@@ -373,11 +412,24 @@ impl Kernel {
             .map_err(|e| Fault::from(&e))?
             .name
             .clone();
-        let outcome = capsule.capability.call(Some(&function), input).await;
+        let (outcome, receipt_id) = match &self.0.recorder {
+            None => (capsule.capability.call(Some(&function), input).await, None),
+            Some(recorder) => {
+                let (recording, context) = recorder.begin(&capsule, &function, &input)?;
+                let outcome = match context {
+                    None => capsule.capability.call(Some(&function), input).await,
+                    Some(context) => capsule.capability.call_with(Some(&function), input, context).await,
+                };
+                let record = recording.end(&outcome);
+                let receipt_id = recorder.commit(record).await?;
+                (outcome, Some(receipt_id))
+            }
+        };
         Ok(Execution {
             capsule,
             function,
             outcome,
+            receipt_id,
         })
     }
 }

@@ -1,6 +1,6 @@
 //! The operator's policy: ceilings per trust zone, and who may claim the reserved zones.
 
-use kinetic_model::{GovernanceTier, Limits, LimitsAsk, TrustZone};
+use kinetic_model::{Digest, GovernanceTier, Limits, LimitsAsk, TrustZone};
 
 use crate::{KernelError, Manifest};
 
@@ -23,6 +23,12 @@ impl Default for Policy {
 }
 
 impl Policy {
+    /// SHA-256 over the whole policy: what a receipt's policy epoch stands for.
+    pub fn digest(&self) -> Digest {
+        let policy = serde_json::json!({ "ceiling": self.ceiling, "system_namespaces": self.system_namespaces });
+        Digest::of(policy.to_string().as_bytes())
+    }
+
     /// The most a capsule of this zone gets.
     pub fn zone_ceiling(&self, zone: TrustZone) -> Limits {
         let built_in = Limits::CEILING;

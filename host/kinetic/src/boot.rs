@@ -7,7 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use kinetic_engine::{CompileIn, Engine, EngineConfig, Provider};
 use kinetic_gateway::{Bound, GatewayConfig};
-use kinetic_kernel::{Kernel, KernelConfig, Manifest, Policy};
+use kinetic_identity::PublicKey;
+use kinetic_kernel::{Build, Kernel, KernelConfig, Manifest, Policy};
+use kinetic_ledger::{Ledger, LedgerConfig, LogConfig};
 use kinetic_model::{CapsuleRef, Digest, Fault, Pin};
 use kinetic_provider_http::{HttpPolicy, HttpProvider};
 use kinetic_registry::{Descriptor, FolderStore, HttpOptions, HttpSource, RegistryError, Source};
@@ -15,7 +17,7 @@ use serde_json::json;
 
 use crate::client;
 use crate::config::Config;
-use crate::data_dir::DataDir;
+use crate::data_dir::{Claim, DataDir};
 use crate::embedded::{EXAMPLES, Embedded};
 use crate::error::{AREAS, CliError};
 use crate::signing;
@@ -97,12 +99,62 @@ pub fn policy(config: &Config) -> Policy {
     }
 }
 
-/// A kernel over a data folder, with the example capsules in its store. Nothing is active yet.
+/// A kernel over a data folder that is this process's alone, with the example capsules in its store. Everything that
+/// happens is recorded in the folder's ledger. Nothing is active yet.
+///
+/// # Errors
+/// When a part cannot start; when the ledger is damaged.
+pub async fn kernel(config: &Config, data: &DataDir, _alone: &Claim) -> anyhow::Result<Kernel> {
+    // The executable has tens of megabytes: hashed beside everything else.
+    let host = std::thread::spawn(|| this_program().and_then(|path| Ok(Digest::of(&std::fs::read(path)?))));
+    let ledger = open_ledger(config, data)?;
+    let engine = host_engine(config, data)?;
+    let engine_digest = engine.digest();
+    let host = host.join().map_err(|_| anyhow::anyhow!("this program cannot be read"))??;
+    let build = Build {
+        host,
+        engine: engine_digest,
+    };
+    assemble(config, data, engine, Some((ledger, build))).await
+}
+
+/// A kernel over a data folder that only looks: nothing is called, so nothing is recorded.
 ///
 /// # Errors
 /// When a part cannot start.
-pub async fn kernel(config: &Config, data: &DataDir) -> anyhow::Result<Kernel> {
-    let engine = host_engine(config, data)?;
+pub async fn looking_kernel(config: &Config, data: &DataDir) -> anyhow::Result<Kernel> {
+    assemble(config, data, host_engine(config, data)?, None).await
+}
+
+/// The folder's ledger, with this host's own key, made at the first start.
+fn open_ledger(config: &Config, data: &DataDir) -> anyhow::Result<Ledger> {
+    let key = data.ledger_key()?;
+    let settings = &config.ledger;
+    let log = LogConfig {
+        segment_bytes: settings.segment_bytes,
+        sync_within: Duration::from_millis(settings.sync_within_ms),
+        checkpoint_records: settings.checkpoint_records,
+        checkpoint_within: Duration::from_millis(settings.checkpoint_within_ms),
+        ..LogConfig::default()
+    };
+    let config = LedgerConfig {
+        log,
+        ..LedgerConfig::new(&data.ledger(), &ledger_origin(&key.public()))
+    };
+    Ok(Ledger::open(config, key)?)
+}
+
+/// What a ledger is called in its checkpoints: after the key that signs them.
+pub fn ledger_origin(key: &PublicKey) -> String {
+    format!("kinetic/ledger/{}", key.id())
+}
+
+async fn assemble(
+    config: &Config,
+    data: &DataDir,
+    engine: Engine,
+    ledger: Option<(Ledger, Build)>,
+) -> anyhow::Result<Kernel> {
     let store = FolderStore::open(&data.store(), config.engine.component_bytes_max)?;
     for damaged in store.damaged() {
         tracing::warn!(path = %damaged.path.display(), "damaged and not offered: {}", damaged.why);
@@ -116,7 +168,11 @@ pub async fn kernel(config: &Config, data: &DataDir) -> anyhow::Result<Kernel> {
         };
         sources.push(Arc::new(HttpSource::new(&config.registry.url, &options)?));
     }
-    Ok(Kernel::new(engine, kernel_config(config, data, store, sources))?)
+    let kernel = KernelConfig {
+        ledger,
+        ..kernel_config(config, data, store, sources)
+    };
+    Ok(Kernel::new(engine, kernel)?)
 }
 
 fn kernel_config(config: &Config, data: &DataDir, store: FolderStore, sources: Vec<Arc<dyn Source>>) -> KernelConfig {
@@ -126,6 +182,7 @@ fn kernel_config(config: &Config, data: &DataDir, store: FolderStore, sources: V
         quarantine: data.quarantine(),
         store: Arc::new(store),
         sources,
+        ledger: None,
     }
 }
 

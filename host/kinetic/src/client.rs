@@ -129,6 +129,12 @@ impl Client {
         self.json(self.request(Method::GET, "/api/v1/quarantine")).await
     }
 
+    /// A receipt with its proof.
+    pub async fn receipt(&self, id: &str) -> anyhow::Result<Value> {
+        let path = format!("/api/v1/receipts/{id}");
+        self.json(self.request(Method::GET, &path)).await
+    }
+
     /// Calls a function. `schema` is its input schema, needed only when bytes come with other arguments; `raw` asks for the
     /// bare result.
     pub async fn call(
@@ -186,6 +192,7 @@ impl Client {
             "telemetry": parsed("x-kinetic-telemetry"),
             "capsule": parsed("x-kinetic-capsule"),
             "function": header("x-kinetic-function"),
+            "receipt_id": header("x-kinetic-receipt-id"),
         });
         Ok(Answered::Done {
             document,

@@ -7,7 +7,7 @@ use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kinetic_identity::TrustRoot;
+use kinetic_identity::{SigningKey, TrustRoot};
 use tempfile::TempDir;
 
 use crate::error::{self, CliError};
@@ -99,6 +99,40 @@ impl DataDir {
     /// Compiled code.
     pub fn code_cache(&self) -> PathBuf {
         self.root.join("code-cache")
+    }
+
+    /// What happened here.
+    pub fn ledger(&self) -> PathBuf {
+        self.root.join("ledger")
+    }
+
+    /// The key that signs the ledger's checkpoints; made, with its public half beside it, when it is missing.
+    ///
+    /// # Errors
+    /// When it cannot be made, written or read.
+    pub fn ledger_key(&self) -> anyhow::Result<SigningKey> {
+        let folder = self.ledger();
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)
+            .map_err(error::file(&folder))?;
+        let path = folder.join("key.pem");
+        if !path.exists() {
+            SigningKey::generate()?.save(&path)?;
+        }
+        let key = SigningKey::load(&path)?;
+        let public = self.ledger_public_key();
+        let text = format!("{}\n", key.public());
+        if std::fs::read_to_string(&public).ok().as_deref() != Some(&text) {
+            std::fs::write(&public, text).map_err(error::file(&public))?;
+        }
+        Ok(key)
+    }
+
+    /// The file with the public half of that key: what verifying needs.
+    pub fn ledger_public_key(&self) -> PathBuf {
+        self.ledger().join("key.pub")
     }
 
     /// Claims the folder for this process; the claim ends when it is dropped or the process dies.

@@ -109,6 +109,14 @@ kinetic_model::coded_errors! {
         "0026" NoSuchKey { namespace: String } => NotFound,
             "no key is trusted for namespace \"{namespace}\".",
             "`kinetic keys list` shows every namespace that has one.";
+        /// The ledger is not what was written.
+        "0027" LedgerChanged { findings: usize } => Integrity,
+            "the ledger is not what was written and signed: {findings} findings.",
+            "Keep the folder as it is for whoever looks into it; restore the ledger from a copy to go on.";
+        /// A replayed call ended otherwise.
+        "0028" ReplayDiverged { seq: u64 } => Conformance,
+            "the call of record {seq} ended otherwise than it did.",
+            "Compare the component that runs now with the recorded one, or look for what its tier does not allow.";
     }
 }
 
@@ -164,6 +172,7 @@ areas! {
     "Command line and configuration" => CliError,
     "Gateway: HTTP and MCP" => kinetic_gateway::GatewayError,
     "Kernel: manifests and admission" => kinetic_kernel::KernelError,
+    "Ledger: log, topics and state" => kinetic_ledger::LedgerError,
     "Engine: calls and their limits" => kinetic_engine::EngineError,
     "Registry: storing and fetching" => kinetic_registry::RegistryError,
     "Identity: keys and receipts" => kinetic_identity::IdentityError,

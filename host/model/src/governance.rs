@@ -56,20 +56,21 @@ pub enum GovernanceTier {
     Local,
 }
 
-/// How closely a capsule's calls are recorded.
+/// How closely a capsule's calls are recorded. Nobody's calls go unrecorded: below `standard` is a wish for less detail
+/// that this host does not grant. Calls of D0 and D1 capsules are recorded with their inputs at any level.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AuditLevel {
-    /// Not recorded.
+    /// As `standard`.
     None,
-    /// Counts only.
+    /// As `standard`.
     Low,
     /// A receipt per call.
     #[default]
     Standard,
     /// Receipts with inputs.
     Elevated,
-    /// Receipts with inputs, never dropped.
+    /// Receipts with inputs, on disk before the call is answered.
     Critical,
 }
 

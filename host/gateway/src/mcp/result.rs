@@ -16,6 +16,9 @@ pub(crate) fn done(done: Done, structured: bool) -> CallToolResult {
     let mut meta = MetaObject::default();
     meta.insert("kinetic/telemetry".into(), value(&Telemetry(&done.usage)));
     meta.insert("kinetic/capsule".into(), value(&CapsuleView(&done.capsule)));
+    if let Some(receipt_id) = &done.receipt_id {
+        meta.insert("kinetic/receipt_id".into(), receipt_id.as_str().into());
+    }
     if done.usage.log_bytes > 0 {
         meta.insert("kinetic/logs".into(), value(&LogsView(&done.logs)));
     }

@@ -167,7 +167,7 @@ fn explain(document: &Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kinetic_engine::Logs;
+    use kinetic_engine::{Extensions, Logs};
 
     fn outcome(result: Result<Answer, EngineError>) -> Answered {
         let usage = Usage {
@@ -178,6 +178,8 @@ mod tests {
             result,
             usage,
             logs: Logs::default(),
+            tape: Vec::new(),
+            extensions: Extensions::default(),
         })
     }
 

@@ -5,7 +5,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use bytes::Bytes;
 use clap::Args;
-use kinetic_engine::{Function, Interface};
+use kinetic_engine::{Admit, Function, Interface};
 use kinetic_kernel::Manifest;
 use kinetic_model::{Digest, Fault};
 use serde_json::{Value, json};
@@ -197,10 +197,12 @@ async fn check(
     };
     // What it exports helps to see what is wrong, as far as it loads at all.
     let (limits, _) = kernel.policy().limits(manifest);
-    let loaded = kernel
-        .engine()
-        .load(&component, &Digest::of(&component), &manifest.imports, &limits)
-        .await;
+    let admit = Admit {
+        capsule: &manifest.grantee(Digest::of(&component)),
+        grants: &manifest.imports,
+        limits: &limits,
+    };
+    let loaded = kernel.engine().load(&component, admit).await;
     let interface = loaded
         .map(|(capability, _)| capability.interface().clone())
         .unwrap_or_default();

@@ -43,12 +43,13 @@ impl Call {
     }
 
     async fn here(&self, config: &crate::config::Config, data: &DataDir) -> anyhow::Result<Answered> {
-        let kernel = boot::kernel(config, data).await?;
+        let claim = data.lock()?;
+        let kernel = boot::kernel(config, data, &claim).await?;
         let capsule = kernel.activate(&self.urn).await?;
         let function = capsule.capability.function(self.input.function.as_deref())?;
         let input = self.input.read(&function.input_schema())?;
-        let outcome = capsule.capability.call(Some(&function.name), input).await;
-        Ok(Answered::from_outcome(outcome))
+        let execution = kernel.execute(&self.urn, Some(&function.name), input).await?;
+        Ok(Answered::from_outcome(execution.outcome))
     }
 
     async fn remote(&self, client: &crate::client::Client) -> anyhow::Result<Answered> {

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::process::{Command, ExitCode};
 
 use clap::Args;
-use kinetic_engine::{Allocation, Engine, LoadedFrom};
+use kinetic_engine::{Admit, Allocation, Engine, LoadedFrom};
 use kinetic_identity::TrustRoot;
 use kinetic_kernel::Manifest;
 use kinetic_model::{Digest, Fault, Limits};
@@ -222,14 +222,13 @@ async fn compiler(config: &Config, engine: &Engine) -> Check {
     };
     let tried = async {
         let manifest = Manifest::parse(example.manifest)?;
-        let digest = Digest::of(example.component);
-        let limits = Limits::default();
-        engine
-            .load(example.component, &digest, &manifest.imports, &limits)
-            .await?;
-        let (_, from) = engine
-            .load(example.component, &digest, &manifest.imports, &limits)
-            .await?;
+        let admit = Admit {
+            capsule: &manifest.grantee(Digest::of(example.component)),
+            grants: &manifest.imports,
+            limits: &Limits::default(),
+        };
+        engine.load(example.component, admit).await?;
+        let (_, from) = engine.load(example.component, admit).await?;
         anyhow::Ok(from)
     };
     match tried.await {

@@ -51,7 +51,7 @@ impl Inspect {
                     Ok(document)
                 }
                 Place::Here(config, data) => {
-                    let kernel = boot::kernel(&config, &data).await?;
+                    let kernel = boot::looking_kernel(&config, &data).await?;
                     let capsule = kernel.activate(&what).await?;
                     let mut document = of_capsule(&capsule);
                     add_receipt(&mut document, &**kernel.store(), &what).await;
@@ -71,11 +71,9 @@ async fn file(context: &Context, path: &Path) -> anyhow::Result<Value> {
     }
     let config = context.load(None)?.config;
     let bytes = std::fs::read(path).map_err(error::file(path))?;
-    let (grants, limits) = run::asked(path, None, &config)?;
     let digest = Digest::of(&bytes);
-    let (capability, _) = boot::author_engine(&config)?
-        .load(&bytes, &digest, &grants, &limits)
-        .await?;
+    let asked = run::asked(path, digest, None, &config)?;
+    let (capability, _) = boot::author_engine(&config)?.load(&bytes, asked.admit()).await?;
     let describe = |function: &Function| function.docs.clone().unwrap_or_default();
     let mut document = common(capability.interface(), capability.limits(), &describe);
     add(

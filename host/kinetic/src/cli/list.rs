@@ -26,7 +26,7 @@ impl List {
             match context.place()? {
                 Place::Host(client) => client.list().await,
                 Place::Here(config, data) => {
-                    let kernel = boot::kernel(&config, &data).await?;
+                    let kernel = boot::looking_kernel(&config, &data).await?;
                     boot::activate_all(&kernel).await?;
                     let capsules: Value = kernel.list().iter().map(|capsule| entry(capsule)).collect();
                     Ok(json!({ "capabilities": capsules }))

@@ -10,8 +10,8 @@ use crate::{boot, logging};
 
 /// Serve all capabilities as MCP tools over standard input and output
 ///
-/// For MCP clients that start their servers themselves. Needs no running host; one that runs
-/// serves the same tools at /mcp over streamable HTTP.
+/// For MCP clients that start their servers themselves. Needs no running host, and has the data
+/// folder to itself: a host that runs serves the same tools at /mcp over streamable HTTP.
 ///
 ///     kinetic mcp --data ./data
 #[derive(Args)]
@@ -23,7 +23,9 @@ impl Mcp {
         let config = context.load(None)?.config;
         logging::start(&config.host);
         super::block_on(async {
-            let kernel = boot::kernel(&config, &DataDir::open(&context.data()?)?).await?;
+            let data = DataDir::open(&context.data()?)?;
+            let claim = data.lock()?;
+            let kernel = boot::kernel(&config, &data, &claim).await?;
             boot::activate_all(&kernel).await?;
             kinetic_gateway::serve_stdio_mcp(kernel).await?;
             Ok(ExitCode::SUCCESS)

@@ -18,8 +18,11 @@ mod mcp;
 mod new;
 mod publish;
 mod quarantine;
+mod receipt;
+mod replay;
 mod run;
 mod up;
+mod verify;
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -106,6 +109,9 @@ enum Command {
     Manifest(manifest::Manifest),
     Keys(keys::Keys),
     Quarantine(quarantine::Quarantine),
+    Receipt(receipt::Receipt),
+    Replay(replay::Replay),
+    Verify(verify::Verify),
     #[command(name = "config")]
     Settings(config::Config),
     Doctor(doctor::Doctor),
@@ -118,9 +124,10 @@ enum Command {
 }
 
 /// How `kinetic help` groups the commands; a test checks that each is in one group.
-const GROUPS: [(&str, &[&str]); 3] = [
+const GROUPS: [(&str, &[&str]); 4] = [
     ("Serve and call", &["up", "call", "list", "inspect", "mcp"]),
     ("Make a capability", &["new", "build", "run", "publish", "manifest"]),
+    ("Look back", &["receipt", "verify", "replay"]),
     (
         "Operate",
         &["keys", "quarantine", "config", "doctor", "errors", "completions"],
@@ -296,6 +303,9 @@ impl Command {
             Self::Manifest(command) => command.run(context),
             Self::Keys(command) => command.run(context),
             Self::Quarantine(_) => quarantine::Quarantine::run(context),
+            Self::Receipt(command) => command.run(context),
+            Self::Replay(command) => command.run(context),
+            Self::Verify(command) => command.run(context),
             Self::Settings(command) => command.run(context),
             Self::Doctor(_) => doctor::Doctor::run(context),
             Self::Errors(command) => command.run(context),

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use kinetic_engine::{Admit, Grantee};
 use kinetic_kernel::Manifest;
 use kinetic_model::{Digest, ImportGrant, Limits, LimitsAsk};
 
@@ -38,8 +39,8 @@ impl Run {
         let answered = super::block_on(async {
             let bytes = std::fs::read(&self.component).map_err(error::file(&self.component))?;
             let engine = boot::author_engine(&config)?;
-            let (grants, limits) = asked(&self.component, self.manifest.as_deref(), &config)?;
-            let (capability, _) = engine.load(&bytes, &Digest::of(&bytes), &grants, &limits).await?;
+            let asked = asked(&self.component, Digest::of(&bytes), self.manifest.as_deref(), &config)?;
+            let (capability, _) = engine.load(&bytes, asked.admit()).await?;
             let function = capability.function(self.input.function.as_deref())?;
             let input = self.input.read(&function.input_schema())?;
             let outcome = capability.call(Some(&function.name), input).await;
@@ -49,24 +50,48 @@ impl Run {
     }
 }
 
+/// What a component file is loaded with.
+pub struct Asked {
+    capsule: Grantee,
+    grants: Vec<ImportGrant>,
+    limits: Limits,
+}
+
+impl Asked {
+    /// As the engine takes it.
+    pub fn admit(&self) -> Admit<'_> {
+        Admit {
+            capsule: &self.capsule,
+            grants: &self.grants,
+            limits: &self.limits,
+        }
+    }
+}
+
 /// What a component file gets: what its manifest asks for within the policy, else the defaults.
 ///
 /// # Errors
 /// A manifest that cannot be read.
 pub fn asked(
     component: &Path,
+    digest: Digest,
     manifest: Option<&Path>,
     config: &crate::config::Config,
-) -> anyhow::Result<(Vec<ImportGrant>, Limits)> {
+) -> anyhow::Result<Asked> {
     let beside = component.with_file_name("manifest.json");
     let Some(path) = manifest.or_else(|| beside.is_file().then_some(beside.as_path())) else {
-        return Ok((
-            Vec::new(),
-            Limits::effective(&LimitsAsk::default(), &config.limits.ceiling),
-        ));
+        return Ok(Asked {
+            capsule: Grantee::unnamed(digest)?,
+            grants: Vec::new(),
+            limits: Limits::effective(&LimitsAsk::default(), &config.limits.ceiling),
+        });
     };
     let text = std::fs::read_to_string(path).map_err(error::file(path))?;
     let manifest = Manifest::parse(&text)?;
     let (limits, _) = boot::policy(config).limits(&manifest);
-    Ok((manifest.imports, limits))
+    Ok(Asked {
+        capsule: manifest.grantee(digest),
+        grants: manifest.imports,
+        limits,
+    })
 }

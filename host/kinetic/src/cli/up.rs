@@ -43,7 +43,7 @@ impl Up {
 }
 
 async fn serve(context: &Context, config: &Config, data: &DataDir, mut claim: Claim) -> anyhow::Result<ExitCode> {
-    let kernel = boot::kernel(config, data).await?;
+    let kernel = boot::kernel(config, data, &claim).await?;
     // Before anything is compiled: a port that is taken should say so at once.
     let bound = boot::gateway(config, &kernel).await?;
     let address = bound.local_addr();

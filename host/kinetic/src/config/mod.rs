@@ -33,6 +33,8 @@ pub struct Config {
     pub limits: LimitsSection,
     /// Where capsules come from when the host's own store lacks them.
     pub registry: Registry,
+    /// The log of everything that happens.
+    pub ledger: Ledger,
     /// What capsules may reach over HTTP. A request passes only if this list and the capsule's manifest both allow it.
     pub http: Http,
 }
@@ -177,6 +179,31 @@ pub struct Registry {
     pub url: String,
 }
 
+/// The log of everything that happens.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Ledger {
+    /// Size at which a new segment file begins, in bytes. So much room is taken on the disk at once.
+    pub segment_bytes: u64,
+    /// How soon what was only written to the system is on disk, in milliseconds: what a power cut may cost.
+    pub sync_within_ms: u64,
+    /// A checkpoint is signed after so many records...
+    pub checkpoint_records: u64,
+    /// ...or so much time after the last one, in milliseconds, whichever comes first, if there is something new.
+    pub checkpoint_within_ms: u64,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self {
+            segment_bytes: 67_108_864,
+            sync_within_ms: 10,
+            checkpoint_records: 65_536,
+            checkpoint_within_ms: 1_000,
+        }
+    }
+}
+
 /// What capsules may reach over HTTP.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -221,6 +248,10 @@ impl Config {
             ("gateway.mcp_sessions_max", self.gateway.mcp_sessions_max.into()),
             ("http.connect_timeout_ms", self.http.connect_timeout_ms),
             ("http.read_timeout_ms", self.http.read_timeout_ms),
+            ("ledger.segment_bytes", self.ledger.segment_bytes),
+            ("ledger.sync_within_ms", self.ledger.sync_within_ms),
+            ("ledger.checkpoint_records", self.ledger.checkpoint_records),
+            ("ledger.checkpoint_within_ms", self.ledger.checkpoint_within_ms),
             ("engine.tick_ms", self.engine.tick_ms),
             ("engine.pool_instances", self.engine.pool_instances.into()),
             ("engine.compile_timeout_ms", self.engine.compile_timeout_ms),

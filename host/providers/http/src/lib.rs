@@ -1,11 +1,16 @@
 //! `wasi:http` for capsules: requests go only to hosts that the manifest and the operator both allow.
+//!
+//! Bodies stream, except in calls with a tape (of D0 and D1 capsules, and replays): there requests and responses are
+//! whole, bounded by `limits.host_call_bytes`, and a replay opens no socket.
 
+mod errors;
 mod hosts;
+mod recorded;
 mod send;
 
 use std::sync::Arc;
 
-use kinetic_engine::{CallState, Configured, Provider};
+use kinetic_engine::{CallState, Configured, Grantee, Provider};
 use kinetic_model::{Fault, ImportGrant, coded_errors};
 use wasmtime::component::Linker;
 use wasmtime_wasi_http::{WasiHttp, WasiHttpCtx, WasiHttpCtxView};
@@ -106,7 +111,7 @@ impl Provider for HttpProvider {
         http::types::add_to_linker::<_, WasiHttp>(linker, &LinkOptions::default().into(), view)
     }
 
-    fn configure(&self, grants: &[ImportGrant]) -> Result<Arc<dyn Configured>, Fault> {
+    fn configure(&self, _: &Grantee, grants: &[ImportGrant]) -> Result<Arc<dyn Configured>, Fault> {
         let hosts = grants.iter().flat_map(|grant| &grant.hosts);
         let manifest = hosts
             .map(|text| HostPattern::parse(text))
@@ -135,6 +140,7 @@ impl Configured for Granted {
             manifest: self.manifest.clone(),
             operator: self.operator.clone(),
             host_bytes: call.host_bytes(),
+            tape: call.tape().clone(),
             connect_timeout_ms: self.policy.connect_timeout_ms,
             read_timeout_ms: self.policy.read_timeout_ms,
         };

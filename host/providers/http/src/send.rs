@@ -8,24 +8,32 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use kinetic_engine::HostBytes;
+use http_body_util::BodyExt as _;
+use kinetic_engine::{HostBytes, Tape};
+use wasmtime_wasi_http::p2::{DEFAULT_OUTGOING_BODY_BUFFER_CHUNKS, DEFAULT_OUTGOING_BODY_CHUNK_SIZE};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks, default_send_request};
 
 use crate::hosts::{HostPattern, is_inside};
+use crate::{GRANT, recorded};
+
+/// Pieces of a request body a guest may be ahead of the host in a call with a tape, and the bytes of one: as many as
+/// fit nearly every request, since a guest that is told to wait sees how fast the host was.
+const TAPED_PIECES_MAX: usize = 1024;
+const TAPED_PIECE_BYTES_MAX: usize = 64 * 1024;
 
 /// The hooks of one call.
 pub(crate) struct Sender {
     pub(crate) manifest: Arc<[HostPattern]>,
     pub(crate) operator: Arc<[HostPattern]>,
     pub(crate) host_bytes: Arc<HostBytes>,
+    pub(crate) tape: Tape,
     pub(crate) connect_timeout_ms: u64,
     pub(crate) read_timeout_ms: u64,
 }
 
-type Sent = (
-    http::Response<WasiBody>,
-    Box<dyn Future<Output = Result<(), Error>> + Send>,
-);
+/// What keeps a connection going while its response is read.
+pub(crate) type Io = Box<dyn Future<Output = Result<(), Error>> + Send>;
+pub(crate) type Sent = (http::Response<WasiBody>, Io);
 
 impl Sender {
     pub(crate) fn deny_all() -> Self {
@@ -34,6 +42,7 @@ impl Sender {
             manifest: Arc::new([]),
             operator: Arc::new([]),
             host_bytes,
+            tape: Tape::default(),
             connect_timeout_ms: 1,
             read_timeout_ms: 1,
         }
@@ -87,14 +96,38 @@ impl WasiHttpHooks for Sender {
             first_byte_timeout: at_most(wanted.first_byte_timeout, self.read_timeout_ms),
             between_bytes_timeout: at_most(wanted.between_bytes_timeout, self.read_timeout_ms),
         };
-        Box::new(async move {
+        let request = request.map(|body| Counted { body, host_bytes }.boxed_unsync());
+        let send = move |request: http::Request<WasiBody>| async move {
             let (host, port) = allowed?;
             refuse_inside(&host, port).await?;
-            let request = request.map(|body| Counted { body, host_bytes });
             let (response, io) = default_send_request(request, Some(options)).await?;
-            let io: Box<dyn Future<Output = Result<(), Error>> + Send> = Box::new(io);
+            let io: Io = Box::new(io);
             Ok((response.map(http_body_util::BodyExt::boxed_unsync), io))
+        };
+        let Some(slot) = self.tape.reserve(GRANT, "handle") else {
+            return Box::new(send(request));
+        };
+        Box::new(async move {
+            let response = recorded::exchange(slot, request, send).await?;
+            let done: Io = Box::new(std::future::ready(Ok(())));
+            Ok((response, done))
         })
+    }
+
+    fn p2_outgoing_body_buffer_chunks(&mut self) -> usize {
+        if self.tape.is_on() {
+            TAPED_PIECES_MAX
+        } else {
+            DEFAULT_OUTGOING_BODY_BUFFER_CHUNKS
+        }
+    }
+
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        if self.tape.is_on() {
+            TAPED_PIECE_BYTES_MAX
+        } else {
+            DEFAULT_OUTGOING_BODY_CHUNK_SIZE
+        }
     }
 }
 

@@ -1,0 +1,16 @@
+//! What a call gets from outside besides its input: the time, the seed, what a recording answers, what others put in.
+
+use crate::{Exchange, Extensions};
+
+/// The context of one call. For D0 and D1 capsules the same context and input give the same call.
+#[derive(Debug, Default)]
+pub struct CallContext {
+    /// The time the virtual clock starts at, in nanoseconds since 1970. Other tiers read the real clock.
+    pub unix_ns: u64,
+    /// The seed of all randomness of D0 and D1 capsules.
+    pub seed: [u8; 32],
+    /// What host calls were answered before; with it none reaches the outside.
+    pub replay: Option<Vec<Exchange>>,
+    /// What providers find in [`crate::CallState::extension`]; what nobody took comes back in the outcome.
+    pub extensions: Extensions,
+}

@@ -1,0 +1,240 @@
+//! Runtime events as in-toto statements: what the log's receipts say.
+//!
+//! Predicate type `urn:kinetic:predicate:runtime-event:v1`. Wall time is not part of it: the record carries it as an
+//! annotation outside the hash. Digests of inputs and outputs: of JSON, over its compact form with sorted members; of
+//! bytes, over the bytes; of bytes with further arguments, over those as JSON, a zero byte, and the bytes.
+
+use bytes::Bytes;
+use kinetic_engine::{Answer, EngineError, Input, Output};
+use kinetic_model::{Coded, Determinism, Digest, Fault, Usage};
+use serde::Serialize;
+use serde_json::json;
+use sha2::Digest as _;
+
+use crate::Capsule;
+use crate::quarantine::Step;
+
+const STATEMENT: &str = "https://in-toto.io/Statement/v1";
+/// What the receipts of runtime events are.
+pub const RUNTIME_EVENT: &str = "urn:kinetic:predicate:runtime-event:v1";
+
+/// What runs: part of every receipt, so that a result can be traced to the very program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Build {
+    /// SHA-256 of the host's executable.
+    pub host: Digest,
+    /// SHA-256 of the engine's settings and version: what decides what code is compiled to.
+    pub engine: Digest,
+}
+
+#[derive(Serialize)]
+struct Statement<'a, P> {
+    #[serde(rename = "_type")]
+    kind: &'static str,
+    subject: [Subject<'a>; 1],
+    #[serde(rename = "predicateType")]
+    predicate_type: &'static str,
+    predicate: P,
+}
+
+#[derive(Serialize)]
+struct Subject<'a> {
+    name: &'a str,
+    digest: Sha256<'a>,
+}
+
+#[derive(Serialize)]
+struct Sha256<'a> {
+    sha256: &'a str,
+}
+
+#[derive(Serialize)]
+struct Execution<'a> {
+    event: &'static str,
+    capsule: CapsuleView<'a>,
+    function: &'a str,
+    determinism: Determinism,
+    input_hash: &'a Digest,
+    output_hash: Option<Digest>,
+    fuel: u64,
+    instantiation_fuel: u64,
+    memory_peak_bytes: u64,
+    /// Records below this number were what the call could see.
+    state_seq: u64,
+    engine: &'a Digest,
+    host: &'a Digest,
+    /// The record that says which policy was in force.
+    policy_epoch: u64,
+    verdict: Verdict,
+}
+
+#[derive(Serialize)]
+struct CapsuleView<'a> {
+    urn: &'a str,
+    version: &'a semver::Version,
+    digest: &'a Digest,
+    generation: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase", tag = "status")]
+enum Verdict {
+    /// It returned; for a `result`, `ok`.
+    Ok,
+    /// It returned `err`.
+    Err,
+    /// A limit, a trap or the host ended it.
+    Failed { code: &'static str },
+    /// Whoever asked went away.
+    Cancelled,
+}
+
+/// How a call went, as a receipt tells it.
+pub(crate) enum Ended<'a> {
+    /// The guest or a limit ended it.
+    Outcome(&'a Result<Answer, EngineError>, &'a Usage),
+    /// It was dropped.
+    Cancelled,
+}
+
+/// What a receipt says of the circumstances of a call.
+pub(crate) struct Circumstances<'a> {
+    pub(crate) build: &'a Build,
+    pub(crate) state_seq: u64,
+    pub(crate) policy_epoch: u64,
+}
+
+/// The statement of a call.
+pub(crate) fn execution(
+    capsule: &Capsule,
+    function: &str,
+    input: &Digest,
+    ended: &Ended<'_>,
+    around: &Circumstances<'_>,
+) -> Bytes {
+    let (verdict, output_hash, usage) = match ended {
+        Ended::Outcome(Ok(Answer::Ok(output)), usage) => (Verdict::Ok, Some(output_digest(output)), **usage),
+        Ended::Outcome(Ok(Answer::Err(output)), usage) => (Verdict::Err, Some(output_digest(output)), **usage),
+        Ended::Outcome(Err(error), usage) => (Verdict::Failed { code: error.code() }, None, **usage),
+        Ended::Cancelled => (Verdict::Cancelled, None, Usage::default()),
+    };
+    let predicate = Execution {
+        event: "execution",
+        capsule: CapsuleView {
+            urn: capsule.manifest.id.as_str(),
+            version: &capsule.manifest.version,
+            digest: &capsule.digest,
+            generation: capsule.generation,
+        },
+        function,
+        determinism: capsule.manifest.governance.determinism,
+        input_hash: input,
+        output_hash,
+        fuel: usage.fuel,
+        instantiation_fuel: usage.instantiation_fuel,
+        memory_peak_bytes: usage.memory_peak_bytes,
+        state_seq: around.state_seq,
+        engine: &around.build.engine,
+        host: &around.build.host,
+        policy_epoch: around.policy_epoch,
+        verdict,
+    };
+    statement(capsule.manifest.id.as_str(), &capsule.digest, predicate)
+}
+
+/// A step of a capsule's life.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Event<'a> {
+    /// It passed admission.
+    Admitted,
+    /// Admission refused it and it is quarantined.
+    Quarantined { step: Step, fault: &'a Fault },
+    /// Admission did not come to an end, through no fault of the capsule.
+    NotAdmitted { step: Step, fault: &'a Fault },
+    /// Calls reach it from now on.
+    Activated { generation: u64, replaces: Option<&'a Digest> },
+}
+
+/// The statement of a step of a capsule's life.
+pub(crate) fn lifecycle(urn: &str, version: &str, digest: &Digest, event: Event<'_>, build: &Build) -> Bytes {
+    let (name, detail) = match event {
+        Event::Admitted => ("admission", json!({ "status": "ok" })),
+        Event::Quarantined { step, fault } => (
+            "quarantine",
+            json!({ "status": "refused", "step": step, "code": fault.code, "message": fault.message }),
+        ),
+        Event::NotAdmitted { step, fault } => (
+            "admission",
+            json!({ "status": "failed", "step": step, "code": fault.code, "message": fault.message }),
+        ),
+        Event::Activated { generation, replaces } => (
+            "activation",
+            json!({ "status": "ok", "generation": generation, "replaces": replaces }),
+        ),
+    };
+    let predicate = json!({
+        "event": name,
+        "capsule": { "urn": urn, "version": version, "digest": digest },
+        "engine": build.engine,
+        "host": build.host,
+        "verdict": detail,
+    });
+    statement(urn, digest, predicate)
+}
+
+/// The statement that a host started: which build, under which policy.
+pub(crate) fn host_started(build: &Build, policy: &Digest) -> Bytes {
+    let predicate = json!({
+        "event": "host-started",
+        "engine": build.engine,
+        "host": build.host,
+        "policy": policy,
+    });
+    statement("kinetic", &build.host, predicate)
+}
+
+fn statement(name: &str, digest: &Digest, predicate: impl Serialize) -> Bytes {
+    let statement = Statement {
+        kind: STATEMENT,
+        subject: [Subject {
+            name,
+            digest: Sha256 { sha256: &digest.hex() },
+        }],
+        predicate_type: RUNTIME_EVENT,
+        predicate,
+    };
+    let mut bytes = Vec::with_capacity(1_024);
+    // Texts and numbers always serialise.
+    let _ = serde_json::to_writer(&mut bytes, &statement);
+    bytes.into()
+}
+
+/// The digest of an input.
+pub(crate) fn input_digest(input: &Input) -> Digest {
+    match input {
+        Input::Json(arguments) => json_digest(arguments),
+        Input::Bytes { bytes, rest } if rest.is_empty() => Digest::of(bytes),
+        Input::Bytes { bytes, rest } => {
+            let mut hasher = sha2::Sha256::new();
+            hasher.update(serde_json::to_vec(rest).unwrap_or_default());
+            hasher.update([0]);
+            hasher.update(bytes);
+            Digest::from_bytes(hasher.finalize().into())
+        }
+    }
+}
+
+/// The digest of an output.
+pub(crate) fn output_digest(output: &Output) -> Digest {
+    match output {
+        Output::Json(value) => json_digest(value),
+        Output::Bytes(bytes) => Digest::of(bytes),
+    }
+}
+
+/// SHA-256 over compact JSON; members are sorted, as the maps are trees.
+fn json_digest(value: &impl Serialize) -> Digest {
+    let mut text = Vec::with_capacity(256);
+    let _ = serde_json::to_writer(&mut text, value);
+    Digest::of(&text)
+}

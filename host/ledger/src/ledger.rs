@@ -1,0 +1,316 @@
+//! The ledger: commits go in, records, receipts and proofs come out.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use kinetic_identity::{PublicKey, SigningKey, sign_statement};
+use kinetic_model::Digest;
+use serde_json::{Value, json};
+
+use crate::commit::encode;
+use crate::log::{Disk, Leaf, Log, LogConfig, Record, SystemDisk, Ticket};
+use crate::merkle::{Checkpoint, Hash, Signer, consistency, inclusion};
+use crate::{Commit, Durability, LedgerError};
+
+/// How long a proof waits for its record to be on disk and covered by a checkpoint.
+const COVER_WITHIN: Duration = Duration::from_secs(5);
+const COVER_POLL: Duration = Duration::from_millis(1);
+
+/// Where a ledger lives and how it works.
+#[derive(Clone)]
+pub struct LedgerConfig {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// The log's name in checkpoints: also the name of the signing key there. No spaces, no plus signs.
+    pub origin: String,
+    /// Settings of the log.
+    pub log: LogConfig,
+    /// The file system.
+    pub disk: Arc<dyn Disk>,
+}
+
+impl LedgerConfig {
+    /// The defaults, in a folder of the machine's own file system.
+    pub fn new(folder: &Path, origin: &str) -> Self {
+        Self {
+            folder: folder.to_path_buf(),
+            origin: origin.into(),
+            log: LogConfig::default(),
+            disk: Arc::new(SystemDisk),
+        }
+    }
+}
+
+/// What an acknowledged commit became.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// The record's number.
+    pub seq: u64,
+    /// The name of its receipt: number and the first 16 hexadecimal digits of the leaf's hash.
+    pub receipt_id: String,
+    /// When it was written, in nanoseconds since 1970.
+    pub unix_ns: u64,
+}
+
+/// A receipt and what proves that it is in the log.
+#[derive(Clone, Debug)]
+pub struct ReceiptProof {
+    /// Its name.
+    pub id: String,
+    /// The record's number: the leaf's index.
+    pub seq: u64,
+    /// When it was written, in nanoseconds since 1970; an annotation that no hash covers.
+    pub unix_ns: u64,
+    /// The in-toto statement, exactly as it was hashed.
+    pub statement: Bytes,
+    /// The DSSE envelope over it, signed by the host when it was asked for.
+    pub envelope: Value,
+    /// The leaf's data (104 bytes): index, and SHA-256 of receipt, call and parts.
+    pub leaf_data: [u8; 104],
+    /// The leaf's hash.
+    pub leaf: Hash,
+    /// The audit path to the root that the checkpoint signs, nearest sibling first.
+    pub path: Vec<Hash>,
+    /// The signed checkpoint.
+    pub checkpoint: Checkpoint,
+    /// The key that signed both.
+    pub key: PublicKey,
+}
+
+impl ReceiptProof {
+    /// The proof as JSON, hashes in hexadecimal.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "receipt_id": self.id,
+            "written_at_unix_ns": self.unix_ns.to_string(),
+            "envelope": self.envelope,
+            "proof": {
+                "leaf_index": self.seq,
+                "leaf_data": hex(&self.leaf_data),
+                "leaf_hash": hex(&self.leaf),
+                "tree_size": self.checkpoint.size,
+                "audit_path": self.path.iter().map(|hash| hex(hash)).collect::<Vec<_>>(),
+                "root_hash": hex(&self.checkpoint.root),
+                "checkpoint": self.checkpoint.note,
+                "key": self.key.to_string(),
+            },
+        })
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// The name of a record's receipt.
+pub(crate) fn receipt_id(seq: u64, leaf: &Hash) -> String {
+    format!("{seq}-{}", hex(leaf.get(..8).unwrap_or_default()))
+}
+
+fn committed(ticket: &Ticket) -> Committed {
+    Committed {
+        seq: ticket.seq,
+        receipt_id: receipt_id(ticket.seq, &ticket.leaf),
+        unix_ns: ticket.unix_ns,
+    }
+}
+
+/// The ledger of a host. Cheap to clone.
+#[derive(Clone)]
+pub struct Ledger(Arc<Inner>);
+
+struct Inner {
+    log: Log,
+}
+
+impl std::fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ledger").field("records", &self.records()).finish_non_exhaustive()
+    }
+}
+
+impl Ledger {
+    /// Opens the ledger in a folder, or begins one. `key` signs its checkpoints.
+    ///
+    /// # Errors
+    /// `Damaged`, `Missing` or `CheckpointMismatch` when what is there is not what was acknowledged; `Io`; `DiskFull`.
+    pub fn open(config: LedgerConfig, key: SigningKey) -> Result<Self, LedgerError> {
+        let signer = Signer::new(config.origin, key);
+        let log = Log::open(config.disk, &config.folder, config.log, signer)?;
+        Ok(Self(Arc::new(Inner { log })))
+    }
+
+    /// Commits: one record, all of it or nothing, acknowledged after its durability.
+    ///
+    /// # Errors
+    /// `RecordTooLarge`, `DiskFull`: nothing happened. `Failed`: the log stopped; whether this record survives shows a
+    /// restart.
+    pub async fn commit(&self, commit: Commit) -> Result<Committed, LedgerError> {
+        let mut ticket = self.append(&commit)?;
+        self.0.log.acknowledged(&mut ticket).await?;
+        Ok(committed(&ticket))
+    }
+
+    /// Commits a receipt without waiting: it was written when this returns, and is synced within 10 ms. For where nothing
+    /// can wait, such as a call that was dropped.
+    ///
+    /// # Errors
+    /// As [`Ledger::commit`]'s.
+    pub fn record(&self, receipt: Bytes, call: Option<Bytes>) -> Result<Committed, LedgerError> {
+        let commit = Commit {
+            durability: Some(Durability::Written),
+            receipt: Some(receipt),
+            call,
+        };
+        let ticket = self.append(&commit)?;
+        Ok(committed(&ticket))
+    }
+
+    fn append(&self, commit: &Commit) -> Result<Ticket, LedgerError> {
+        // Hashed before the lock: a call's input may be megabytes.
+        let receipt = Digest::of(commit.receipt.as_deref().unwrap_or_default());
+        let call = Digest::of(commit.call.as_deref().unwrap_or_default());
+        self.0.log.append(
+            commit.effective_durability(),
+            commit.shows_in_views(),
+            |_, body| {
+                let parts = encode(commit, body)?;
+                Ok(((), Leaf { receipt, call, parts }))
+            },
+            |_, ()| {},
+        )
+    }
+
+    /// Records there are, removed ones included: the number the next one gets.
+    pub fn records(&self) -> u64 {
+        self.0.log.written()
+    }
+
+    /// Records below this number are on disk.
+    pub fn synced(&self) -> u64 {
+        self.0.log.synced()
+    }
+
+    /// Records below this number are acknowledged, so that views show them.
+    pub fn visible(&self) -> u64 {
+        self.0.log.visible()
+    }
+
+    /// The oldest record there is.
+    pub fn horizon(&self) -> u64 {
+        self.0.log.horizon()
+    }
+
+    /// The wall time of the newest record, in nanoseconds since 1970: where virtual clocks start.
+    pub fn last_unix_ns(&self) -> u64 {
+        self.0.log.last_unix_ns()
+    }
+
+    /// Passes while records are taken.
+    ///
+    /// # Errors
+    /// The failure that stopped the log.
+    pub fn check(&self) -> Result<(), LedgerError> {
+        self.0.log.failed().map_or(Ok(()), |error| Err(error.clone()))
+    }
+
+    /// Records from `seq` on, at most `limit`.
+    ///
+    /// # Errors
+    /// `BelowHorizon`, `NotYet`, `Damaged`.
+    pub fn read(&self, seq: u64, limit: usize) -> Result<Vec<Record>, LedgerError> {
+        self.0.log.read(seq, limit)
+    }
+
+    /// The newest checkpoint; none in a ledger that has no records.
+    pub fn checkpoint(&self) -> Option<Checkpoint> {
+        self.0.log.shared.tree.lock().last.clone()
+    }
+
+    /// The key that signs checkpoints.
+    pub fn key(&self) -> PublicKey {
+        self.0.log.shared.tree.lock().signer.public()
+    }
+
+    /// The proof that the log of `old` records is a beginning of the one that the newest checkpoint signs.
+    ///
+    /// # Errors
+    /// `NotYet` when `old` is larger than that; `Io`.
+    pub fn consistency(&self, old: u64) -> Result<(Checkpoint, Vec<Hash>), LedgerError> {
+        let tree = self.0.log.shared.tree.lock();
+        let newest = tree.last.clone().filter(|last| old <= last.size);
+        let checkpoint = newest.ok_or_else(|| LedgerError::NotYet {
+            seq: old,
+            next: tree.last.as_ref().map_or(0, |last| last.size),
+        })?;
+        let path = consistency(&tree.files, old, checkpoint.size)?;
+        Ok((checkpoint, path))
+    }
+
+    /// A receipt by its name, with the proof that it is in the log.
+    ///
+    /// # Errors
+    /// `NoReceipt`; `BelowHorizon`; `Damaged`; `Failed`.
+    pub async fn receipt(&self, id: &str) -> Result<ReceiptProof, LedgerError> {
+        let unknown = || LedgerError::NoReceipt {
+            id: id.chars().take(60).collect(),
+        };
+        let seq: u64 = id.split_once('-').and_then(|(seq, _)| seq.parse().ok()).ok_or_else(unknown)?;
+        if seq >= self.records() {
+            return Err(unknown());
+        }
+        let record = self.read(seq, 1)?.pop().ok_or_else(unknown)?;
+        let leaf = record.leaf()?;
+        let leaf_hash = leaf.hash(seq);
+        let statement = record.receipt()?.filter(|_| receipt_id(seq, &leaf_hash) == id).ok_or_else(unknown)?;
+        self.cover(seq).await?;
+        let tree = self.0.log.shared.tree.lock();
+        let checkpoint = tree.last.clone().ok_or_else(unknown)?;
+        let path = inclusion(&tree.files, seq, checkpoint.size)?;
+        Ok(ReceiptProof {
+            id: id.into(),
+            seq,
+            unix_ns: record.unix_ns,
+            envelope: sign_statement(&statement, tree.signer.key()),
+            statement,
+            leaf_data: leaf.data(seq),
+            leaf: leaf_hash,
+            path,
+            checkpoint,
+            key: tree.signer.public(),
+        })
+    }
+
+    /// Waits until a checkpoint covers the record, signing one when the record is on disk.
+    async fn cover(&self, seq: u64) -> Result<(), LedgerError> {
+        let covered = async {
+            loop {
+                self.check()?;
+                if self.0.log.shared.covered(seq)? {
+                    return Ok(());
+                }
+                tokio::time::sleep(COVER_POLL).await;
+            }
+        };
+        tokio::time::timeout(COVER_WITHIN, covered)
+            .await
+            .unwrap_or_else(|_| {
+                Err(LedgerError::NotYet {
+                    seq,
+                    next: self.synced(),
+                })
+            })
+    }
+
+    /// Syncs, signs a last checkpoint and takes no more records.
+    pub fn close(&self) {
+        self.0.log.close();
+    }
+}
