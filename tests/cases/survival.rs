@@ -14,7 +14,10 @@ fn with_hostile_guest(host: &Host) {
     let key = SigningKey::generate().unwrap();
     host.kinetic(&["--data", "data", "keys", "trust", "tests", &key.public().to_string()])
         .fine();
-    let body = publication(&manifest("hostile", "1.0.0"), &guests::rust("hostile"), &key);
+    let mut asks = manifest("hostile", "1.0.0");
+    // It sleeps and is ended by time, and so can promise nothing.
+    asks["governance"]["determinism"] = json!("NX_experimental");
+    let body = publication(&asks, &guests::rust("hostile"), &key);
     let reply = host.post("/api/v1/registry/capabilities/publish", &body);
     assert_eq!(reply.status, 201, "{}", reply.text());
 }

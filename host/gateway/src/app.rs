@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use axum::Router;
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{any, get, post};
+use axum::routing::{any, delete, get, post};
 use kinetic_model::CodeInfo;
 
 use crate::calls::Calls;
 use crate::error::tame;
 use crate::problem::Problem;
 use crate::request_id::RequestId;
-use crate::{GatewayConfig, GatewayError, capabilities, errors_page, execute, health, ledger, mcp, openapi, registry_routes};
+use crate::{GatewayConfig, GatewayError, capabilities, errors_page, execute, health, ledger, mcp, openapi, registry_routes, state};
 
 /// Tables of error codes with their headings, for the pages problems point to.
 pub type ErrorTables = &'static [(&'static str, &'static [CodeInfo])];
@@ -80,6 +80,24 @@ pub(crate) fn router(app: &Shared, mcp: mcp::Service) -> Router {
         .route("/api/v1/receipts/{id}", get(ledger::receipt))
         .route("/api/v1/ledger", get(ledger::status))
         .route("/api/v1/ledger/consistency", get(ledger::consistency))
+        .route("/api/v1/ledger/records/{seq}", get(state::record))
+        .route("/api/v1/state", get(state::everything))
+        .route("/api/v1/state/{owner}", get(state::list))
+        .route(
+            "/api/v1/state/{owner}/{key}",
+            get(state::get).put(state::put).delete(state::delete),
+        )
+        .route("/api/v1/state/{owner}/{key}/history", get(state::history))
+        .route(
+            "/api/v1/state-branches",
+            get(state::branches::list).post(state::branches::create),
+        )
+        .route(
+            "/api/v1/state-branches/{owner}/{name}",
+            delete(state::branches::discard),
+        )
+        .route("/api/v1/state-branches/{owner}/{name}/diff", get(state::branches::diff))
+        .route("/api/v1/state-branches/{owner}/{name}/merge", post(state::branches::merge))
         .route("/api/v1/registry/capabilities", get(registry_routes::list))
         .route("/api/v1/registry/capabilities/publish", post(registry_routes::publish))
         .route(

@@ -118,6 +118,14 @@ coded_errors! {
         "0028" BadCursor { cursor: String } => Invalid,
             "\"{cursor}\" is not a cursor this host gave out.",
             "Start tools/list again without a cursor.";
+        /// A key that does not exist.
+        "0029" NoStateKey { key: String, at: u64 } => NotFound,
+            "{key} does not exist as of record {at}.",
+            "List the owner's keys, or ask as of another record; `kinetic state history` tells when it was deleted.";
+        /// A conditional write of a key that is not as expected.
+        "0030" StateMoved { key: String, found: String, expected: String } => Conflict,
+            "{key} was written by record {found}, not {expected}.",
+            "Read it anew, decide again, and write with if-seq as found; none means that the key does not exist.";
     }
 }
 

@@ -180,7 +180,8 @@ pub(crate) fn media_type(headers: &HeaderMap, expected: &str) -> Result<(), Gate
     })
 }
 
-fn wants_octets(headers: &HeaderMap) -> bool {
+/// Whether the bare value is wanted, not JSON around it.
+pub(crate) fn wants_octets(headers: &HeaderMap) -> bool {
     let mut accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     accepted.any(|value| {
         value

@@ -26,6 +26,7 @@ mod registry_routes;
 mod request_id;
 mod server;
 mod stall;
+mod state;
 
 pub use app::{Activating, ErrorTables};
 pub use config::GatewayConfig;

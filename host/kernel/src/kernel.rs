@@ -415,13 +415,7 @@ impl Kernel {
         let (outcome, receipt_id) = match &self.0.recorder {
             None => (capsule.capability.call(Some(&function), input).await, None),
             Some(recorder) => {
-                let (recording, context) = recorder.begin(&capsule, &function, &input)?;
-                let outcome = match context {
-                    None => capsule.capability.call(Some(&function), input).await,
-                    Some(context) => capsule.capability.call_with(Some(&function), input, context).await,
-                };
-                let record = recording.end(&outcome);
-                let receipt_id = recorder.commit(record).await?;
+                let (outcome, receipt_id) = recorder.call(&capsule, &function, input).await?;
                 (outcome, Some(receipt_id))
             }
         };

@@ -1,14 +1,19 @@
 //! Writes what happens into the ledger: each call, also one that was dropped, and each step of a capsule's life.
 
 use bytes::Bytes;
-use kinetic_engine::{CallContext, Input, Outcome};
-use kinetic_ledger::{Commit, Durability, Ledger};
+use kinetic_engine::{Answer, CallContext, Input, Outcome};
+use kinetic_ledger::{Commit, Durability, Effects, Ledger, LedgerError};
 use kinetic_model::{AuditLevel, Determinism, Digest, Fault};
 use sha2::Digest as _;
 
 use crate::call_record::Beginning;
 use crate::statement::{self, Build, Circumstances, Ended, Event};
 use crate::{Capsule, Policy};
+
+/// Imports that begin so can change the state.
+const STATE: &str = "kinetic:state/";
+/// How often a call is made when others keep writing what it reads.
+const TRIES_MAX: u32 = 16;
 
 /// The ledger as the kernel writes it.
 pub(crate) struct Recorder {
@@ -37,12 +42,57 @@ impl Recorder {
     }
 
     /// Commits the record of a call; gives the name of its receipt.
-    pub(crate) async fn commit(&self, commit: Commit) -> Result<String, Fault> {
+    async fn commit(&self, commit: Commit) -> Result<String, LedgerError> {
         Ok(self.ledger.commit(commit).await?.receipt_id)
     }
 
+    /// Makes a call and commits its record with its effects. A call that read what somebody wrote meanwhile is made again.
+    ///
+    /// # Errors
+    /// A ledger that takes no records; `Conflict` after [`TRIES_MAX`] tries, which is recorded.
+    pub(crate) async fn call(
+        &self,
+        capsule: &Capsule,
+        function: &str,
+        input: Input,
+    ) -> Result<(Outcome, String), Fault> {
+        // Only a capsule with state can meet a conflict, and only then is the input needed twice.
+        let imports = &capsule.capability.interface().imports;
+        let stateful = imports.iter().any(|import| import.starts_with(STATE));
+        let mut again = stateful.then(|| input.clone());
+        let mut input = Some(input);
+        let mut tries = 1;
+        while let Some(given) = input.take() {
+            let (recording, context) = self.begin(capsule, function, &given)?;
+            let mut outcome = match context {
+                None => capsule.capability.call(Some(function), given).await,
+                Some(context) => capsule.capability.call_with(Some(function), given, context).await,
+            };
+            let committed = match recording.end(&mut outcome) {
+                Ok(commit) => self.commit(commit).await,
+                Err(error) => Err(error),
+            };
+            match committed {
+                Ok(receipt_id) => return Ok((outcome, receipt_id)),
+                Err(LedgerError::Conflict { .. }) if tries < TRIES_MAX => {
+                    tries += 1;
+                    input = again.clone();
+                }
+                Err(error) => {
+                    let fault = Fault::from(&error);
+                    if let Some(given) = again.take() {
+                        let (recording, _) = self.begin(capsule, function, &given)?;
+                        self.commit(recording.refused(&outcome, fault.code)).await?;
+                    }
+                    return Err(fault);
+                }
+            }
+        }
+        Err(LedgerError::Closed {}.into())
+    }
+
     /// Begins the record of a call. Refused when the ledger takes no more: what cannot be recorded does not run.
-    pub(crate) fn begin<'r>(
+    fn begin<'r>(
         &'r self,
         capsule: &'r Capsule,
         function: &'r str,
@@ -89,7 +139,7 @@ fn seed(capsule: &Capsule, function: &str, input: &Digest) -> [u8; 32] {
 }
 
 /// A call under way. Dropped before it is finished, it is recorded as cancelled.
-pub(crate) struct Recording<'r> {
+struct Recording<'r> {
     recorder: &'r Recorder,
     capsule: &'r Capsule,
     function: &'r str,
@@ -102,14 +152,36 @@ pub(crate) struct Recording<'r> {
 }
 
 impl Recording<'_> {
-    /// The record of the call, to be committed.
-    pub(crate) fn end(mut self, outcome: &Outcome) -> Commit {
+    /// The record of the call with all its effects, to be committed. A call that did not return well leaves none.
+    ///
+    /// # Errors
+    /// `Conflict`: somebody wrote meanwhile what the call read, and it is to be made again.
+    fn end(mut self, outcome: &mut Outcome) -> Result<Commit, LedgerError> {
         self.done = true;
+        let effects = outcome.extensions.take::<Effects>();
         let tape = self.replayable.then_some(outcome.tape.as_slice());
-        Commit {
+        if let Some(snapshot) = effects.as_ref().and_then(Effects::snapshot) {
+            self.state_seq = snapshot;
+        }
+        let mut commit = Commit {
             durability: self.durability,
             receipt: Some(self.statement(&Ended::Outcome(&outcome.result, &outcome.usage))),
             call: self.beginning.take().map(|beginning| beginning.finish(tape)),
+            ..Commit::default()
+        };
+        if let Some(effects) = effects.filter(|_| matches!(outcome.result, Ok(Answer::Ok(_)))) {
+            effects.into_commit(&mut commit)?;
+        }
+        Ok(commit)
+    }
+
+    /// The record of a call whose effects could not be committed: it left nothing.
+    fn refused(mut self, outcome: &Outcome, code: &'static str) -> Commit {
+        self.done = true;
+        Commit {
+            durability: self.durability,
+            receipt: Some(self.statement(&Ended::Refused(code, &outcome.usage))),
+            ..Commit::default()
         }
     }
 

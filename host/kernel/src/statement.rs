@@ -93,6 +93,8 @@ enum Verdict {
 pub(crate) enum Ended<'a> {
     /// The guest or a limit ended it.
     Outcome(&'a Result<Answer, EngineError>, &'a Usage),
+    /// It returned, but its effects could not be committed.
+    Refused(&'static str, &'a Usage),
     /// It was dropped.
     Cancelled,
 }
@@ -116,6 +118,7 @@ pub(crate) fn execution(
         Ended::Outcome(Ok(Answer::Ok(output)), usage) => (Verdict::Ok, Some(output_digest(output)), **usage),
         Ended::Outcome(Ok(Answer::Err(output)), usage) => (Verdict::Err, Some(output_digest(output)), **usage),
         Ended::Outcome(Err(error), usage) => (Verdict::Failed { code: error.code() }, None, **usage),
+        Ended::Refused(code, usage) => (Verdict::Failed { code }, None, **usage),
         Ended::Cancelled => (Verdict::Cancelled, None, Usage::default()),
     };
     let predicate = Execution {

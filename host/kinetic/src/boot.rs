@@ -12,6 +12,7 @@ use kinetic_kernel::{Build, Kernel, KernelConfig, Manifest, Policy};
 use kinetic_ledger::{Ledger, LedgerConfig, LogConfig};
 use kinetic_model::{CapsuleRef, Digest, Fault, Pin};
 use kinetic_provider_http::{HttpPolicy, HttpProvider};
+use kinetic_provider_state::StateProvider;
 use kinetic_registry::{Descriptor, FolderStore, HttpOptions, HttpSource, RegistryError, Source};
 use serde_json::json;
 
@@ -36,14 +37,14 @@ pub fn author_engine(config: &Config) -> anyhow::Result<Engine> {
         code_cache: None,
         ..engine_config(config)
     };
-    Ok(Engine::new(settings, providers(config)?)?)
+    Ok(Engine::new(settings, providers(config, None)?)?)
 }
 
 /// The engine of a host: strangers' bytes are compiled in a process of their own.
 ///
 /// # Errors
 /// When the engine cannot start.
-pub fn host_engine(config: &Config, data: &DataDir) -> anyhow::Result<Engine> {
+pub fn host_engine(config: &Config, data: &DataDir, ledger: Option<&Ledger>) -> anyhow::Result<Engine> {
     let settings = EngineConfig {
         compile_in: CompileIn::Worker {
             program: this_program()?,
@@ -52,7 +53,7 @@ pub fn host_engine(config: &Config, data: &DataDir) -> anyhow::Result<Engine> {
         code_cache: config.engine.code_cache.then(|| data.code_cache()),
         ..engine_config(config)
     };
-    Ok(Engine::new(settings, providers(config)?)?)
+    Ok(Engine::new(settings, providers(config, ledger)?)?)
 }
 
 fn engine_config(config: &Config) -> EngineConfig {
@@ -82,13 +83,13 @@ fn this_program() -> anyhow::Result<PathBuf> {
 ///
 /// # Errors
 /// A setting that a provider does not understand.
-pub fn providers(config: &Config) -> anyhow::Result<Vec<Arc<dyn Provider>>> {
+pub fn providers(config: &Config, ledger: Option<&Ledger>) -> anyhow::Result<Vec<Arc<dyn Provider>>> {
     let http = HttpProvider::new(HttpPolicy {
         allowed_hosts: config.http.allowed_hosts.clone(),
         connect_timeout_ms: config.http.connect_timeout_ms,
         read_timeout_ms: config.http.read_timeout_ms,
     })?;
-    Ok(vec![Arc::new(http)])
+    Ok(vec![Arc::new(http), Arc::new(StateProvider::new(ledger.cloned()))])
 }
 
 /// The operator's policy.
@@ -108,7 +109,7 @@ pub async fn kernel(config: &Config, data: &DataDir, _alone: &Claim) -> anyhow::
     // The executable has tens of megabytes: hashed beside everything else.
     let host = std::thread::spawn(|| this_program().and_then(|path| Ok(Digest::of(&std::fs::read(path)?))));
     let ledger = open_ledger(config, data)?;
-    let engine = host_engine(config, data)?;
+    let engine = host_engine(config, data, Some(&ledger))?;
     let engine_digest = engine.digest();
     let host = host.join().map_err(|_| anyhow::anyhow!("this program cannot be read"))??;
     let build = Build {
@@ -123,7 +124,7 @@ pub async fn kernel(config: &Config, data: &DataDir, _alone: &Claim) -> anyhow::
 /// # Errors
 /// When a part cannot start.
 pub async fn looking_kernel(config: &Config, data: &DataDir) -> anyhow::Result<Kernel> {
-    assemble(config, data, host_engine(config, data)?, None).await
+    assemble(config, data, host_engine(config, data, None)?, None).await
 }
 
 /// The folder's ledger, with this host's own key, made at the first start.

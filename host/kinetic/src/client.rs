@@ -1,5 +1,6 @@
 //! The HTTP client of a running host, for the commands that talk to one.
 
+use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
@@ -133,6 +134,73 @@ impl Client {
     pub async fn receipt(&self, id: &str) -> anyhow::Result<Value> {
         let path = format!("/api/v1/receipts/{id}");
         self.json(self.request(Method::GET, &path)).await
+    }
+
+    /// What a record of the log is.
+    pub async fn record(&self, seq: u64) -> anyhow::Result<Value> {
+        self.json(self.request(Method::GET, &format!("/api/v1/ledger/records/{seq}"))).await
+    }
+
+    /// Asks a route of the state: `segments` go into the path behind `/api/v1/`, percent-encoded.
+    pub async fn state(&self, segments: &[&str], query: &[(&str, String)]) -> anyhow::Result<Value> {
+        self.json(self.state_request(Method::GET, segments, query)?).await
+    }
+
+    /// A value of the state as its bytes.
+    pub async fn state_bytes(&self, segments: &[&str], query: &[(&str, String)]) -> anyhow::Result<Vec<u8>> {
+        let request = self.state_request(Method::GET, segments, query)?.header(ACCEPT, OCTETS);
+        let response = request.send().await.map_err(|e| self.unreachable(&e))?;
+        if !response.status().is_success() {
+            return Err(self.refusal(response).await);
+        }
+        self.body(response).await
+    }
+
+    /// Sets a key of the state.
+    pub async fn put_state(
+        &self,
+        segments: &[&str],
+        query: &[(&str, String)],
+        value: Vec<u8>,
+    ) -> anyhow::Result<Value> {
+        let request = self.state_request(Method::PUT, segments, query)?;
+        self.json(request.header(CONTENT_TYPE, OCTETS).body(value)).await
+    }
+
+    /// Deletes a key of the state, or discards a branch.
+    pub async fn delete_state(&self, segments: &[&str], query: &[(&str, String)]) -> anyhow::Result<Value> {
+        self.json(self.state_request(Method::DELETE, segments, query)?).await
+    }
+
+    /// Creates or merges a branch of the state.
+    pub async fn post_state(&self, segments: &[&str], body: &Value) -> anyhow::Result<Value> {
+        self.json(self.state_request(Method::POST, segments, &[])?.json(body)).await
+    }
+
+    fn state_request(
+        &self,
+        method: Method,
+        segments: &[&str],
+        query: &[(&str, String)],
+    ) -> Result<RequestBuilder, CliError> {
+        let mut path = "/api/v1".to_string();
+        for segment in segments {
+            // URLs are cleaned of these wherever they pass, however they are written; nothing is one of no bytes.
+            if matches!(*segment, "" | "." | "..") {
+                let why = format!("\"{segment}\" cannot be part of a path");
+                return Err(CliError::BadArgument { why });
+            }
+            path.push('/');
+            for byte in segment.bytes() {
+                if byte.is_ascii_alphanumeric() || b"-_~.".contains(&byte) {
+                    path.push(char::from(byte));
+                } else {
+                    // Writing to a String cannot fail.
+                    let _ = write!(path, "%{byte:02X}");
+                }
+            }
+        }
+        Ok(self.request(method, &path).query(query))
     }
 
     /// Calls a function. `schema` is its input schema, needed only when bytes come with other arguments; `raw` asks for the

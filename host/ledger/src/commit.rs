@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use kinetic_model::Digest;
 
-use crate::wire::{Wire, malformed, put_option};
+use crate::state::{Reads, Write};
+use crate::wire::{Wire, malformed, put_bytes, put_option};
 use crate::{LedgerError, RECORD_BYTES_MAX};
 
 /// When a commit is acknowledged.
@@ -29,14 +30,43 @@ pub struct Commit {
     pub receipt: Option<Bytes>,
     /// What a replay needs: function, input, context and the tape of host calls, encoded by the kernel.
     pub call: Option<Bytes>,
+    /// What the writes depend on; validated when the commit gets its place in the log, not stored.
+    pub reads: Reads,
+    /// State writes.
+    pub writes: Vec<Write>,
+    /// Changes of the views' own definitions, such as branches.
+    pub controls: Vec<Control>,
+}
+
+/// A change of a view's definitions, as that view encodes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Control {
+    /// Which view it is for.
+    pub view: View,
+    /// What it says.
+    pub payload: Bytes,
+}
+
+/// The views of the log that have definitions of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum View {
+    /// Branches.
+    State,
 }
 
 /// A record's parts as read back from the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parts {
+    /// State writes.
+    pub writes: Vec<Write>,
+    /// Changes of the views' definitions.
+    pub controls: Vec<Control>,
     /// What a replay needs.
     pub call: Option<Bytes>,
 }
+
+const WRITE: u8 = 1;
+const STATE_CONTROL: u8 = 5;
 
 impl Commit {
     /// A commit of one receipt.
@@ -48,9 +78,8 @@ impl Commit {
     }
 
     /// Whether views show something of it, beyond its receipt.
-    #[expect(clippy::unused_self, reason = "receipts and calls are in no view")]
     pub(crate) const fn shows_in_views(&self) -> bool {
-        false
+        !(self.writes.is_empty() && self.controls.is_empty())
     }
 
     /// What it is acknowledged after.
@@ -70,6 +99,18 @@ pub(crate) fn encode(commit: &Commit, body: &mut Vec<u8>) -> Result<Digest, Ledg
     put_option(body, commit.receipt.as_deref());
     put_option(body, commit.call.as_deref());
     let parts = body.len();
+    for control in &commit.controls {
+        let View::State = control.view;
+        body.push(STATE_CONTROL);
+        put_bytes(body, &control.payload);
+    }
+    let mut scratch = Vec::new();
+    for write in &commit.writes {
+        scratch.clear();
+        write.encode(&mut scratch);
+        body.push(WRITE);
+        put_bytes(body, &scratch);
+    }
     let bytes = (body.len() - start) as u64;
     if bytes > RECORD_BYTES_MAX {
         return Err(LedgerError::RecordTooLarge {
@@ -103,11 +144,23 @@ impl Parts {
     /// Reads the parts of a body. The buffer is shared, not copied.
     pub(crate) fn decode(body: &Bytes) -> Result<Self, LedgerError> {
         let sections = Sections::of(body)?;
-        if !sections.parts.is_empty() {
-            return Err(malformed("it holds a part of a kind this version does not know"));
-        }
-        Ok(Self {
+        let mut wire = Wire::new(sections.parts);
+        let mut parts = Self {
             call: sections.call.map(|call| body.slice_ref(call)),
-        })
+            ..Self::default()
+        };
+        while !wire.is_empty() {
+            let tag = wire.u8()?;
+            let payload = body.slice_ref(wire.bytes()?);
+            match tag {
+                WRITE => parts.writes.push(Write::decode(&payload)?),
+                STATE_CONTROL => parts.controls.push(Control {
+                    view: View::State,
+                    payload,
+                }),
+                _ => return Err(malformed("it holds a part of a kind this version does not know")),
+            }
+        }
+        Ok(parts)
     }
 }

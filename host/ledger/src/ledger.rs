@@ -11,8 +11,10 @@ use kinetic_model::Digest;
 use serde_json::{Value, json};
 
 use crate::commit::encode;
+use crate::index::Index;
 use crate::log::{Disk, Leaf, Log, LogConfig, Record, SystemDisk, Ticket};
 use crate::merkle::{Checkpoint, Hash, Signer, consistency, inclusion};
+use crate::state::{BranchId, KeyRange, ReadRecord, StateView, Transaction, Watch};
 use crate::{Commit, Durability, LedgerError};
 
 /// How long a proof waits for its record to be on disk and covered by a checkpoint.
@@ -28,6 +30,8 @@ pub struct LedgerConfig {
     pub origin: String,
     /// Settings of the log.
     pub log: LogConfig,
+    /// Memory in which the views' store keeps what was read last, in bytes.
+    pub index_cache_bytes: usize,
     /// The file system.
     pub disk: Arc<dyn Disk>,
 }
@@ -39,6 +43,7 @@ impl LedgerConfig {
             folder: folder.to_path_buf(),
             origin: origin.into(),
             log: LogConfig::default(),
+            index_cache_bytes: 64 << 20,
             disk: Arc::new(SystemDisk),
         }
     }
@@ -128,7 +133,14 @@ pub struct Ledger(Arc<Inner>);
 
 struct Inner {
     log: Log,
+    index: Arc<Index>,
+    state: Arc<StateView>,
 }
+
+/// A record without state is noted in the index now and then, so that a restart need not read it again.
+const NOTE_EVERY_RECORDS: u64 = 1_024;
+/// Records read at once when the views are brought up.
+const REPLAY_RECORDS: usize = 256;
 
 impl std::fmt::Debug for Ledger {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -144,7 +156,51 @@ impl Ledger {
     pub fn open(config: LedgerConfig, key: SigningKey) -> Result<Self, LedgerError> {
         let signer = Signer::new(config.origin, key);
         let log = Log::open(config.disk, &config.folder, config.log, signer)?;
-        Ok(Self(Arc::new(Inner { log })))
+        let next = log.written();
+        let index = Arc::new(Index::open(&config.folder.join("index"), next, config.index_cache_bytes)?);
+        let state = Arc::new(StateView::open(index.clone())?);
+        let mut seq = index.applied().max(log.horizon());
+        while seq < next {
+            let records = log.read(seq, REPLAY_RECORDS)?;
+            for record in &records {
+                state.replay(record.seq, &record.parts()?)?;
+            }
+            seq += records.len() as u64;
+        }
+        state.advance(next);
+        index.synced(next);
+        let shown = state.clone();
+        log.watch_visible(Box::new(move |visible| shown.advance(visible)));
+        let fed = index.clone();
+        log.watch_synced(Box::new(move |synced| fed.synced(synced)));
+        Ok(Self(Arc::new(Inner { log, index, state })))
+    }
+
+    /// The state: versions by record, branches, transactions.
+    pub fn state(&self) -> &Arc<StateView> {
+        &self.0.state
+    }
+
+    /// Begins a serializable transaction on a branch; commit what [`Transaction::into_commit_parts`] gives.
+    ///
+    /// # Errors
+    /// `NoBranch`.
+    pub fn begin(&self, branch: BranchId) -> Result<Transaction, LedgerError> {
+        self.0.state.begin(branch, || self.visible())
+    }
+
+    /// Watches a range of keys on a branch from record `from` on: each change, in the order of the log, none left out.
+    ///
+    /// # Errors
+    /// `NoBranch`.
+    pub fn watch(&self, branch: BranchId, range: KeyRange, from: u64) -> Result<Watch, LedgerError> {
+        let ledger = Arc::downgrade(&self.0);
+        let read: ReadRecord = Arc::new(move |seq| {
+            let inner = ledger.upgrade().ok_or(LedgerError::Closed {})?;
+            let record = inner.log.read(seq, 1)?.pop().ok_or(LedgerError::NotYet { seq, next: seq })?;
+            record.parts()
+        });
+        self.0.state.watch(branch, range, from, read)
     }
 
     /// Commits: one record, all of it or nothing, acknowledged after its durability.
@@ -153,6 +209,9 @@ impl Ledger {
     /// `RecordTooLarge`, `DiskFull`: nothing happened. `Failed`: the log stopped; whether this record survives shows a
     /// restart.
     pub async fn commit(&self, commit: Commit) -> Result<Committed, LedgerError> {
+        if commit.shows_in_views() {
+            self.0.index.wait_room();
+        }
         let mut ticket = self.append(&commit)?;
         self.0.log.acknowledged(&mut ticket).await?;
         Ok(committed(&ticket))
@@ -168,6 +227,7 @@ impl Ledger {
             durability: Some(Durability::Written),
             receipt: Some(receipt),
             call,
+            ..Commit::default()
         };
         let ticket = self.append(&commit)?;
         Ok(committed(&ticket))
@@ -181,11 +241,27 @@ impl Ledger {
             commit.effective_durability(),
             commit.shows_in_views(),
             |_, body| {
+                if commit.shows_in_views() {
+                    self.0.state.check(commit)?;
+                }
                 let parts = encode(commit, body)?;
                 Ok(((), Leaf { receipt, call, parts }))
             },
-            |_, ()| {},
+            |seq, ()| self.stage(seq, commit),
         )
+    }
+
+    /// Shows a record to the views; it was checked.
+    fn stage(&self, seq: u64, commit: &Commit) {
+        if commit.shows_in_views() {
+            if let Err(error) = self.0.state.stage(seq, commit) {
+                // Checked a moment ago under the same lock; should it still happen, the log is right and a restart
+                // rebuilds the view from it.
+                tracing::error!(seq, "the state did not take a record: {error}");
+            }
+        } else if seq.is_multiple_of(NOTE_EVERY_RECORDS) {
+            self.0.index.stage(seq, []);
+        }
     }
 
     /// Records there are, removed ones included: the number the next one gets.
@@ -312,5 +388,6 @@ impl Ledger {
     /// Syncs, signs a last checkpoint and takes no more records.
     pub fn close(&self) {
         self.0.log.close();
+        self.0.index.close();
     }
 }

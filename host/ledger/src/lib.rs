@@ -5,15 +5,19 @@
 //! from the log and rebuilt from it when lost.
 
 mod commit;
+mod effects;
 mod error;
+mod index;
 mod ledger;
 mod log;
 mod merkle;
 mod reader;
+pub mod state;
 mod verify;
 pub mod wire;
 
-pub use commit::{Commit, Durability, Parts};
+pub use commit::{Commit, Control, Durability, Parts, View};
+pub use effects::Effects;
 pub use error::LedgerError;
 pub use ledger::{Committed, Ledger, LedgerConfig, ReceiptProof};
 pub use log::{Disk, DiskFile, LogConfig, Record, SystemDisk};

@@ -32,8 +32,6 @@ pub struct Finding {
 pub struct Verified {
     /// Records read.
     pub records: u64,
-    /// The first record there is.
-    pub first: u64,
     /// Bytes read.
     pub bytes: u64,
     /// Checkpoints whose signature and root fit.
@@ -74,12 +72,6 @@ pub fn verify(
     };
     let segments = list_segments(disk, &folder.join("segments"))?;
     let files = TreeFiles::read_only(disk, &folder.join("tree"));
-    if let Some((first, _)) = segments.first().filter(|(first, _)| *first > 0) {
-        // Retention removed what came before: its leaves are still in the tree's file, held by the checkpoints.
-        walk.report.first = *first;
-        walk.good = *first;
-        walk.tree = files.as_ref().map_or(Ok(Frontier::default()), |files| files.frontier(*first))?;
-    }
     for (i, (first, path)) in segments.iter().enumerate() {
         let file = disk.open(path, false).map_err(io("open a segment"))?;
         let shown = path.file_name().unwrap_or_default().to_string_lossy().into_owned();

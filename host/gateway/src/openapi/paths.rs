@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-const JSON: &str = "application/json";
-const OCTETS: &str = "application/octet-stream";
+pub(super) const JSON: &str = "application/json";
+pub(super) const OCTETS: &str = "application/octet-stream";
 
 /// One operation; how it fails is the same for all.
-struct Operation {
+pub(super) struct Operation {
     id: &'static str,
     tag: &'static str,
     summary: &'static str,
@@ -17,7 +17,7 @@ struct Operation {
 }
 
 impl Operation {
-    fn new(id: &'static str, tag: &'static str, summary: &'static str, answer: (&'static str, Value)) -> Self {
+    pub(super) fn new(id: &'static str, tag: &'static str, summary: &'static str, answer: (&'static str, Value)) -> Self {
         Self {
             id,
             tag,
@@ -29,23 +29,23 @@ impl Operation {
         }
     }
 
-    fn described(self, description: &'static str) -> Self {
+    pub(super) fn described(self, description: &'static str) -> Self {
         Self { description, ..self }
     }
 
-    fn with(mut self, parameter: Value) -> Self {
+    pub(super) fn with(mut self, parameter: Value) -> Self {
         self.parameters.push(parameter);
         self
     }
 
-    fn takes(self, content: Value) -> Self {
+    pub(super) fn takes(self, content: Value) -> Self {
         Self {
             body: Some(json!({ "required": true, "content": content })),
             ..self
         }
     }
 
-    fn write(self) -> Value {
+    pub(super) fn write(self) -> Value {
         let (status, answer) = self.answer;
         let mut operation = json!({
             "operationId": self.id,
@@ -72,15 +72,15 @@ fn schema(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
 }
 
-fn content(media_type: &str, schema: Value) -> Value {
+pub(super) fn content(media_type: &str, schema: Value) -> Value {
     json!({ media_type: { "schema": schema } })
 }
 
-fn ok(description: &str, content: Value) -> (&'static str, Value) {
+pub(super) fn ok(description: &str, content: Value) -> (&'static str, Value) {
     ("200", json!({ "description": description, "content": content }))
 }
 
-fn path(name: &str, description: &str, schema: Value) -> Value {
+pub(super) fn path(name: &str, description: &str, schema: Value) -> Value {
     json!({ "name": name, "in": "path", "required": true, "description": description, "schema": schema })
 }
 
@@ -124,6 +124,14 @@ fn answered() -> (&'static str, Value) {
 
 /// The `paths` member.
 pub(super) fn paths() -> Value {
+    let mut all = host_paths();
+    if let (Some(all), Value::Object(more)) = (all.as_object_mut(), super::ledger::paths()) {
+        all.extend(more);
+    }
+    all
+}
+
+fn host_paths() -> Value {
     json!({
         "/api/v1/capabilities/execute": { "post": execute() },
         "/api/v1/capabilities/{urn}/execute": { "post": execute_bytes() },

@@ -60,7 +60,7 @@ impl Config {
                 let loaded = context.load(None)?;
                 crate::config::may_listen(&loaded.config)?;
                 // The providers read patterns of their own out of their settings.
-                crate::boot::providers(&loaded.config)?;
+                crate::boot::providers(&loaded.config, None)?;
                 let set = loaded
                     .values
                     .values()

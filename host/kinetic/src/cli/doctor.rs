@@ -146,7 +146,7 @@ async fn all(context: &Context, config: &Config) -> Vec<Check> {
     };
     if let Some(data) = data {
         checks.push(trust(&data));
-        match boot::host_engine(config, &data) {
+        match boot::host_engine(config, &data, None) {
             Err(error) => checks.push(Check::failed("engine", error)),
             Ok(engine) => {
                 checks.push(Check::fine("ticker", "a spinning guest was stopped"));

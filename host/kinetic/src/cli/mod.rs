@@ -21,6 +21,9 @@ mod quarantine;
 mod receipt;
 mod replay;
 mod run;
+mod state;
+mod state_branch;
+mod time_travel;
 mod up;
 mod verify;
 
@@ -110,6 +113,8 @@ enum Command {
     Keys(keys::Keys),
     Quarantine(quarantine::Quarantine),
     Receipt(receipt::Receipt),
+    State(state::State),
+    TimeTravel(time_travel::TimeTravel),
     Replay(replay::Replay),
     Verify(verify::Verify),
     #[command(name = "config")]
@@ -127,7 +132,7 @@ enum Command {
 const GROUPS: [(&str, &[&str]); 4] = [
     ("Serve and call", &["up", "call", "list", "inspect", "mcp"]),
     ("Make a capability", &["new", "build", "run", "publish", "manifest"]),
-    ("Look back", &["receipt", "verify", "replay"]),
+    ("Look back", &["state", "time-travel", "receipt", "verify", "replay"]),
     (
         "Operate",
         &["keys", "quarantine", "config", "doctor", "errors", "completions"],
@@ -304,6 +309,8 @@ impl Command {
             Self::Keys(command) => command.run(context),
             Self::Quarantine(_) => quarantine::Quarantine::run(context),
             Self::Receipt(command) => command.run(context),
+            Self::State(command) => command.run(context),
+            Self::TimeTravel(command) => command.run(context),
             Self::Replay(command) => command.run(context),
             Self::Verify(command) => command.run(context),
             Self::Settings(command) => command.run(context),

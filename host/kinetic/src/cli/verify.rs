@@ -75,8 +75,8 @@ impl Verify {
 
 fn describe(verified: &Verified, seconds: f64) -> String {
     let mut lines = vec![format!(
-        "{} records from {} on, {} bytes, read in {seconds:.2} s; {} checkpoints fit, the newest covers {}",
-        verified.records, verified.first, verified.bytes, verified.checkpoints, verified.covered
+        "{} records, {} bytes, read in {seconds:.2} s; {} checkpoints fit, the newest covers {}",
+        verified.records, verified.bytes, verified.checkpoints, verified.covered
     )];
     if let Some(byte) = verified.half_written {
         lines.push(format!(

@@ -161,6 +161,16 @@ impl Log {
         receiver.await.map_err(|_| self.shared.failure())
     }
 
+    /// Tells `watcher` each time more is visible. Set once.
+    pub(crate) fn watch_visible(&self, watcher: Watcher) {
+        let _ = self.shared.on_visible.set(watcher);
+    }
+
+    /// Tells `watcher` each time more is on disk. Set once.
+    pub(crate) fn watch_synced(&self, watcher: Watcher) {
+        let _ = self.shared.on_synced.set(watcher);
+    }
+
     /// Below this number everything is acknowledged.
     pub(crate) fn visible(&self) -> u64 {
         self.shared.visible.load(Ordering::Acquire)

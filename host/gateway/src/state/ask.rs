@@ -1,0 +1,328 @@
+//! Reads what a request about the state asks: owner and key out of the path, the rest out of the query, byte by byte,
+//! because keys need not be text.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use http::Uri;
+use kinetic_ledger::state::{BranchId, KEY_BYTES_MAX, Key, Owner, PAGE_ENTRIES_MAX, Version};
+use kinetic_ledger::{Ledger, LedgerError};
+use kinetic_model::Urn;
+use serde_json::{Value, json};
+
+use crate::GatewayError;
+use crate::error::tame;
+use crate::problem::Problem;
+
+/// Entries of a page for which nobody named a limit.
+const LIMIT_DEFAULT: usize = 1_000;
+/// Segments of the path before what the routes differ in: an empty one, `api`, `v1`, and the route's name.
+const SEGMENTS_BEFORE: usize = 4;
+
+/// A request's path and query, decoded.
+pub(super) struct Ask {
+    segments: Vec<Vec<u8>>,
+    query: Vec<(String, Vec<u8>)>,
+}
+
+/// What a conditional write expects of its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Expected {
+    /// It does not exist.
+    Nothing,
+    /// That record wrote it.
+    Seq(u64),
+}
+
+impl Expected {
+    pub(super) fn check(self, key: &Key, found: Option<&Version>) -> Result<(), GatewayError> {
+        let found = found.map_or(Self::Nothing, |version| Self::Seq(version.seq));
+        if found == self {
+            return Ok(());
+        }
+        Err(GatewayError::StateMoved {
+            key: key.to_string(),
+            found: found.to_string(),
+            expected: self.to_string(),
+        })
+    }
+}
+
+impl std::fmt::Display for Expected {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("none"),
+            Self::Seq(seq) => seq.fmt(f),
+        }
+    }
+}
+
+pub(super) fn bad(path: &str, why: impl Into<String>) -> GatewayError {
+    GatewayError::BadRequest {
+        path: tame(path),
+        why: why.into(),
+    }
+}
+
+impl Ask {
+    /// Takes a request apart. A query parameter that is not in `known`, or stands twice, is refused.
+    pub(super) fn of(uri: &Uri, known: &[&str]) -> Result<Self, GatewayError> {
+        let segments = uri.path().split('/').skip(SEGMENTS_BEFORE);
+        let segments = segments.map(|segment| decode("the path", segment.as_bytes(), false));
+        let mut query: Vec<(String, Vec<u8>)> = Vec::new();
+        for pair in uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            if !known.contains(&name) {
+                let there = if known.is_empty() { "none".into() } else { known.join(", ") };
+                return Err(bad(name, format!("no such query parameter; there are {there}")));
+            }
+            if query.iter().any(|(given, _)| given == name) {
+                return Err(bad(name, "it is given twice"));
+            }
+            query.push((name.into(), decode(name, value.as_bytes(), true)?));
+        }
+        Ok(Self {
+            segments: segments.collect::<Result<_, _>>()?,
+            query,
+        })
+    }
+
+    fn segment(&self, at: usize) -> &[u8] {
+        self.segments.get(at).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    fn segment_text(&self, at: usize) -> Result<&str, GatewayError> {
+        std::str::from_utf8(self.segment(at)).map_err(|_| bad("the path", "it is not UTF-8"))
+    }
+
+    /// The owner that the path names first.
+    pub(super) fn owner(&self) -> Result<Owner, GatewayError> {
+        owner("the path", self.segment_text(0)?)
+    }
+
+    /// The owner and key that the path names.
+    pub(super) fn key(&self) -> Result<Key, Problem> {
+        let key = self.segment(1);
+        check_length(key)?;
+        Ok(Key::new(self.owner()?, key))
+    }
+
+    /// The branch that the path names.
+    pub(super) fn branch_of_path(&self) -> Result<(Owner, String), GatewayError> {
+        Ok((self.owner()?, self.segment_text(1)?.to_string()))
+    }
+
+    /// The record that the path names: `ledger/records/{seq}`.
+    pub(super) fn record_number(&self) -> Result<u64, GatewayError> {
+        let text = self.segment_text(1)?;
+        text.parse().map_err(|_| bad("the path", "a record's number is a whole number from 0 on"))
+    }
+
+    fn bytes(&self, name: &str) -> Option<&[u8]> {
+        let found = self.query.iter().find(|(given, _)| given == name);
+        found.map(|(_, value)| value.as_slice())
+    }
+
+    fn text(&self, name: &str) -> Result<Option<&str>, GatewayError> {
+        let text = self.bytes(name).map(std::str::from_utf8).transpose();
+        text.map_err(|_| bad(name, "it is not UTF-8"))
+    }
+
+    fn number(&self, name: &str) -> Result<Option<u64>, GatewayError> {
+        let number = self.text(name)?.map(str::parse).transpose();
+        number.map_err(|_| bad(name, "it must be a whole number from 0 on"))
+    }
+
+    /// A key, or the beginning of one.
+    pub(super) fn key_bytes(&self, name: &str) -> Result<Option<&[u8]>, Problem> {
+        let found = self.bytes(name);
+        check_length(found.unwrap_or_default())?;
+        Ok(found)
+    }
+
+    /// The key after which a page over all owners begins.
+    pub(super) fn after(&self) -> Result<Option<Key>, Problem> {
+        match (self.text("after-owner")?, self.key_bytes("after")?) {
+            (None, None) => Ok(None),
+            (Some(of), Some(key)) => Ok(Some(Key::new(owner("after-owner", of)?, key))),
+            _ => Err(bad("after", "after and after-owner go together").into()),
+        }
+    }
+
+    /// How many entries a page has.
+    pub(super) fn limit(&self) -> Result<usize, GatewayError> {
+        let limit = match self.number("limit")? {
+            None => return Ok(LIMIT_DEFAULT),
+            Some(limit) => usize::try_from(limit).ok(),
+        };
+        let limit = limit.filter(|limit| (1..=PAGE_ENTRIES_MAX).contains(limit));
+        limit.ok_or_else(|| bad("limit", format!("it must be 1 to {PAGE_ENTRIES_MAX}")))
+    }
+
+    /// Below which number records count: all that can be read, when the query says nothing.
+    pub(super) fn below(&self, ledger: &Ledger, name: &str) -> Result<u64, Problem> {
+        below(self.number(name)?, ledger)
+    }
+
+    /// As [`Ask::below`], of `at`.
+    pub(super) fn at(&self, ledger: &Ledger) -> Result<u64, Problem> {
+        self.below(ledger, "at")
+    }
+
+    /// The branch that the query names; `owner`'s unless it names another owner.
+    pub(super) fn branch(&self, ledger: &Ledger, owner_default: &Owner, at: u64) -> Result<BranchId, Problem> {
+        let of = self.text("branch-owner")?.map(|of| owner("branch-owner", of)).transpose()?;
+        branch_id(ledger, of.as_ref().unwrap_or(owner_default), self.text("branch")?, at)
+    }
+
+    /// What a conditional write expects; none when it is not conditional.
+    pub(super) fn expected(&self) -> Result<Option<Expected>, GatewayError> {
+        match self.text("if-seq")? {
+            None => Ok(None),
+            Some("none") => Ok(Some(Expected::Nothing)),
+            Some(seq) => {
+                let seq = seq.parse().map_err(|_| bad("if-seq", "it must be a record's number, or none"))?;
+                Ok(Some(Expected::Seq(seq)))
+            }
+        }
+    }
+}
+
+/// The number below which records count; what cannot be read yet is refused.
+pub(super) fn below(asked: Option<u64>, ledger: &Ledger) -> Result<u64, Problem> {
+    let visible = ledger.visible();
+    match asked {
+        Some(seq) if seq > visible => Err(LedgerError::NotYet { seq, next: visible }.into()),
+        asked => Ok(asked.unwrap_or(visible)),
+    }
+}
+
+/// The number of a branch; nothing and `main` name the one that is always there.
+pub(super) fn branch_id(ledger: &Ledger, owner: &Owner, name: Option<&str>, at: u64) -> Result<BranchId, Problem> {
+    match name {
+        None | Some("main") => Ok(BranchId::MAIN),
+        Some(name) => Ok(ledger.state().branch(owner, &tame(name), at)?.id),
+    }
+}
+
+fn check_length(key: &[u8]) -> Result<(), Problem> {
+    if key.len() > KEY_BYTES_MAX {
+        let why = format!("it has {} bytes, more than {KEY_BYTES_MAX}", key.len());
+        return Err(LedgerError::InvalidKey { why }.into());
+    }
+    Ok(())
+}
+
+/// An owner: a capsule's URN, `type:CLASS:NAME`, or `host`.
+pub(super) fn owner(path: &str, text: &str) -> Result<Owner, GatewayError> {
+    if text == "host" {
+        return Ok(Owner::Host);
+    }
+    let refused = || bad(path, "an owner is host, a capsule's URN, or a type such as type:solver:redact");
+    if let Some(name) = text.strip_prefix("type:") {
+        let word = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
+        let two_words = name.split_once(':').is_some_and(|(class, name)| word(class) && word(name));
+        return if two_words && text.len() <= KEY_BYTES_MAX {
+            Ok(Owner::Type(name.into()))
+        } else {
+            Err(refused())
+        };
+    }
+    let urn: Urn = text.parse().map_err(|_| refused())?;
+    Ok(Owner::Capsule(urn.as_str().into()))
+}
+
+/// An owner as [`owner`] reads it.
+pub(super) fn owner_text(owner: &Owner) -> String {
+    match owner {
+        Owner::Type(name) => format!("type:{name}"),
+        Owner::Capsule(_) | Owner::Host => owner.to_string(),
+    }
+}
+
+/// Bytes in JSON: a string when they are UTF-8, `{"base64": ...}` otherwise.
+pub(super) fn text_or_base64(bytes: &[u8]) -> Value {
+    std::str::from_utf8(bytes).map_or_else(|_| json!({ "base64": BASE64.encode(bytes) }), Value::from)
+}
+
+/// The bytes that [`text_or_base64`] wrote.
+pub(super) fn read_value(value: Value) -> Result<Bytes, GatewayError> {
+    let wrong = || bad("the body", "a value is a string, or an object with base64 and nothing else");
+    match value {
+        Value::String(text) => Ok(text.into()),
+        Value::Object(members) if members.len() == 1 => {
+            let text = members.get("base64").and_then(Value::as_str).ok_or_else(wrong)?;
+            let bytes = BASE64.decode(text).map_err(|e| bad("base64", format!("it is not base64: {e}")))?;
+            Ok(bytes.into())
+        }
+        _ => Err(wrong()),
+    }
+}
+
+/// Undoes percent-encoding; in a query a plus is a space.
+fn decode(path: &str, text: &[u8], query: bool) -> Result<Vec<u8>, GatewayError> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        match byte {
+            b'%' => {
+                let digit = |at: usize| after.get(at).and_then(|digit| char::from(*digit).to_digit(16));
+                let pair = digit(0).zip(digit(1)).and_then(|(high, low)| u8::try_from(high * 16 + low).ok());
+                out.push(pair.ok_or_else(|| bad(path, "a % is not followed by two hexadecimal digits"))?);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            b'+' if query => out.push(b' '),
+            _ => out.push(byte),
+        }
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(uri: &str, known: &[&str]) -> Result<Ask, GatewayError> {
+        Ask::of(&uri.parse().unwrap(), known)
+    }
+
+    #[test]
+    fn keys_of_any_bytes_come_through_path_and_query() {
+        let ask = ask("/api/v1/state/host/a%2Fb+%00%ff?after=%fe+c", &["after"]).unwrap();
+        assert_eq!(ask.key().unwrap(), Key::new(Owner::Host, b"a/b+\x00\xff".as_slice()));
+        assert_eq!(ask.key_bytes("after").unwrap(), Some(b"\xfe c".as_slice()));
+    }
+
+    #[test]
+    fn what_no_route_reads_is_refused() {
+        for bad in ["/api/v1/state/host?x=1", "/api/v1/state/host?at=1&at=2", "/api/v1/state/%zz", "/api/v1/state/host%4"] {
+            assert!(ask(bad, &["at"]).is_err(), "{bad}");
+        }
+        for bad in ["limit=0", "limit=10001", "limit=x"] {
+            assert!(ask(&format!("/api/v1/state/host?{bad}"), &["limit"]).unwrap().limit().is_err(), "{bad}");
+        }
+        let long = ask(&format!("/api/v1/state/host/{}", "x".repeat(KEY_BYTES_MAX + 1)), &[]).unwrap();
+        assert!(long.key().is_err());
+    }
+
+    #[test]
+    fn an_owner_is_read_as_it_is_written() {
+        for text in ["host", "type:solver:redact", "urn:kinetic:actionspace:solver:redact:v1"] {
+            assert_eq!(owner_text(&owner("", text).unwrap()), text);
+        }
+        for bad in ["", "Host", "type:", "type:a", "type:a:b:c", "urn:x", "urn:kinetic:actionspace:solver:redact:v1@1.0.0"] {
+            assert!(owner("", bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn bytes_are_read_back_from_their_json() {
+        for bytes in [b"".as_slice(), b"text", b"\xff\x00"] {
+            assert_eq!(read_value(text_or_base64(bytes)).unwrap(), bytes);
+        }
+        for bad in [json!(1), json!(null), json!({ "base64": "?" }), json!({ "base64": "", "more": 1 })] {
+            assert!(read_value(bad).is_err());
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! The newest version in the store of keys written or asked for lately. Finding one in the store takes ten times as long.
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use quick_cache::Weighter;
+use quick_cache::unsync::Cache as Shard;
+
+/// Values above this are not worth the room.
+const VALUE_BYTES_MAX: usize = 4096;
+const SHARDS: usize = 64;
+/// What an entry costs beside its bytes.
+const ENTRY_OVERHEAD_BYTES: usize = 144;
+
+/// The newest version of a key in the store: its record and its value. None when the store has no version.
+pub(super) type Newest = Option<(u64, Arc<[u8]>)>;
+
+pub(super) struct Cache {
+    /// Which content of the store it is about. See [`Self::begin_turn`].
+    turn: AtomicU64,
+    shards: Vec<Mutex<Shard<Box<[u8]>, Newest, Weight, RandomState>>>,
+    hasher: RandomState,
+}
+
+#[derive(Clone, Copy)]
+struct Weight;
+
+impl Weighter<Box<[u8]>, Newest> for Weight {
+    fn weight(&self, key: &Box<[u8]>, newest: &Newest) -> u64 {
+        let value_bytes = newest.as_ref().map_or(0, |(_, value)| value.len());
+        (key.len() + value_bytes + ENTRY_OVERHEAD_BYTES) as u64
+    }
+}
+
+impl Cache {
+    /// A cache that takes about so many bytes.
+    pub(super) fn new(bytes_max: usize) -> Self {
+        let hasher = RandomState::new();
+        let shard_bytes = bytes_max / SHARDS;
+        let shard = || {
+            let entries = shard_bytes / ENTRY_OVERHEAD_BYTES;
+            Mutex::new(Shard::with(
+                entries,
+                shard_bytes as u64,
+                Weight,
+                hasher.clone(),
+                Default::default(),
+            ))
+        };
+        Self {
+            turn: AtomicU64::new(0),
+            shards: std::iter::repeat_with(shard).take(SHARDS).collect(),
+            hasher,
+        }
+    }
+
+    fn shard(&self, key: &[u8]) -> Option<&Mutex<Shard<Box<[u8]>, Newest, Weight, RandomState>>> {
+        let high = self.hasher.hash_one(key) >> 48;
+        self.shards.get(usize::try_from(high).unwrap_or_default() % SHARDS)
+    }
+
+    pub(super) fn get(&self, key: &[u8]) -> Option<Newest> {
+        self.shard(key)?.lock().get(key).cloned()
+    }
+
+    /// Keeps what was read from the store. `turn` is what [`Self::turn`] was when the layers were looked at, before the
+    /// store was read: if it moved on, what was read may be old.
+    pub(super) fn keep(&self, turn: u64, key: &[u8], newest: Newest) {
+        if newest.as_ref().is_some_and(|(_, value)| value.len() > VALUE_BYTES_MAX) {
+            return;
+        }
+        let Some(shard) = self.shard(key) else { return };
+        let mut shard = shard.lock();
+        if self.turn.load(Ordering::SeqCst) == turn {
+            shard.insert(key.into(), newest);
+        }
+    }
+
+    pub(super) fn turn(&self) -> u64 {
+        self.turn.load(Ordering::SeqCst)
+    }
+
+    /// The store has taken a generation, which still lies in memory over it. From here on nothing is kept that was
+    /// read before; then each key of the generation is brought up to date with [`Self::update`]; only then may the
+    /// generation go.
+    pub(super) fn begin_turn(&self) {
+        self.turn.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Replaces what is known of a key; `None` forgets it.
+    pub(super) fn update(&self, key: &[u8], newest: Option<(u64, &[u8])>) {
+        let Some(shard) = self.shard(key) else { return };
+        let mut shard = shard.lock();
+        match newest.filter(|(_, value)| value.len() <= VALUE_BYTES_MAX) {
+            Some((seq, value)) => shard.insert(key.into(), Some((seq, value.into()))),
+            None => drop(shard.remove(key)),
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! One generation of the index in memory: what was staged since the last batch for the store, in key order.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Range;
+use std::ops::Bound;
+
+/// What an entry costs in memory beside its bytes: the key's and value's headers, their allocations and the node.
+const ENTRY_OVERHEAD_BYTES: usize = 96;
+
+/// The ordered maps of the index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Table {
+    /// Versions of keys.
+    State,
+    /// Runs of events by topic and partition.
+    Runs,
+    /// The views' own definitions.
+    Meta,
+}
+
+impl Table {
+    pub(super) const ALL: [Self; 3] = [Self::State, Self::Runs, Self::Meta];
+}
+
+/// A key and its value; `None` deletes.
+pub(crate) type Staged = (Table, Vec<u8>, Option<Vec<u8>>);
+
+type Map = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+/// Entries of one table, smallest key first.
+pub(super) type Entries<'a> = Range<'a, Vec<u8>, Option<Vec<u8>>>;
+
+#[derive(Debug, Default)]
+pub(super) struct Generation {
+    state: Map,
+    runs: Map,
+    meta: Map,
+    /// All records below this number are in this generation or in an older one.
+    pub(super) next: u64,
+    /// Which one it is, counted from 1.
+    pub(super) number: u64,
+    /// Its size, in bytes, roughly.
+    pub(super) bytes: usize,
+}
+
+impl Generation {
+    pub(super) const fn after(next: u64, number: u64) -> Self {
+        Self {
+            state: Map::new(),
+            runs: Map::new(),
+            meta: Map::new(),
+            next,
+            number,
+            bytes: 0,
+        }
+    }
+
+    pub(super) const fn map(&self, table: Table) -> &Map {
+        match table {
+            Table::State => &self.state,
+            Table::Runs => &self.runs,
+            Table::Meta => &self.meta,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
+    pub(super) fn put(&mut self, (table, key, value): Staged) {
+        self.bytes += key.len() + value.as_ref().map_or(0, Vec::len) + ENTRY_OVERHEAD_BYTES;
+        let map = match table {
+            Table::State => &mut self.state,
+            Table::Runs => &mut self.runs,
+            Table::Meta => &mut self.meta,
+        };
+        map.insert(key, value);
+    }
+
+    /// The entries with `from <= key < end`.
+    pub(super) fn range(&self, table: Table, from: &[u8], end: &[u8]) -> Entries<'_> {
+        if from >= end {
+            return Entries::default();
+        }
+        self.map(table)
+            .range::<[u8], _>((Bound::Included(from), Bound::Excluded(end)))
+    }
+}

@@ -1,0 +1,496 @@
+//! The index: ordered maps that are views of the log, in memory first and in an embedded store second.
+//!
+//! What was staged lies in an *active* generation. A feeder thread cuts it off, waits until the log has it on disk, and
+//! writes it to the store in one batch that also says how far the log is in the store. So after a kill the store holds
+//! the entries of the records below its number, and the log's other records are staged again. (Of versions of keys it
+//! may hold some of later records already, which are the same again then.) The folder can be deleted at any time the
+//! host is down.
+
+mod cache;
+mod feeder;
+mod generation;
+mod merge;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex, RwLock};
+
+use self::cache::Cache;
+use self::generation::Generation;
+pub(crate) use self::generation::{Staged, Table};
+use self::merge::Entry;
+use self::store::Store;
+use crate::LedgerError;
+
+/// At this size the active generation is cut off, in bytes.
+const CUT_BYTES: usize = 16 << 20;
+/// Above this size, and while the feeder is busy, `wait_room` waits, in bytes.
+const ROOM_BYTES: usize = 64 << 20;
+/// And waits no longer than this.
+const ROOM_WAIT: Duration = Duration::from_secs(2);
+/// Above this size commits are refused, in bytes: they outran `wait_room`, or the store cannot be written.
+const REFUSE_BYTES: usize = 256 << 20;
+/// How many entries of the active generation are copied at a time while going through a range: few for those who stop
+/// soon, many for those who do not.
+const COPIED_ENTRIES: std::ops::RangeInclusive<usize> = 16..=1024;
+
+const VERSION_BYTES: usize = 8;
+
+/// A key and its value.
+pub(crate) type Pair = (Vec<u8>, Vec<u8>);
+
+/// See the module. All its methods may be called from any thread.
+pub(crate) struct Index {
+    shared: Arc<Shared>,
+    feeder: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What the feeder thread and the callers share.
+struct Shared {
+    layers: RwLock<Layers>,
+    cache: Cache,
+    /// The size of the active generation.
+    active_bytes: AtomicUsize,
+    /// The log is on disk below this number.
+    synced: AtomicU64,
+    /// The store holds all records below this number, also after a power cut.
+    durable: AtomicU64,
+    /// The feeder waits for `synced` to grow.
+    awaits_sync: AtomicBool,
+    feed: Mutex<Feed>,
+    /// Tells the feeder that there is something to do.
+    wake: Condvar,
+    /// Tells the others that the feeder got on.
+    progress: Condvar,
+}
+
+/// The three layers a read goes through, newest first.
+struct Layers {
+    active: Generation,
+    /// When the first entry of `active` came.
+    since: Instant,
+    /// Cut off as soon as the record being staged is complete.
+    cut_wanted: bool,
+    frozen: Option<Arc<Generation>>,
+    /// None when closed.
+    store: Option<Arc<Store>>,
+}
+
+/// What the feeder is asked for and how it does.
+#[derive(Default)]
+struct Feed {
+    /// Something changed since the feeder looked.
+    pending: bool,
+    closing: bool,
+    closed: bool,
+    /// Generations up to this one shall be stored, durably.
+    flush_wanted: u64,
+    /// Generations up to this one are.
+    flushed: u64,
+    /// Why the last batch could not be written.
+    failure: Option<String>,
+}
+
+impl Index {
+    /// Opens the index in a folder, which is created if it is missing. `log_next` is the number of the log's next
+    /// record. It keeps about `cache_bytes` of the store in memory, beside what was not stored yet. An index that is
+    /// damaged, or ahead of the log, is wiped: then [`Self::applied`] is 0.
+    pub(crate) fn open(folder: &Path, log_next: u64, cache_bytes: usize) -> Result<Self, LedgerError> {
+        std::fs::create_dir_all(folder).map_err(crate::error::io("create the index's folder"))?;
+        let (store, applied) = Store::open(folder, log_next, cache_bytes / 4)?;
+        let shared = Arc::new(Shared {
+            layers: RwLock::new(Layers {
+                active: Generation::after(applied, 1),
+                since: Instant::now(),
+                cut_wanted: false,
+                frozen: None,
+                store: Some(Arc::new(store)),
+            }),
+            cache: Cache::new(cache_bytes / 4 * 3),
+            active_bytes: AtomicUsize::new(0),
+            synced: AtomicU64::new(applied),
+            durable: AtomicU64::new(applied),
+            awaits_sync: AtomicBool::new(false),
+            feed: Mutex::default(),
+            wake: Condvar::new(),
+            progress: Condvar::new(),
+        });
+        let feeder = feeder::spawn(Arc::clone(&shared), folder.to_path_buf(), cache_bytes / 4)?;
+        Ok(Self {
+            shared,
+            feeder: Mutex::new(Some(feeder)),
+        })
+    }
+
+    /// All records below this number are in the store, also after a power cut.
+    pub(crate) fn applied(&self) -> u64 {
+        self.shared.durable.load(Ordering::Acquire)
+    }
+
+    /// Takes the entries of a record, in order of `seq`; a record may come in several calls. They can be read at once.
+    /// It never waits: call [`Self::wait_room`] before the log gives out a number.
+    pub(crate) fn stage(&self, seq: u64, entries: impl IntoIterator<Item = Staged>) {
+        let mut layers = self.shared.layers.write();
+        let mut notify = false;
+        if seq >= layers.active.next {
+            // The record before this one is complete, so here is a place to cut.
+            if layers.due() {
+                layers.cut(seq);
+                notify = true;
+            }
+            layers.active.next = seq + 1;
+        }
+        notify |= layers.put(entries);
+        self.shared.staged(layers, notify);
+    }
+
+    /// Takes entries that belong to no record, as removing what nobody can ask for any more: losing them in a crash
+    /// must do no harm.
+    pub(crate) fn stage_upkeep(&self, entries: impl IntoIterator<Item = Staged>) {
+        let mut layers = self.shared.layers.write();
+        let notify = layers.put(entries);
+        self.shared.staged(layers, notify);
+    }
+
+    /// Waits while the index holds more than it should in memory, but not for long: `admit` refuses if it gets worse.
+    /// Not to be called while holding a lock that the log needs for getting its records on disk.
+    pub(crate) fn wait_room(&self) {
+        let until = Instant::now() + ROOM_WAIT;
+        while self.shared.active_bytes.load(Ordering::Relaxed) > ROOM_BYTES && Instant::now() < until {
+            let mut feed = self.shared.feed.lock();
+            if feed.closing || feed.failure.is_some() {
+                return;
+            }
+            feed.pending = true;
+            self.shared.wake.notify_one();
+            self.shared.progress.wait_for(&mut feed, Duration::from_millis(20));
+        }
+    }
+
+    /// Refuses when far too much waits in memory, as on a full disk.
+    pub(crate) fn admit(&self) -> Result<(), LedgerError> {
+        let bytes = self.shared.active_bytes.load(Ordering::Relaxed);
+        if bytes <= REFUSE_BYTES {
+            return Ok(());
+        }
+        let failure = self.shared.feed.lock().failure.clone();
+        Err(LedgerError::IndexBehind {
+            bytes: bytes as u64,
+            why: failure.unwrap_or_else(|| "commits come faster than it takes them".into()),
+        })
+    }
+
+    /// The log is on disk below this number: only such records go to the store.
+    pub(crate) fn synced(&self, below: u64) {
+        if self.shared.synced.fetch_max(below, Ordering::SeqCst) < below
+            && self.shared.awaits_sync.load(Ordering::SeqCst)
+        {
+            self.shared.wake_feeder();
+        }
+    }
+
+    /// Waits until all that was staged is in the store, durably. The log must get it on disk meanwhile.
+    #[cfg(test)]
+    pub(crate) fn flush(&self) -> Result<(), LedgerError> {
+        let target = {
+            let layers = self.shared.layers.read();
+            let number = layers.active.number;
+            if layers.active.is_empty() { number - 1 } else { number }
+        };
+        let mut feed = self.shared.feed.lock();
+        feed.flush_wanted = feed.flush_wanted.max(target);
+        while feed.flushed < target {
+            if let Some(why) = &feed.failure {
+                return Err(LedgerError::Index {
+                    what: "write the index".into(),
+                    why: why.clone(),
+                });
+            }
+            if feed.closed {
+                return Err(LedgerError::Closed {});
+            }
+            feed.pending = true;
+            self.shared.wake.notify_one();
+            self.shared.progress.wait(&mut feed);
+        }
+        Ok(())
+    }
+
+    /// Stores what the log has on disk, durably, and ends the feeder. Reads fail afterwards.
+    pub(crate) fn close(&self) {
+        {
+            let mut feed = self.shared.feed.lock();
+            feed.closing = true;
+            feed.pending = true;
+            self.shared.wake.notify_one();
+        }
+        if let Some(feeder) = self.feeder.lock().take() {
+            // A feeder that panicked lost nothing that the log does not have.
+            let _ = feeder.join();
+        }
+    }
+
+    /// The value of a key.
+    pub(crate) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, LedgerError> {
+        let layers = self.shared.layers.read();
+        for generation in layers.generations() {
+            if let Some(value) = generation.map(table).get(key) {
+                return Ok(value.clone());
+            }
+        }
+        let store = layers.store()?;
+        drop(layers);
+        store.get(table, key)
+    }
+
+    /// The entry with the smallest key in `from <= key < end`.
+    pub(crate) fn first(&self, table: Table, from: &[u8], end: &[u8]) -> Result<Option<Pair>, LedgerError> {
+        let mut found = None;
+        self.visit(table, from, end, |key, value| {
+            found = Some((key.to_vec(), value.to_vec()));
+            ControlFlow::Break(())
+        })?;
+        Ok(found)
+    }
+
+    /// Shows the newest version of a key by a record below `below`: the record's number and the value. `placed` is the
+    /// beginning of the keys of its versions, which no other key's begin with; the rest is the inverted number.
+    pub(crate) fn newest<R>(
+        &self,
+        placed: &[u8],
+        below: u64,
+        read: impl FnOnce(u64, &[u8]) -> R,
+    ) -> Result<Option<R>, LedgerError> {
+        let table = Table::State;
+        let Some(newest) = below.checked_sub(1) else {
+            return Ok(None);
+        };
+        let (from, end) = (version_key(placed, newest), behind_versions(placed));
+        let (store, turn) = {
+            let layers = self.shared.layers.read();
+            // A later generation has later records, so it has the newer versions.
+            let mut deleted = false;
+            for generation in layers.generations() {
+                match generation.range(table, &from, &end).next() {
+                    None => {}
+                    Some((key, Some(value))) => return Ok(Some(read(version_seq(key), value))),
+                    Some((_, None)) => {
+                        deleted = true;
+                        break;
+                    }
+                }
+            }
+            if deleted {
+                drop(layers);
+                let found = self.first(table, &from, &end)?;
+                return Ok(found.map(|(key, value)| read(version_seq(&key), &value)));
+            }
+            (layers.store()?, self.shared.cache.turn())
+        };
+        let known = if let Some(known) = self.shared.cache.get(placed) {
+            known
+        } else {
+            let found = store.first(table, &version_key(placed, u64::MAX), &end)?;
+            let found = found.map(|(key, value)| (version_seq(&key), Arc::from(&*value)));
+            self.shared.cache.keep(turn, placed, found.clone());
+            found
+        };
+        match known {
+            None => Ok(None),
+            Some((seq, value)) if seq < below => Ok(Some(read(seq, &value))),
+            Some(_) => {
+                let found = store.first(table, &from, &end)?;
+                Ok(found.map(|(key, value)| read(version_seq(&key), &value)))
+            }
+        }
+    }
+
+    /// The entry with the largest key in `from <= key < end`.
+    #[cfg(test)]
+    pub(crate) fn last(&self, table: Table, from: &[u8], end: &[u8]) -> Result<Option<Pair>, LedgerError> {
+        let mut end = end.to_vec();
+        loop {
+            let layers = self.shared.layers.read();
+            let mut best: Option<(&[u8], Option<&[u8]>)> = None;
+            for generation in layers.generations() {
+                let found = generation.range(table, from, &end).next_back();
+                let larger = found.filter(|(key, _)| best.is_none_or(|(known, _)| key.as_slice() > known));
+                best = larger.map(|(key, value)| (key.as_slice(), value.as_deref())).or(best);
+            }
+            let best = best.map(|(key, value)| (key.to_vec(), value.map(<[u8]>::to_vec)));
+            let store = layers.store()?;
+            drop(layers);
+            let above = best.as_ref().map_or(from, |(key, _)| key);
+            if above >= end.as_slice() {
+                return Ok(None);
+            }
+            let stored = store
+                .last(table, above, &end)?
+                .map(|(key, value)| (key.to_vec(), value.to_vec()));
+            match (best, stored) {
+                (None, stored) => return Ok(stored),
+                (Some((known, _)), Some(stored)) if stored.0 > known => return Ok(Some(stored)),
+                (Some((known, Some(value))), _) => return Ok(Some((known, value))),
+                (Some((deleted, None)), _) => end = deleted,
+            }
+        }
+    }
+
+    /// The first entries with `from <= key < end`, smallest key first, at most `limit`.
+    pub(crate) fn range(&self, table: Table, from: &[u8], end: &[u8], limit: usize) -> Result<Vec<Pair>, LedgerError> {
+        let mut found = Vec::new();
+        if limit > 0 {
+            self.visit(table, from, end, |key, value| {
+                found.push((key.to_vec(), value.to_vec()));
+                if found.len() < limit {
+                    ControlFlow::Continue(())
+                } else {
+                    ControlFlow::Break(())
+                }
+            })?;
+        }
+        Ok(found)
+    }
+
+    /// Shows the entries with `from <= key < end`, smallest key first, until the visitor breaks. Writers go on
+    /// meanwhile; what they stage in the range may be seen or not.
+    pub(crate) fn visit(
+        &self,
+        table: Table,
+        from: &[u8],
+        end: &[u8],
+        mut visitor: impl FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), LedgerError> {
+        let mut from = from.to_vec();
+        let mut copied_max = *COPIED_ENTRIES.start();
+        while from.as_slice() < end {
+            let layers = self.shared.layers.read();
+            let active: Vec<Entry> = layers
+                .active
+                .range(table, &from, end)
+                .take(copied_max)
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect();
+            let frozen = layers.frozen.clone();
+            let store = layers.store()?;
+            drop(layers);
+            // Beyond the last one copied the active generation may hold more.
+            let after = active
+                .last()
+                .filter(|_| active.len() == copied_max)
+                .map(|(key, _)| successor(key));
+            let upto = after.as_deref().unwrap_or(end);
+            let frozen_entries = frozen.as_deref().map(|frozen| frozen.range(table, &from, upto));
+            let walk = store.walk(table, &from, upto)?;
+            if merge::visit(&active, frozen_entries.unwrap_or_default(), walk, &mut visitor)?.is_break() {
+                return Ok(());
+            }
+            let Some(after) = after else { return Ok(()) };
+            from = after;
+            copied_max = (copied_max * 4).min(*COPIED_ENTRIES.end());
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Index {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Shared {
+    /// Ends a staging call.
+    fn staged(&self, layers: parking_lot::RwLockWriteGuard<'_, Layers>, notify: bool) {
+        self.active_bytes.store(layers.active.bytes, Ordering::Relaxed);
+        drop(layers);
+        if notify {
+            self.wake_feeder();
+        }
+    }
+
+    fn wake_feeder(&self) {
+        self.feed.lock().pending = true;
+        self.wake.notify_one();
+    }
+}
+
+impl Layers {
+    fn generations(&self) -> impl Iterator<Item = &Generation> {
+        std::iter::once(&self.active).chain(self.frozen.as_deref())
+    }
+
+    fn store(&self) -> Result<Arc<Store>, LedgerError> {
+        self.store.clone().ok_or(LedgerError::Closed {})
+    }
+
+    /// Whether the active generation shall be cut off before the next record.
+    fn due(&self) -> bool {
+        self.frozen.is_none() && !self.active.is_empty() && (self.cut_wanted || self.active.bytes >= CUT_BYTES)
+    }
+
+    /// Freezes the active generation, which holds all records below `next` that the store does not hold.
+    fn cut(&mut self, next: u64) {
+        let fresh = Generation::after(next, self.active.number + 1);
+        let mut frozen = std::mem::replace(&mut self.active, fresh);
+        frozen.next = next;
+        self.frozen = Some(Arc::new(frozen));
+        self.cut_wanted = false;
+    }
+
+    /// Adds entries. Returns whether the feeder should know.
+    fn put(&mut self, entries: impl IntoIterator<Item = Staged>) -> bool {
+        let was_empty = self.active.is_empty();
+        for entry in entries {
+            self.active.put(entry);
+        }
+        let first = was_empty && !self.active.is_empty();
+        if first {
+            self.since = Instant::now();
+        }
+        first
+    }
+}
+
+/// The key of a version in [`Table::State`]: the inverted number puts the newest first.
+pub(crate) fn version_key(placed: &[u8], seq: u64) -> Vec<u8> {
+    let mut key = Vec::with_capacity(placed.len() + VERSION_BYTES);
+    key.extend_from_slice(placed);
+    key.extend_from_slice(&(!seq).to_be_bytes());
+    key
+}
+
+/// The smallest key behind all versions of a key.
+pub(crate) fn behind_versions(placed: &[u8]) -> Vec<u8> {
+    let mut key = version_key(placed, 0);
+    key.push(0);
+    key
+}
+
+/// Splits the key of a version into the key it is of, and the record's number.
+pub(crate) fn split_version(key: &[u8]) -> (&[u8], u64) {
+    match key.split_last_chunk::<VERSION_BYTES>() {
+        Some((placed, inverted)) => (placed, !u64::from_be_bytes(*inverted)),
+        None => (key, 0),
+    }
+}
+
+fn version_seq(key: &[u8]) -> u64 {
+    split_version(key).1
+}
+
+/// The smallest key after this one.
+fn successor(key: &[u8]) -> Vec<u8> {
+    let mut after = Vec::with_capacity(key.len() + 1);
+    after.extend_from_slice(key);
+    after.push(0);
+    after
+}

@@ -1,0 +1,86 @@
+//! What the host answers, in the form it has on a tape: JSON, values as base64.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::bindings::kinetic::state::store::{Entry, Error, Page, Revision, Version};
+
+/// Bytes that are base64 in JSON.
+pub(crate) struct Value(pub(crate) Vec<u8>);
+
+impl Serialize for Value {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&base64::display::Base64Display::new(&self.0, &BASE64))
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        BASE64.decode(text).map(Self).map_err(D::Error::custom)
+    }
+}
+
+/// Why a call of the interface failed.
+#[derive(Serialize, Deserialize)]
+pub(crate) enum Failure {
+    Denied(String),
+    TooLarge(String),
+    NoBranch(String),
+    BelowHorizon(u64),
+    Other(String),
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Denied(why) => Self::Denied(why),
+            Failure::TooLarge(why) => Self::TooLarge(why),
+            Failure::NoBranch(name) => Self::NoBranch(name),
+            Failure::BelowHorizon(horizon) => Self::BelowHorizon(horizon),
+            Failure::Other(why) => Self::Other(why),
+        }
+    }
+}
+
+/// A version on a tape: value and record.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct TapedVersion(pub(crate) Value, pub(crate) u64);
+
+impl From<TapedVersion> for Version {
+    fn from(TapedVersion(value, seq): TapedVersion) -> Self {
+        Self { value: value.0, seq }
+    }
+}
+
+/// A revision on a tape.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct TapedRevision(pub(crate) Option<Value>, pub(crate) u64);
+
+impl From<TapedRevision> for Revision {
+    fn from(TapedRevision(value, seq): TapedRevision) -> Self {
+        Self {
+            value: value.map(|value| value.0),
+            seq,
+        }
+    }
+}
+
+/// A page on a tape.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct TapedPage {
+    pub(crate) entries: Vec<(String, Value)>,
+    pub(crate) next: Option<String>,
+}
+
+impl From<TapedPage> for Page {
+    fn from(page: TapedPage) -> Self {
+        let entry = |(key, value): (String, Value)| Entry { key, value: value.0 };
+        Self {
+            entries: page.entries.into_iter().map(entry).collect(),
+            next: page.next,
+        }
+    }
+}

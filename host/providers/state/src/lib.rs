@@ -1,0 +1,122 @@
+//! `kinetic:state` for capsules: their own keys, in the transaction that each call is.
+//!
+//! Ownership is enforced here: a capsule reaches its own keys, those of its type when its manifest asks for them, and
+//! reads those of other capsules that its manifest names. What is asked and answered goes on the tape of D0 and D1
+//! capsules, so a replay needs no ledger.
+
+mod answers;
+mod error;
+mod host;
+
+pub use error::StateError;
+
+use std::sync::Arc;
+
+use kinetic_engine::{CallState, Configured, Grantee, Provider};
+use kinetic_ledger::state::Owner;
+use kinetic_ledger::{Effects, Ledger};
+use kinetic_model::{Fault, ImportGrant, Urn};
+use wasmtime::component::{HasSelf, Linker};
+
+/// The interface, as manifests grant it.
+pub(crate) const INTERFACE: &str = "kinetic:state/store";
+/// The word under `owners` that grants the keys of the capsule's type.
+const TYPE: &str = "type";
+
+mod bindings {
+    wasmtime::component::bindgen!({
+        path: "../../../wit/kinetic-state",
+        world: "stateful",
+        imports: { default: trappable },
+    });
+}
+
+/// The provider. Without a ledger (on an author's machine, in a replay) only what a tape answers is answered.
+pub struct StateProvider {
+    ledger: Option<Ledger>,
+}
+
+impl StateProvider {
+    /// Over a ledger.
+    pub const fn new(ledger: Option<Ledger>) -> Self {
+        Self { ledger }
+    }
+}
+
+impl Provider for StateProvider {
+    fn name(&self) -> &'static str {
+        "kinetic:state"
+    }
+
+    fn serves(&self, interface: &str) -> bool {
+        interface == INTERFACE
+    }
+
+    fn granted_by(&self, _: &str) -> String {
+        INTERFACE.into()
+    }
+
+    fn link(&self, linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
+        bindings::kinetic::state::store::add_to_linker::<_, HasSelf<CallState>>(linker, |state| state)
+    }
+
+    fn configure(&self, capsule: &Grantee, grants: &[ImportGrant]) -> Result<Arc<dyn Configured>, Fault> {
+        let mut access = Access {
+            own: Owner::Capsule(capsule.urn.to_string()),
+            shared: None,
+            readable: Vec::new(),
+        };
+        for owner in grants.iter().flat_map(|grant| &grant.owners) {
+            if owner == TYPE {
+                access.shared = Some(type_of(&capsule.urn));
+            } else {
+                let urn: Urn = owner.parse().map_err(|_| {
+                    Fault::from(&StateError::BadOwner {
+                        owner: owner.chars().take(100).collect(),
+                    })
+                })?;
+                access.readable.push(urn.to_string());
+            }
+        }
+        Ok(Arc::new(Granted {
+            ledger: self.ledger.clone(),
+            access: Arc::new(access),
+        }))
+    }
+}
+
+/// The type a capsule's shared keys belong to: its URN without the major version. The namespace stays, or a stranger's
+/// capsule of the same name would be of the same type.
+fn type_of(urn: &Urn) -> Owner {
+    let text = urn.to_string();
+    let name = text.rsplit_once(':').map_or(text.as_str(), |(name, _)| name);
+    Owner::Type(name.strip_prefix("urn:").unwrap_or(name).to_string())
+}
+
+/// Whose keys a capsule reaches.
+pub(crate) struct Access {
+    pub(crate) own: Owner,
+    pub(crate) shared: Option<Owner>,
+    pub(crate) readable: Vec<String>,
+}
+
+/// What a call has of this provider.
+pub(crate) struct PerCall {
+    pub(crate) access: Arc<Access>,
+}
+
+struct Granted {
+    ledger: Option<Ledger>,
+    access: Arc<Access>,
+}
+
+impl Configured for Granted {
+    fn prepare(&self, call: &mut CallState) {
+        call.put_extension(PerCall {
+            access: self.access.clone(),
+        });
+        if let Some(ledger) = &self.ledger {
+            call.put_extension(Effects::new(ledger.clone()));
+        }
+    }
+}
