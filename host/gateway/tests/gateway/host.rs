@@ -93,6 +93,7 @@ impl Host {
                 quarantine: folder.path().join("quarantine"),
                 store: Arc::new(FolderStore::open(&folder.path().join("store"), 10_485_760).unwrap()),
                 sources: Vec::new(),
+                ledger: None,
             },
         )
         .unwrap();

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use quick_cache::Weighter;
-use quick_cache::unsync::Cache as Shard;
+use quick_cache::unsync::{Cache as Lru, DefaultLifecycle};
 
 /// Values above this are not worth the room.
 const VALUE_BYTES_MAX: usize = 4096;
@@ -18,10 +18,13 @@ const ENTRY_OVERHEAD_BYTES: usize = 144;
 /// The newest version of a key in the store: its record and its value. None when the store has no version.
 pub(super) type Newest = Option<(u64, Arc<[u8]>)>;
 
+/// A part of the cache, with a lock of its own.
+type Shard = Lru<Box<[u8]>, Newest, Weight, RandomState>;
+
 pub(super) struct Cache {
     /// Which content of the store it is about. See [`Self::begin_turn`].
     turn: AtomicU64,
-    shards: Vec<Mutex<Shard<Box<[u8]>, Newest, Weight, RandomState>>>,
+    shards: Vec<Mutex<Shard>>,
     hasher: RandomState,
 }
 
@@ -47,7 +50,7 @@ impl Cache {
                 shard_bytes as u64,
                 Weight,
                 hasher.clone(),
-                Default::default(),
+                DefaultLifecycle::default(),
             ))
         };
         Self {
@@ -57,7 +60,7 @@ impl Cache {
         }
     }
 
-    fn shard(&self, key: &[u8]) -> Option<&Mutex<Shard<Box<[u8]>, Newest, Weight, RandomState>>> {
+    fn shard(&self, key: &[u8]) -> Option<&Mutex<Shard>> {
         let high = self.hasher.hash_one(key) >> 48;
         self.shards.get(usize::try_from(high).unwrap_or_default() % SHARDS)
     }

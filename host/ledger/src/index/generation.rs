@@ -35,6 +35,8 @@ pub(super) struct Generation {
     state: Map,
     runs: Map,
     meta: Map,
+    /// All records below this number are in an older generation.
+    begin: u64,
     /// All records below this number are in this generation or in an older one.
     pub(super) next: u64,
     /// Which one it is, counted from 1.
@@ -49,6 +51,7 @@ impl Generation {
             state: Map::new(),
             runs: Map::new(),
             meta: Map::new(),
+            begin: next,
             next,
             number,
             bytes: 0,
@@ -63,8 +66,9 @@ impl Generation {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.bytes == 0
+    /// Whether it has neither entries nor records.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.bytes == 0 && self.next == self.begin
     }
 
     pub(super) fn put(&mut self, (table, key, value): Staged) {

@@ -13,6 +13,7 @@ mod merge;
 mod store;
 #[cfg(test)]
 mod tests;
+mod version;
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -28,6 +29,8 @@ use self::generation::Generation;
 pub(crate) use self::generation::{Staged, Table};
 use self::merge::Entry;
 use self::store::Store;
+use self::version::version_seq;
+pub(crate) use self::version::{behind_versions, split_version, version_key};
 use crate::LedgerError;
 
 /// At this size the active generation is cut off, in bytes.
@@ -41,8 +44,6 @@ const REFUSE_BYTES: usize = 256 << 20;
 /// How many entries of the active generation are copied at a time while going through a range: few for those who stop
 /// soon, many for those who do not.
 const COPIED_ENTRIES: std::ops::RangeInclusive<usize> = 16..=1024;
-
-const VERSION_BYTES: usize = 8;
 
 /// A key and its value.
 pub(crate) type Pair = (Vec<u8>, Vec<u8>);
@@ -135,29 +136,29 @@ impl Index {
         self.shared.durable.load(Ordering::Acquire)
     }
 
-    /// Takes the entries of a record, in order of `seq`; a record may come in several calls. They can be read at once.
-    /// It never waits: call [`Self::wait_room`] before the log gives out a number.
+    /// Takes the entries of a record, in order of `seq`; a record may come in several calls, and one without entries not
+    /// at all, or only to note how far the log is. They can be read at once. It never waits: call [`Self::wait_room`]
+    /// before the log gives out a number.
     pub(crate) fn stage(&self, seq: u64, entries: impl IntoIterator<Item = Staged>) {
         let mut layers = self.shared.layers.write();
-        let mut notify = false;
+        let mut cut = false;
         if seq >= layers.active.next {
             // The record before this one is complete, so here is a place to cut.
-            if layers.due() {
+            cut = layers.due();
+            if cut {
                 layers.cut(seq);
-                notify = true;
             }
-            layers.active.next = seq + 1;
         }
-        notify |= layers.put(entries);
-        self.shared.staged(layers, notify);
+        let begun = layers.put(Some(seq), entries);
+        self.shared.staged(layers, cut || begun);
     }
 
     /// Takes entries that belong to no record, as removing what nobody can ask for any more: losing them in a crash
     /// must do no harm.
     pub(crate) fn stage_upkeep(&self, entries: impl IntoIterator<Item = Staged>) {
         let mut layers = self.shared.layers.write();
-        let notify = layers.put(entries);
-        self.shared.staged(layers, notify);
+        let begun = layers.put(None, entries);
+        self.shared.staged(layers, begun);
     }
 
     /// Waits while the index holds more than it should in memory, but not for long: `admit` refuses if it gets worse.
@@ -446,9 +447,10 @@ impl Layers {
         self.cut_wanted = false;
     }
 
-    /// Adds entries. Returns whether the feeder should know.
-    fn put(&mut self, entries: impl IntoIterator<Item = Staged>) -> bool {
+    /// Adds entries, of a record or not. Returns whether they are the generation's first, which the feeder should know.
+    fn put(&mut self, seq: Option<u64>, entries: impl IntoIterator<Item = Staged>) -> bool {
         let was_empty = self.active.is_empty();
+        self.active.next = self.active.next.max(seq.map_or(0, |seq| seq + 1));
         for entry in entries {
             self.active.put(entry);
         }
@@ -458,33 +460,6 @@ impl Layers {
         }
         first
     }
-}
-
-/// The key of a version in [`Table::State`]: the inverted number puts the newest first.
-pub(crate) fn version_key(placed: &[u8], seq: u64) -> Vec<u8> {
-    let mut key = Vec::with_capacity(placed.len() + VERSION_BYTES);
-    key.extend_from_slice(placed);
-    key.extend_from_slice(&(!seq).to_be_bytes());
-    key
-}
-
-/// The smallest key behind all versions of a key.
-pub(crate) fn behind_versions(placed: &[u8]) -> Vec<u8> {
-    let mut key = version_key(placed, 0);
-    key.push(0);
-    key
-}
-
-/// Splits the key of a version into the key it is of, and the record's number.
-pub(crate) fn split_version(key: &[u8]) -> (&[u8], u64) {
-    match key.split_last_chunk::<VERSION_BYTES>() {
-        Some((placed, inverted)) => (placed, !u64::from_be_bytes(*inverted)),
-        None => (key, 0),
-    }
-}
-
-fn version_seq(key: &[u8]) -> u64 {
-    split_version(key).1
 }
 
 /// The smallest key after this one.

@@ -153,9 +153,12 @@ impl Definitions {
 
     /// Whether a change can be applied after all that is staged, of which the records below `visible` can be read.
     pub(super) fn check(&self, change: &Change, visible: u64) -> Result<(), LedgerError> {
-        let exists = |seq: u64| match seq <= visible {
-            true => Ok(()),
-            false => Err(LedgerError::NotYet { seq, next: visible }),
+        let exists = |seq: u64| {
+            if seq <= visible {
+                Ok(())
+            } else {
+                Err(LedgerError::NotYet { seq, next: visible })
+            }
         };
         match change {
             Change::Create {

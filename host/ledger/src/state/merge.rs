@@ -144,7 +144,7 @@ impl StateView {
                 if conflicting && policy == MergePolicy::FailOnConflict {
                     conflicts += 1;
                     conflict.get_or_insert(difference.key);
-                } else if !difference.agrees() && !(conflicting && policy == MergePolicy::Theirs) {
+                } else if !(difference.agrees() || conflicting && policy == MergePolicy::Theirs) {
                     writes.push(Write {
                         branch: parent,
                         key: difference.key,

@@ -92,6 +92,8 @@ impl StateView {
 
     /// Takes a record from the log, after opening, before anything is visible. In order of the log.
     pub(crate) fn replay(&self, seq: u64, parts: &Parts) -> Result<(), LedgerError> {
+        // It was read from the log's files.
+        self.index.synced(seq);
         self.index.wait_room();
         self.apply(seq, &parts.writes, &parts.controls, false)
     }
@@ -112,9 +114,6 @@ impl StateView {
             let key = version_key(&read::placed_key(write.branch, &write.key), seq);
             (Table::State, key, Some(read::index_value(write.value.as_deref())))
         }));
-        if entries.is_empty() {
-            return Ok(());
-        }
         if remember {
             let written = entries.iter().skip(definitions);
             self.recent.touch(seq, written.map(|(_, key, _)| split_version(key).0));

@@ -192,8 +192,7 @@ impl Recent {
             return Ok(false);
         }
         let start = inner.touched.partition_point(|touched| touched.seq < from);
-        let mut looked_at = 0;
-        for touched in inner.touched.range(start..) {
+        for (looked_at, touched) in inner.touched.range(start..).enumerate() {
             if looked_at >= records && touched.seq > *validated {
                 *validated = touched.seq;
                 return Ok(true);
@@ -201,7 +200,6 @@ impl Recent {
             if reads.covers(&touched.key) {
                 return Err(conflict(&touched.key, touched.seq));
             }
-            looked_at += 1;
         }
         if let Some(newest) = inner.touched.back() {
             *validated = (*validated).max(newest.seq + 1);

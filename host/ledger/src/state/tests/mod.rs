@@ -1,9 +1,13 @@
 //! Tests of the state: a driver that does what the ledger does, without a log file.
 
+mod branches;
 mod model;
 mod oracle;
-mod scenarios;
+mod reads;
+mod speed;
+mod steps;
 mod threads;
+mod transactions;
 mod watching;
 
 use std::sync::Arc;
@@ -197,4 +201,8 @@ fn writes(writes: impl IntoIterator<Item = Write>) -> Commit {
         writes: writes.into_iter().collect(),
         ..Commit::default()
     }
+}
+
+fn is_conflict(result: &Result<u64, LedgerError>) -> bool {
+    matches!(result, Err(LedgerError::Conflict { .. }))
 }

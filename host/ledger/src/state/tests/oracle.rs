@@ -11,7 +11,6 @@ pub(super) const KEYS: u8 = 7;
 pub(super) fn some_key(number: u8) -> Key {
     let names: [&[u8]; KEYS as usize] = [b"a", b"a\0", b"a\0b", b"ab", b"b", b"\xff", b"\xff\xff"];
     let owner = match number % 3 {
-        0 => Owner::Host,
         1 => Owner::Capsule("urn:x".into()),
         _ => Owner::Host,
     };
