@@ -51,7 +51,7 @@ fn manifest(name: &str, version: &str) -> String {
         "description": "One function for each way a call can go.",
         "capabilities": { "provides": ["acme:echo@1.0.0"] },
         "limits": { "guest_time_ms": 400, "input_bytes": 20_000_000, "output_bytes": 20_000_000 },
-        "governance": { "tier": "local", "trust_zone": "tenant", "determinism": "D0_bit_exact" },
+        "governance": { "tier": "local", "trust_zone": "tenant", "determinism": "NX_experimental" },
         "functions": { "echo": { "description": "Gives back the text." } },
     })
     .to_string()
