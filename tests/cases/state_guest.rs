@@ -159,7 +159,7 @@ fn calls_with_state_replay_without_the_state() {
         call(&host, "add", json!({ "name": format!("c{}", n % 3), "amount": n }));
         call(&host, "sum", json!({ "prefix": "c" }));
     }
-    let said = host.kinetic(&["--data", "data", "--output", "json", "replay", "--capsule", COUNTERS]);
+    let said = host.kinetic(&["--data", "data", "replay", "--capsule", COUNTERS]);
     let replayed = said.fine().json();
     assert_eq!(replayed["same"], json!(40), "{replayed:#}");
 }

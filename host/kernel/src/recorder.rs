@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use kinetic_engine::{Answer, CallContext, Input, Outcome};
+use kinetic_ledger::bus::NewEvent;
 use kinetic_ledger::{Commit, Durability, Effects, Ledger, LedgerError};
 use kinetic_model::{AuditLevel, Determinism, Digest, Fault};
 use sha2::Digest as _;
@@ -10,8 +11,8 @@ use crate::call_record::Beginning;
 use crate::statement::{self, Build, Circumstances, Ended, Event};
 use crate::{Capsule, Policy};
 
-/// Imports that begin so can change the state.
-const STATE: &str = "kinetic:state/";
+/// Imports that begin so have effects in the ledger.
+const EFFECTS: [&str; 2] = ["kinetic:state/", "kinetic:events/"];
 /// How often a call is made when others keep writing what it reads.
 const TRIES_MAX: u32 = 16;
 
@@ -46,6 +47,16 @@ impl Recorder {
         Ok(self.ledger.commit(commit).await?.receipt_id)
     }
 
+    /// Publishes what no commit holds. The call is done: topics in memory promise nothing.
+    async fn publish(&self, memory: Vec<NewEvent>) {
+        if memory.is_empty() {
+            return;
+        }
+        if let Err(error) = self.ledger.bus().publish_memory(memory).await {
+            tracing::warn!("events for topics in memory were lost: {error}");
+        }
+    }
+
     /// Makes a call and commits its record with its effects. A call that read what somebody wrote meanwhile is made again.
     ///
     /// # Errors
@@ -56,10 +67,10 @@ impl Recorder {
         function: &str,
         input: Input,
     ) -> Result<(Outcome, String), Fault> {
-        // Only a capsule with state can meet a conflict, and only then is the input needed twice.
+        // Only a capsule with effects can meet a conflict, and only then is the input needed twice.
         let imports = &capsule.capability.interface().imports;
-        let stateful = imports.iter().any(|import| import.starts_with(STATE));
-        let mut again = stateful.then(|| input.clone());
+        let effects = imports.iter().any(|import| EFFECTS.iter().any(|effect| import.starts_with(effect)));
+        let mut again = effects.then(|| input.clone());
         let mut input = Some(input);
         let mut tries = 1;
         while let Some(given) = input.take() {
@@ -69,12 +80,22 @@ impl Recorder {
                 Some(context) => capsule.capability.call_with(Some(function), given, context).await,
             };
             let committed = match recording.end(&mut outcome) {
-                Ok(commit) => self.commit(commit).await,
+                Ok((commit, memory)) => self.commit(commit).await.map(|receipt_id| (receipt_id, memory)),
                 Err(error) => Err(error),
             };
             match committed {
-                Ok(receipt_id) => return Ok((outcome, receipt_id)),
-                Err(LedgerError::Conflict { .. }) if tries < TRIES_MAX => {
+                Ok((receipt_id, memory)) => {
+                    self.publish(memory).await;
+                    return Ok((outcome, receipt_id));
+                }
+                Err(LedgerError::Conflict { seq, .. }) if tries < TRIES_MAX => {
+                    tries += 1;
+                    // Made at once, it would read the same again and fail the same way.
+                    self.ledger.shown(seq).await?;
+                    input = again.clone();
+                }
+                // Another call of the group consumed these events: this one goes on after them.
+                Err(LedgerError::OffsetMoved { .. }) if tries < TRIES_MAX => {
                     tries += 1;
                     input = again.clone();
                 }
@@ -152,11 +173,11 @@ struct Recording<'r> {
 }
 
 impl Recording<'_> {
-    /// The record of the call with all its effects, to be committed. A call that did not return well leaves none.
+    /// The record of the call with all its effects, to be committed, and the events to be published after it. A call that did not return well leaves none.
     ///
     /// # Errors
     /// `Conflict`: somebody wrote meanwhile what the call read, and it is to be made again.
-    fn end(mut self, outcome: &mut Outcome) -> Result<Commit, LedgerError> {
+    fn end(mut self, outcome: &mut Outcome) -> Result<(Commit, Vec<NewEvent>), LedgerError> {
         self.done = true;
         let effects = outcome.extensions.take::<Effects>();
         let tape = self.replayable.then_some(outcome.tape.as_slice());
@@ -170,9 +191,10 @@ impl Recording<'_> {
             ..Commit::default()
         };
         if let Some(effects) = effects.filter(|_| matches!(outcome.result, Ok(Answer::Ok(_)))) {
-            effects.into_commit(&mut commit)?;
+            let memory = effects.into_commit(&mut commit)?;
+            return Ok((commit, memory));
         }
-        Ok(commit)
+        Ok((commit, Vec::new()))
     }
 
     /// The record of a call whose effects could not be committed: it left nothing.

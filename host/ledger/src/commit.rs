@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use kinetic_model::Digest;
 
+use crate::bus::{Event, NewEvent, OffsetCommit};
 use crate::state::{Reads, Write};
 use crate::wire::{Wire, malformed, put_bytes, put_option};
 use crate::{LedgerError, RECORD_BYTES_MAX};
@@ -23,8 +24,8 @@ pub enum Durability {
 /// What one record holds. Empty parts cost nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Commit {
-    /// When it is acknowledged; none means `Synced` when views show something of it, `Written` when it holds a receipt
-    /// only.
+    /// When it is acknowledged; none means the strictest of: what the topics of its events say, `Synced` when it holds
+    /// writes, offsets or controls, `Written` for a receipt.
     pub durability: Option<Durability>,
     /// A receipt: an in-toto statement as JSON. It is hashed apart, so a proof shows it without the rest.
     pub receipt: Option<Bytes>,
@@ -34,7 +35,11 @@ pub struct Commit {
     pub reads: Reads,
     /// State writes.
     pub writes: Vec<Write>,
-    /// Changes of the views' own definitions, such as branches.
+    /// Events to topics that are in the log.
+    pub events: Vec<NewEvent>,
+    /// Positions of consumers: what this commit consumed, once.
+    pub offsets: Vec<OffsetCommit>,
+    /// Changes of the views' own definitions, such as topics and branches.
     pub controls: Vec<Control>,
 }
 
@@ -50,6 +55,8 @@ pub struct Control {
 /// The views of the log that have definitions of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum View {
+    /// Topics, schemas, groups of consumers, counts of what was shed.
+    Bus,
     /// Branches.
     State,
 }
@@ -59,6 +66,10 @@ pub enum View {
 pub struct Parts {
     /// State writes.
     pub writes: Vec<Write>,
+    /// Events with their partitions and offsets, in the order they were published.
+    pub events: Vec<Event>,
+    /// Positions of consumers.
+    pub offsets: Vec<OffsetCommit>,
     /// Changes of the views' definitions.
     pub controls: Vec<Control>,
     /// What a replay needs.
@@ -66,6 +77,9 @@ pub struct Parts {
 }
 
 const WRITE: u8 = 1;
+const EVENT: u8 = 2;
+const OFFSET: u8 = 3;
+const BUS_CONTROL: u8 = 4;
 const STATE_CONTROL: u8 = 5;
 
 impl Commit {
@@ -79,37 +93,46 @@ impl Commit {
 
     /// Whether views show something of it, beyond its receipt.
     pub(crate) const fn shows_in_views(&self) -> bool {
-        !(self.writes.is_empty() && self.controls.is_empty())
+        !(self.writes.is_empty() && self.events.is_empty() && self.offsets.is_empty() && self.controls.is_empty())
     }
 
-    /// What it is acknowledged after.
-    pub fn effective_durability(&self) -> Durability {
-        let default = if self.shows_in_views() {
-            Durability::Synced
-        } else {
-            Durability::Written
-        };
+    /// What it is acknowledged after; `topics` is the strictest durability of its events' topics.
+    pub(crate) fn effective_durability(&self, topics: Durability) -> Durability {
+        let strict = !(self.writes.is_empty() && self.offsets.is_empty() && self.controls.is_empty());
+        let default = if strict { Durability::Synced } else { topics };
         self.durability.unwrap_or(default).max(Durability::Written)
     }
 }
 
-/// Appends the body of a record: receipt, call, parts. Gives the digest of the parts.
-pub(crate) fn encode(commit: &Commit, body: &mut Vec<u8>) -> Result<Digest, LedgerError> {
+/// Appends the body of a record: receipt, call, parts. `events` are the commit's, with their offsets. Gives the digest
+/// of the parts.
+pub(crate) fn encode(commit: &Commit, events: &[Event], body: &mut Vec<u8>) -> Result<Digest, LedgerError> {
     let start = body.len();
     put_option(body, commit.receipt.as_deref());
     put_option(body, commit.call.as_deref());
     let parts = body.len();
     for control in &commit.controls {
-        let View::State = control.view;
-        body.push(STATE_CONTROL);
+        body.push(match control.view {
+            View::Bus => BUS_CONTROL,
+            View::State => STATE_CONTROL,
+        });
         put_bytes(body, &control.payload);
     }
     let mut scratch = Vec::new();
-    for write in &commit.writes {
+    let mut part = |tag: u8, encode: &dyn Fn(&mut Vec<u8>)| {
         scratch.clear();
-        write.encode(&mut scratch);
-        body.push(WRITE);
+        encode(&mut scratch);
+        body.push(tag);
         put_bytes(body, &scratch);
+    };
+    for write in &commit.writes {
+        part(WRITE, &|out| write.encode(out));
+    }
+    for event in events {
+        part(EVENT, &|out| event.encode(out));
+    }
+    for offset in &commit.offsets {
+        part(OFFSET, &|out| offset.encode(out));
     }
     let bytes = (body.len() - start) as u64;
     if bytes > RECORD_BYTES_MAX {
@@ -154,6 +177,12 @@ impl Parts {
             let payload = body.slice_ref(wire.bytes()?);
             match tag {
                 WRITE => parts.writes.push(Write::decode(&payload)?),
+                EVENT => parts.events.push(Event::decode(&payload)?),
+                OFFSET => parts.offsets.push(OffsetCommit::decode(&payload)?),
+                BUS_CONTROL => parts.controls.push(Control {
+                    view: View::Bus,
+                    payload,
+                }),
                 STATE_CONTROL => parts.controls.push(Control {
                     view: View::State,
                     payload,

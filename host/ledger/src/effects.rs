@@ -1,14 +1,23 @@
 //! What a call would change: collected while it runs, committed with its receipt when it returns, else dropped.
 
+use crate::bus::{NewEvent, OffsetCommit};
 use crate::state::{BranchId, Transaction};
 use crate::{Commit, Control, Ledger, LedgerError};
 
-/// The effects of one call. The provider of the state puts them into the call, the kernel takes them out.
+/// The most events one call publishes.
+pub const CALL_EVENTS_MAX: u64 = 65_536;
+/// The most they take in memory, in bytes.
+pub const CALL_EVENT_BYTES_MAX: u64 = 32 << 20;
+
+/// The effects of one call. The providers of state and events put them into the call, the kernel takes them out.
 pub struct Effects {
     ledger: Ledger,
     branch: BranchId,
     transaction: Option<Transaction>,
     control: Option<Control>,
+    events: Vec<NewEvent>,
+    event_bytes: u64,
+    offsets: Vec<OffsetCommit>,
 }
 
 impl Effects {
@@ -19,6 +28,9 @@ impl Effects {
             branch: BranchId::MAIN,
             transaction: None,
             control: None,
+            events: Vec::new(),
+            event_bytes: 0,
+            offsets: Vec::new(),
         }
     }
 
@@ -64,16 +76,58 @@ impl Effects {
         self.transaction.as_ref().map(Transaction::snapshot)
     }
 
-    /// Adds the effects to the commit of the call.
+    /// Publishes with the commit.
+    ///
+    /// # Errors
+    /// `NoTopic`, `InvalidEvent`, `EventTooLarge`, `EventRefused`; `TooMany`, `TransactionTooLarge` for one call.
+    pub fn publish(&mut self, events: Vec<NewEvent>) -> Result<(), LedgerError> {
+        self.ledger.bus().check_events(&events)?;
+        if (self.events.len() + events.len()) as u64 > CALL_EVENTS_MAX {
+            return Err(LedgerError::TooMany {
+                what: "events published by one call".into(),
+                max: CALL_EVENTS_MAX,
+            });
+        }
+        let bytes = self.event_bytes + events.iter().map(NewEvent::weight).sum::<u64>();
+        if bytes > CALL_EVENT_BYTES_MAX {
+            return Err(LedgerError::EventTooLarge {
+                what: "what one call publishes".into(),
+                bytes,
+                bytes_max: CALL_EVENT_BYTES_MAX,
+            });
+        }
+        self.event_bytes = bytes;
+        self.events.extend(events);
+        Ok(())
+    }
+
+    /// Consumes with the commit: a later position of the same group in the same partition takes the place of an earlier.
+    pub fn consume(&mut self, offsets: Vec<OffsetCommit>) {
+        for offset in offsets {
+            let place = (offset.topic, offset.partition);
+            let known = self.offsets.iter_mut().find(|known| (known.topic, known.partition) == place && known.group == offset.group);
+            match known {
+                Some(known) if known.next < offset.next || known.epoch < offset.epoch => *known = offset,
+                Some(_) => {}
+                None => self.offsets.push(offset),
+            }
+        }
+    }
+
+    /// Adds the effects to the commit of the call, and gives the events that no commit can hold: those for topics in
+    /// memory, to be published when it is acknowledged.
     ///
     /// # Errors
     /// `Conflict` when somebody wrote meanwhile what the call read.
-    pub fn into_commit(self, commit: &mut Commit) -> Result<(), LedgerError> {
+    pub fn into_commit(self, commit: &mut Commit) -> Result<Vec<NewEvent>, LedgerError> {
         if let Some(transaction) = self.transaction {
             (commit.reads, commit.writes) = transaction.into_commit_parts()?;
         }
         commit.controls.extend(self.control);
-        Ok(())
+        commit.offsets = self.offsets;
+        let memory;
+        (memory, commit.events) = self.ledger.bus().by_store(self.events)?;
+        Ok(memory)
     }
 }
 

@@ -2,20 +2,24 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::pin::pin;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use kinetic_identity::{PublicKey, SigningKey, sign_statement};
 use kinetic_model::Digest;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
+use crate::bus::{BusView, Committer, Event, Records};
 use crate::commit::encode;
 use crate::index::Index;
 use crate::log::{Disk, Leaf, Log, LogConfig, Record, SystemDisk, Ticket};
 use crate::merkle::{Checkpoint, Hash, Signer, consistency, inclusion};
 use crate::state::{BranchId, KeyRange, ReadRecord, StateView, Transaction, Watch};
-use crate::{Commit, Durability, LedgerError};
+use crate::{Commit, Durability, LedgerError, Parts};
 
 /// How long a proof waits for its record to be on disk and covered by a checkpoint.
 const COVER_WITHIN: Duration = Duration::from_secs(5);
@@ -135,9 +139,12 @@ struct Inner {
     log: Log,
     index: Arc<Index>,
     state: Arc<StateView>,
+    bus: Arc<BusView>,
+    /// Told each time more is visible.
+    advanced: Arc<Notify>,
 }
 
-/// A record without state is noted in the index now and then, so that a restart need not read it again.
+/// A record that no view shows is noted in the index now and then, so that a restart need not read it again.
 const NOTE_EVERY_RECORDS: u64 = 1_024;
 /// Records read at once when the views are brought up.
 const REPLAY_RECORDS: usize = 256;
@@ -159,21 +166,40 @@ impl Ledger {
         let next = log.written();
         let index = Arc::new(Index::open(&config.folder.join("index"), next, config.index_cache_bytes)?);
         let state = Arc::new(StateView::open(index.clone())?);
+        let bus = Arc::new(BusView::open(index.clone())?);
         let mut seq = index.applied().max(log.horizon());
         while seq < next {
             let records = log.read(seq, REPLAY_RECORDS)?;
             for record in &records {
-                state.replay(record.seq, &record.parts()?)?;
+                let parts = record.parts()?;
+                state.replay(record.seq, &parts)?;
+                bus.replay(record.seq, &parts)?;
             }
             seq += records.len() as u64;
         }
         state.advance(next);
+        bus.advance(next);
+        bus.retain(log.horizon())?;
         index.synced(next);
-        let shown = state.clone();
-        log.watch_visible(Box::new(move |visible| shown.advance(visible)));
+        let advanced = Arc::new(Notify::new());
+        let shown = (state.clone(), bus.clone(), advanced.clone());
+        log.watch_visible(Box::new(move |visible| {
+            shown.0.advance(visible);
+            shown.1.advance(visible);
+            shown.2.notify_waiters();
+        }));
         let fed = index.clone();
         log.watch_synced(Box::new(move |synced| fed.synced(synced)));
-        Ok(Self(Arc::new(Inner { log, index, state })))
+        let inner = Arc::new(Inner { log, index, state, bus, advanced });
+        let records: Weak<dyn Records> = Arc::downgrade(&(inner.clone() as Arc<dyn Records>));
+        let committer: Weak<dyn Committer> = Arc::downgrade(&(inner.clone() as Arc<dyn Committer>));
+        inner.bus.attach(records, committer);
+        Ok(Self(inner))
+    }
+
+    /// The bus: topics, subscriptions, publishing.
+    pub fn bus(&self) -> &Arc<BusView> {
+        &self.0.bus
     }
 
     /// The state: versions by record, branches, transactions.
@@ -197,24 +223,22 @@ impl Ledger {
         let ledger = Arc::downgrade(&self.0);
         let read: ReadRecord = Arc::new(move |seq| {
             let inner = ledger.upgrade().ok_or(LedgerError::Closed {})?;
-            let record = inner.log.read(seq, 1)?.pop().ok_or(LedgerError::NotYet { seq, next: seq })?;
-            record.parts()
+            inner.parts(seq)
         });
         self.0.state.watch(branch, range, from, read)
     }
 
-    /// Commits: one record, all of it or nothing, acknowledged after its durability.
+    /// Commits: one record, all of it or nothing, acknowledged after its durability. Events are checked against the
+    /// schemas of critical topics first, and wait where a topic holds its publishers back.
     ///
     /// # Errors
-    /// `RecordTooLarge`, `DiskFull`: nothing happened. `Failed`: the log stopped; whether this record survives shows a
-    /// restart.
+    /// `RecordTooLarge`, `DiskFull`, `Conflict`, `Fenced`, `OffsetMoved`, what [`BusView::admit`] refuses: nothing
+    /// happened. `Failed`: the log stopped; whether this record survives shows a restart.
     pub async fn commit(&self, commit: Commit) -> Result<Committed, LedgerError> {
-        if commit.shows_in_views() {
-            self.0.index.wait_room();
+        if !commit.events.is_empty() {
+            self.0.bus.admit(&commit.events).await?;
         }
-        let mut ticket = self.append(&commit)?;
-        self.0.log.acknowledged(&mut ticket).await?;
-        Ok(committed(&ticket))
+        self.0.commit(commit).await
     }
 
     /// Commits a receipt without waiting: it was written when this returns, and is synced within 10 ms. For where nothing
@@ -229,39 +253,8 @@ impl Ledger {
             call,
             ..Commit::default()
         };
-        let ticket = self.append(&commit)?;
+        let ticket = self.0.append(&commit)?;
         Ok(committed(&ticket))
-    }
-
-    fn append(&self, commit: &Commit) -> Result<Ticket, LedgerError> {
-        // Hashed before the lock: a call's input may be megabytes.
-        let receipt = Digest::of(commit.receipt.as_deref().unwrap_or_default());
-        let call = Digest::of(commit.call.as_deref().unwrap_or_default());
-        self.0.log.append(
-            commit.effective_durability(),
-            commit.shows_in_views(),
-            |_, body| {
-                if commit.shows_in_views() {
-                    self.0.state.check(commit)?;
-                }
-                let parts = encode(commit, body)?;
-                Ok(((), Leaf { receipt, call, parts }))
-            },
-            |seq, ()| self.stage(seq, commit),
-        )
-    }
-
-    /// Shows a record to the views; it was checked.
-    fn stage(&self, seq: u64, commit: &Commit) {
-        if commit.shows_in_views() {
-            if let Err(error) = self.0.state.stage(seq, commit) {
-                // Checked a moment ago under the same lock; should it still happen, the log is right and a restart
-                // rebuilds the view from it.
-                tracing::error!(seq, "the state did not take a record: {error}");
-            }
-        } else if seq.is_multiple_of(NOTE_EVERY_RECORDS) {
-            self.0.index.stage(seq, []);
-        }
     }
 
     /// Records there are, removed ones included: the number the next one gets.
@@ -277,6 +270,23 @@ impl Ledger {
     /// Records below this number are acknowledged, so that views show them.
     pub fn visible(&self) -> u64 {
         self.0.log.visible()
+    }
+
+    /// Waits until views show a record.
+    ///
+    /// # Errors
+    /// The failure that stopped the log.
+    pub async fn shown(&self, seq: u64) -> Result<(), LedgerError> {
+        loop {
+            let mut advanced = pin!(self.0.advanced.notified());
+            advanced.as_mut().enable();
+            if self.visible() > seq {
+                return Ok(());
+            }
+            self.check()?;
+            // A log that stops meanwhile tells nobody.
+            let _ = tokio::time::timeout(COVER_WITHIN, advanced).await;
+        }
     }
 
     /// The oldest record there is.
@@ -387,7 +397,78 @@ impl Ledger {
 
     /// Syncs, signs a last checkpoint and takes no more records.
     pub fn close(&self) {
+        self.0.bus.end();
         self.0.log.close();
         self.0.index.close();
+    }
+}
+
+impl Inner {
+    /// Commits what was admitted.
+    async fn commit(&self, commit: Commit) -> Result<Committed, LedgerError> {
+        if commit.shows_in_views() {
+            self.index.wait_room();
+        }
+        let mut ticket = self.append(&commit)?;
+        self.log.acknowledged(&mut ticket).await?;
+        Ok(committed(&ticket))
+    }
+
+    fn append(&self, commit: &Commit) -> Result<Ticket, LedgerError> {
+        // Hashed before the lock: a call's input may be megabytes.
+        let receipt = Digest::of(commit.receipt.as_deref().unwrap_or_default());
+        let call = Digest::of(commit.call.as_deref().unwrap_or_default());
+        let shown = commit.shows_in_views();
+        self.log.append(
+            commit.effective_durability(self.topics_durability(commit)),
+            shown,
+            |_, body| {
+                let mut events = Vec::new();
+                if shown {
+                    self.state.check(commit)?;
+                    events = self.bus.check(commit)?;
+                }
+                let parts = encode(commit, &events, body)?;
+                Ok((events, Leaf { receipt, call, parts }))
+            },
+            |seq, events| self.stage(seq, commit, &events),
+        )
+    }
+
+    fn topics_durability(&self, commit: &Commit) -> Durability {
+        if commit.events.is_empty() { Durability::Written } else { self.bus.durability(&commit.events) }
+    }
+
+    /// Shows a record to the views; it was checked.
+    fn stage(&self, seq: u64, commit: &Commit, events: &[Event]) {
+        if commit.shows_in_views() {
+            let staged = self.state.stage(seq, commit);
+            let staged = staged.and_then(|()| self.bus.stage(seq, events, &commit.offsets, &commit.controls));
+            if let Err(error) = staged {
+                // Checked a moment ago under the same lock; should it still happen, the log is right and a restart
+                // rebuilds the views from it.
+                tracing::error!(seq, "the views did not take a record: {error}");
+            }
+        } else if seq.is_multiple_of(NOTE_EVERY_RECORDS) {
+            self.index.stage(seq, []);
+        }
+    }
+
+    fn parts(&self, seq: u64) -> Result<Parts, LedgerError> {
+        let record = self.log.read(seq, 1)?.pop();
+        record.ok_or(LedgerError::NotYet { seq, next: seq })?.parts()
+    }
+}
+
+impl Records for Inner {
+    fn read(&self, seq: u64) -> Result<Parts, LedgerError> {
+        self.parts(seq)
+    }
+}
+
+#[async_trait]
+impl Committer for Inner {
+    async fn commit(&self, commit: Commit) -> Result<u64, LedgerError> {
+        Ok(Self::commit(self, commit).await?.seq)
     }
 }

@@ -4,6 +4,7 @@
 //! events, state writes, consumer offsets and receipt. Views are kept in memory and in an embedded store that is fed
 //! from the log and rebuilt from it when lost.
 
+pub mod bus;
 mod commit;
 mod effects;
 mod error;
@@ -17,7 +18,7 @@ mod verify;
 pub mod wire;
 
 pub use commit::{Commit, Control, Durability, Parts, View};
-pub use effects::Effects;
+pub use effects::{CALL_EVENT_BYTES_MAX, CALL_EVENTS_MAX, Effects};
 pub use error::LedgerError;
 pub use ledger::{Committed, Ledger, LedgerConfig, ReceiptProof};
 pub use log::{Disk, DiskFile, LogConfig, Record, SystemDisk};

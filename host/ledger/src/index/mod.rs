@@ -315,7 +315,6 @@ impl Index {
     }
 
     /// The entry with the largest key in `from <= key < end`.
-    #[cfg(test)]
     pub(crate) fn last(&self, table: Table, from: &[u8], end: &[u8]) -> Result<Option<Pair>, LedgerError> {
         let mut end = end.to_vec();
         loop {

@@ -186,7 +186,6 @@ impl Store {
     }
 
     /// The entry with the largest key in `from <= key < end`, which is not empty.
-    #[cfg(test)]
     pub(super) fn last(&self, table: Table, from: &[u8], end: &[u8]) -> Result<Option<Stored>, LedgerError> {
         self.read(self.keyspace(table).range(from..end).next_back())
     }
