@@ -66,15 +66,18 @@ impl CallRecord {
 pub(crate) struct Beginning(Vec<u8>);
 
 impl Beginning {
-    pub(crate) fn of(function: &str, input: &Input, context: &CallContext) -> Self {
-        let (arguments, fed) = match input {
-            Input::Json(arguments) => (arguments, None),
-            Input::Bytes { bytes, rest } => (rest, Some(bytes)),
+    /// `arguments` is the input's JSON, without the bytes it was fed.
+    pub(crate) fn of(function: &str, input: &Input, arguments: &[u8], context: &CallContext) -> Self {
+        let fed = match input {
+            Input::Json(_) => None,
+            Input::Bytes { bytes, .. } => Some(bytes.as_ref()),
         };
-        let mut out = vec![VERSION];
+        let room = 128 + function.len() + arguments.len() + fed.map_or(0, <[u8]>::len);
+        let mut out = Vec::with_capacity(room);
+        out.push(VERSION);
         put_bytes(&mut out, function.as_bytes());
-        put_bytes(&mut out, &serde_json::to_vec(arguments).unwrap_or_default());
-        put_option(&mut out, fed.map(AsRef::as_ref));
+        put_bytes(&mut out, arguments);
+        put_option(&mut out, fed);
         put_u64(&mut out, context.unix_ns);
         out.extend_from_slice(&context.seed);
         Self(out)

@@ -1,5 +1,7 @@
 //! An active capsule: what callers get to see and to call.
 
+use std::sync::OnceLock;
+
 use kinetic_engine::{Capability, Function};
 use kinetic_model::{Digest, Limits};
 
@@ -26,6 +28,8 @@ pub struct Capsule {
     pub capability: Capability,
     /// When it became active, in milliseconds since 1970.
     pub activated_unix_ms: u64,
+    /// What the receipts of all its calls begin with, written once.
+    pub(crate) receipts_begin: OnceLock<Box<[u8]>>,
 }
 
 impl Capsule {

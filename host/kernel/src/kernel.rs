@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
@@ -304,6 +304,7 @@ impl Kernel {
             lowered: loaded.lowered,
             capability: loaded.capability,
             activated_unix_ms: unix_ms(),
+            receipts_begin: OnceLock::new(),
         });
         let names = (capsule.manifest.id.to_string(), capsule.manifest.version.to_string());
         let activated = Event::Activated {

@@ -127,14 +127,15 @@ impl Recorder {
         );
         let audit = governance.audit_level;
         let with_input = replayable || matches!(audit, AuditLevel::Elevated | AuditLevel::Critical);
-        let input_digest = statement::input_digest(input);
+        let arguments = statement::arguments_json(input);
+        let input_digest = statement::input_digest(input, &arguments);
         let context = replayable.then(|| CallContext {
             unix_ns: self.ledger.last_unix_ns(),
             seed: seed(capsule, function, &input_digest),
             ..CallContext::default()
         });
         let plain = CallContext::default();
-        let beginning = with_input.then(|| Beginning::of(function, input, context.as_ref().unwrap_or(&plain)));
+        let beginning = with_input.then(|| Beginning::of(function, input, &arguments, context.as_ref().unwrap_or(&plain)));
         let recording = Recording {
             recorder: self,
             capsule,

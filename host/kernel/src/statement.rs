@@ -48,12 +48,21 @@ struct Sha256<'a> {
     sha256: &'a str,
 }
 
+/// What is the same for all calls of a capsule.
 #[derive(Serialize)]
-struct Execution<'a> {
+struct Begin<'a> {
     event: &'static str,
     capsule: CapsuleView<'a>,
-    function: &'a str,
     determinism: Determinism,
+    engine: &'a Digest,
+    host: &'a Digest,
+    /// The record that says which policy was in force.
+    policy_epoch: u64,
+}
+
+#[derive(Serialize)]
+struct Execution<'a> {
+    function: &'a str,
     input_hash: &'a Digest,
     output_hash: Option<Digest>,
     fuel: u64,
@@ -61,10 +70,6 @@ struct Execution<'a> {
     memory_peak_bytes: u64,
     /// Records below this number were what the call could see.
     state_seq: u64,
-    engine: &'a Digest,
-    host: &'a Digest,
-    /// The record that says which policy was in force.
-    policy_epoch: u64,
     verdict: Verdict,
 }
 
@@ -121,7 +126,31 @@ pub(crate) fn execution(
         Ended::Refused(code, usage) => (Verdict::Failed { code }, None, **usage),
         Ended::Cancelled => (Verdict::Cancelled, None, Usage::default()),
     };
-    let predicate = Execution {
+    let execution = Execution {
+        function,
+        input_hash: input,
+        output_hash,
+        fuel: usage.fuel,
+        instantiation_fuel: usage.instantiation_fuel,
+        memory_peak_bytes: usage.memory_peak_bytes,
+        state_seq: around.state_seq,
+        verdict,
+    };
+    let begin = capsule.receipts_begin.get_or_init(|| begin(capsule, around));
+    let mut bytes = Vec::with_capacity(begin.len() + 512);
+    bytes.extend_from_slice(begin);
+    // The members go on where those of the beginning ended: a comma stands where their own brace would.
+    let _ = serde_json::to_writer(&mut bytes, &execution);
+    if let Some(brace) = bytes.get_mut(begin.len()) {
+        *brace = b',';
+    }
+    bytes.push(b'}');
+    bytes.into()
+}
+
+/// A statement of a call up to where the call itself begins.
+fn begin(capsule: &Capsule, around: &Circumstances<'_>) -> Box<[u8]> {
+    let begin = Begin {
         event: "execution",
         capsule: CapsuleView {
             urn: capsule.manifest.id.as_str(),
@@ -129,20 +158,14 @@ pub(crate) fn execution(
             digest: &capsule.digest,
             generation: capsule.generation,
         },
-        function,
         determinism: capsule.manifest.governance.determinism,
-        input_hash: input,
-        output_hash,
-        fuel: usage.fuel,
-        instantiation_fuel: usage.instantiation_fuel,
-        memory_peak_bytes: usage.memory_peak_bytes,
-        state_seq: around.state_seq,
         engine: &around.build.engine,
         host: &around.build.host,
         policy_epoch: around.policy_epoch,
-        verdict,
     };
-    statement(capsule.manifest.id.as_str(), &capsule.digest, predicate)
+    let whole = statement(capsule.manifest.id.as_str(), &capsule.digest, begin);
+    // Without the braces that end predicate and statement.
+    whole.strip_suffix(b"}}").unwrap_or(&whole).into()
 }
 
 /// A step of a capsule's life.
@@ -212,14 +235,22 @@ fn statement(name: &str, digest: &Digest, predicate: impl Serialize) -> Bytes {
     bytes.into()
 }
 
-/// The digest of an input.
-pub(crate) fn input_digest(input: &Input) -> Digest {
+/// The arguments of an input as JSON, compact, members sorted as the maps are trees; without the bytes it was fed.
+pub(crate) fn arguments_json(input: &Input) -> Vec<u8> {
+    let (Input::Json(arguments) | Input::Bytes { rest: arguments, .. }) = input;
+    let mut json = Vec::with_capacity(256);
+    let _ = serde_json::to_writer(&mut json, arguments);
+    json
+}
+
+/// The digest of an input; `arguments` is [`arguments_json`]'s.
+pub(crate) fn input_digest(input: &Input, arguments: &[u8]) -> Digest {
     match input {
-        Input::Json(arguments) => json_digest(arguments),
+        Input::Json(_) => Digest::of(arguments),
         Input::Bytes { bytes, rest } if rest.is_empty() => Digest::of(bytes),
-        Input::Bytes { bytes, rest } => {
+        Input::Bytes { bytes, .. } => {
             let mut hasher = sha2::Sha256::new();
-            hasher.update(serde_json::to_vec(rest).unwrap_or_default());
+            hasher.update(arguments);
             hasher.update([0]);
             hasher.update(bytes);
             Digest::from_bytes(hasher.finalize().into())

@@ -141,7 +141,10 @@ pub(crate) fn encode(commit: &Commit, events: &[Event], body: &mut Vec<u8>) -> R
             bytes_max: RECORD_BYTES_MAX,
         });
     }
-    Ok(Digest::of(body.get(parts..).unwrap_or_default()))
+    Ok(match body.get(parts..) {
+        None | Some([]) => Digest::EMPTY,
+        Some(parts) => Digest::of(parts),
+    })
 }
 
 /// A body's three sections, which a leaf hashes apart: a proof about a receipt shows nothing of the rest.

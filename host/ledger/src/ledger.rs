@@ -111,16 +111,23 @@ impl ReceiptProof {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    let mut text = String::with_capacity(bytes.len() * 2);
+    push_hex(&mut text, bytes);
+    text
+}
+
+fn push_hex(text: &mut String, bytes: &[u8]) {
+    let digit = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or_default();
+    text.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
 }
 
 /// The name of a record's receipt.
 pub(crate) fn receipt_id(seq: u64, leaf: &Hash) -> String {
-    format!("{seq}-{}", hex(leaf.get(..8).unwrap_or_default()))
+    let mut id = String::with_capacity(40);
+    // Writing to a String cannot fail.
+    let _ = write!(id, "{seq}-");
+    push_hex(&mut id, leaf.get(..8).unwrap_or_default());
+    id
 }
 
 fn committed(ticket: &Ticket) -> Committed {
@@ -416,8 +423,8 @@ impl Inner {
 
     fn append(&self, commit: &Commit) -> Result<Ticket, LedgerError> {
         // Hashed before the lock: a call's input may be megabytes.
-        let receipt = Digest::of(commit.receipt.as_deref().unwrap_or_default());
-        let call = Digest::of(commit.call.as_deref().unwrap_or_default());
+        let digest = |section: &Option<Bytes>| section.as_deref().map_or(Digest::EMPTY, Digest::of);
+        let (receipt, call) = (digest(&commit.receipt), digest(&commit.call));
         let shown = commit.shows_in_views();
         self.log.append(
             commit.effective_durability(self.topics_durability(commit)),

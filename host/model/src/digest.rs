@@ -3,17 +3,26 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use sha2::Digest as _;
 
 use crate::ModelError;
 
 /// A SHA-256 digest. Text form: `sha256:` and 64 lower-case hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Digest([u8; 32]);
 
+const PREFIX: &[u8; 7] = b"sha256:";
+const TEXT_BYTES: usize = PREFIX.len() + 64;
+
 impl Digest {
+    /// That of no bytes at all.
+    pub const EMPTY: Self = Self([
+        0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27, 0xae, 0x41,
+        0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
+    ]);
+
     /// Hashes bytes.
     pub fn of(bytes: &[u8]) -> Self {
         Self(sha2::Sha256::digest(bytes).into())
@@ -33,11 +42,27 @@ impl Digest {
     pub fn hex(&self) -> String {
         hex::encode(self.0)
     }
+
+    /// Hands its text to `use_it`, without memory of its own: receipts hold many digests.
+    fn with_text<T>(&self, use_it: impl FnOnce(&str) -> T) -> T {
+        let mut text = [0; TEXT_BYTES];
+        let (prefix, digits) = text.split_at_mut(PREFIX.len());
+        prefix.copy_from_slice(PREFIX);
+        // The room fits, and digits are ASCII.
+        let _ = hex::encode_to_slice(self.0, digits);
+        use_it(std::str::from_utf8(&text).unwrap_or_default())
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.with_text(|text| serializer.serialize_str(text))
+    }
 }
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sha256:{}", self.hex())
+        self.with_text(|text| f.write_str(text))
     }
 }
 
@@ -72,12 +97,6 @@ impl TryFrom<String> for Digest {
     }
 }
 
-impl From<Digest> for String {
-    fn from(digest: Digest) -> Self {
-        digest.to_string()
-    }
-}
-
 impl schemars::JsonSchema for Digest {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "Digest".into()
@@ -100,6 +119,13 @@ mod tests {
             "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
         assert_eq!(digest.to_string().parse::<Digest>().unwrap(), digest);
+    }
+
+    #[test]
+    fn the_digest_of_nothing_is_a_constant_and_json_is_the_text() {
+        assert_eq!(Digest::EMPTY, Digest::of(b""));
+        let digest = Digest::of(b"abc");
+        assert_eq!(serde_json::to_string(&digest).unwrap(), format!("\"{digest}\""));
     }
 
     #[test]
