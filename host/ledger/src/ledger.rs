@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use kinetic_identity::{PublicKey, SigningKey, sign_statement};
 use kinetic_model::Digest;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
@@ -18,7 +19,9 @@ use crate::commit::encode;
 use crate::index::Index;
 use crate::log::{Disk, Leaf, Log, LogConfig, Record, SystemDisk, Ticket};
 use crate::merkle::{Checkpoint, Hash, Signer, consistency, inclusion};
+use crate::retention::{Horizon, restore};
 use crate::state::{BranchId, KeyRange, ReadRecord, StateView, Transaction, Watch};
+use crate::upkeep::Upkeep;
 use crate::{Commit, Durability, LedgerError, Parts};
 
 /// How long a proof waits for its record to be on disk and covered by a checkpoint.
@@ -34,6 +37,8 @@ pub struct LedgerConfig {
     pub origin: String,
     /// Settings of the log.
     pub log: LogConfig,
+    /// About so many bytes of records are kept; older ones are removed as far as nobody needs them. 0 keeps all.
+    pub retain_bytes: u64,
     /// Memory in which the views' store keeps what was read last, in bytes.
     pub index_cache_bytes: usize,
     /// The file system.
@@ -47,6 +52,7 @@ impl LedgerConfig {
             folder: folder.to_path_buf(),
             origin: origin.into(),
             log: LogConfig::default(),
+            retain_bytes: 0,
             index_cache_bytes: 64 << 20,
             disk: Arc::new(SystemDisk),
         }
@@ -140,13 +146,18 @@ fn committed(ticket: &Ticket) -> Committed {
 
 /// The ledger of a host. Cheap to clone.
 #[derive(Clone)]
-pub struct Ledger(Arc<Inner>);
+pub struct Ledger(Arc<Inner>, #[expect(dead_code, reason = "held until the last one goes")] Arc<Upkeep>);
 
-struct Inner {
-    log: Log,
-    index: Arc<Index>,
-    state: Arc<StateView>,
-    bus: Arc<BusView>,
+pub(crate) struct Inner {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) folder: PathBuf,
+    pub(crate) retain_bytes: u64,
+    /// Held while records are removed.
+    pub(crate) retaining: Mutex<()>,
+    pub(crate) log: Log,
+    pub(crate) index: Arc<Index>,
+    pub(crate) state: Arc<StateView>,
+    pub(crate) bus: Arc<BusView>,
     /// Told each time more is visible.
     advanced: Arc<Notify>,
 }
@@ -169,12 +180,25 @@ impl Ledger {
     /// `Damaged`, `Missing` or `CheckpointMismatch` when what is there is not what was acknowledged; `Io`; `DiskFull`.
     pub fn open(config: LedgerConfig, key: SigningKey) -> Result<Self, LedgerError> {
         let signer = Signer::new(config.origin, key);
-        let log = Log::open(config.disk, &config.folder, config.log, signer)?;
+        let (disk, folder) = (config.disk, config.folder);
+        let horizon = Horizon::newest(&*disk, &folder, signer.origin(), &signer.public())?;
+        let log = Log::open(disk.clone(), &folder, config.log, signer, horizon.as_ref())?;
         let next = log.written();
-        let index = Arc::new(Index::open(&config.folder.join("index"), next, config.index_cache_bytes)?);
+        let index = Index::open(&folder.join("index"), (log.horizon(), next), config.index_cache_bytes)?;
+        let mut seq = index.applied();
+        if let Some(horizon) = &horizon {
+            if seq < log.horizon() {
+                index.synced(next);
+                restore(&*disk, &folder, horizon, &index)?;
+                seq = horizon.applied;
+            }
+            // What a crash left of removing it.
+            log.remove_below(horizon.first)?;
+            horizon.remove_others(&*disk, &folder)?;
+        }
+        let index = Arc::new(index);
         let state = Arc::new(StateView::open(index.clone())?);
         let bus = Arc::new(BusView::open(index.clone())?);
-        let mut seq = index.applied().max(log.horizon());
         while seq < next {
             let records = log.read(seq, REPLAY_RECORDS)?;
             for record in &records {
@@ -197,11 +221,22 @@ impl Ledger {
         }));
         let fed = index.clone();
         log.watch_synced(Box::new(move |synced| fed.synced(synced)));
-        let inner = Arc::new(Inner { log, index, state, bus, advanced });
+        let inner = Arc::new(Inner {
+            disk,
+            folder,
+            retain_bytes: config.retain_bytes,
+            retaining: Mutex::new(()),
+            log,
+            index,
+            state,
+            bus,
+            advanced,
+        });
         let records: Weak<dyn Records> = Arc::downgrade(&(inner.clone() as Arc<dyn Records>));
         let committer: Weak<dyn Committer> = Arc::downgrade(&(inner.clone() as Arc<dyn Committer>));
         inner.bus.attach(records, committer);
-        Ok(Self(inner))
+        let upkeep = Upkeep::start(inner.clone())?;
+        Ok(Self(inner, Arc::new(upkeep)))
     }
 
     /// The bus: topics, subscriptions, publishing.
@@ -294,6 +329,17 @@ impl Ledger {
             // A log that stops meanwhile tells nobody.
             let _ = tokio::time::timeout(COVER_WITHIN, advanced).await;
         }
+    }
+
+    /// Removes the oldest records now until at most about `bytes` are left, as far as nothing needs them: groups of
+    /// consumers, and what was not signed yet. Branches and open transactions keep their versions. Whole segments go at
+    /// a time. Gives the new horizon; none when nothing was removed. Blocks for as long as the views' content takes to be
+    /// written out.
+    ///
+    /// # Errors
+    /// `DiskFull`, `Io`, `Index`: nothing was removed, or not all.
+    pub fn retain(&self, bytes: u64) -> Result<Option<u64>, LedgerError> {
+        self.0.retain(bytes)
     }
 
     /// The oldest record there is.
@@ -421,7 +467,7 @@ impl Inner {
         Ok(committed(&ticket))
     }
 
-    fn append(&self, commit: &Commit) -> Result<Ticket, LedgerError> {
+    pub(crate) fn append(&self, commit: &Commit) -> Result<Ticket, LedgerError> {
         // Hashed before the lock: a call's input may be megabytes.
         let digest = |section: &Option<Bytes>| section.as_deref().map_or(Digest::EMPTY, Digest::of);
         let (receipt, call) = (digest(&commit.receipt), digest(&commit.call));

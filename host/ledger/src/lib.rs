@@ -13,7 +13,9 @@ mod ledger;
 mod log;
 mod merkle;
 mod reader;
+mod retention;
 pub mod state;
+mod upkeep;
 mod verify;
 pub mod wire;
 

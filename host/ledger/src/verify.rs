@@ -10,9 +10,12 @@ use crate::LedgerError;
 use crate::error::io;
 use crate::log::{Disk, Frames, SEGMENT_HEADER_BYTES, SegmentHeader, list_segments};
 use crate::merkle::{Checkpoint, CheckpointFile, Frontier, Hash, Leaves as _, TreeFiles};
+use crate::retention::{Horizon, is_whole};
 
 /// The most findings listed; one flipped byte in a chain shows once, so more means the rest is not worth reading.
 const FINDINGS_MAX: usize = 100;
+/// How many of the tree's leaves are read at a time.
+const LEAVES_READ: u64 = 1 << 16;
 
 /// Something that is not as it was written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -30,6 +33,8 @@ pub struct Finding {
 /// What verifying found out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Verified {
+    /// The first record there is. Those before it were removed by retention, which the host signed.
+    pub first: u64,
     /// Records read.
     pub records: u64,
     /// Bytes read.
@@ -72,6 +77,20 @@ pub fn verify(
     };
     let segments = list_segments(disk, &folder.join("segments"))?;
     let files = TreeFiles::read_only(disk, &folder.join("tree"));
+    if let Some((first, path)) = segments.first().filter(|(first, _)| *first > 0) {
+        // A folder that cannot be listed has no horizon: then records are missing.
+        let horizon = Horizon::newest(disk, folder, origin, key).unwrap_or_default();
+        let begun = walk.begin_at(*first, horizon.as_ref(), files.as_ref());
+        let whole = match (begun, &horizon) {
+            (Ok(()), Some(horizon)) if is_whole(disk, folder, horizon)? => Ok(()),
+            (Ok(()), _) => Err("what stands for the records that were removed is not what was signed".to_string()),
+            (Err(what), _) => Err(what),
+        };
+        if let Err(what) = whole {
+            walk.found(0, &path.file_name().unwrap_or_default().to_string_lossy(), 0, what);
+            return Ok(walk.end());
+        }
+    }
     for (i, (first, path)) in segments.iter().enumerate() {
         let file = disk.open(path, false).map_err(io("open a segment"))?;
         let shown = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -130,6 +149,38 @@ struct Walk {
 }
 
 impl Walk {
+    /// Begins with a record that is not the first one, as far as that was signed and the tree's hashes before it are
+    /// those that were.
+    fn begin_at(&mut self, first: u64, horizon: Option<&Horizon>, files: Option<&TreeFiles>) -> Result<(), String> {
+        let missing = format!("records 0 to {} are missing", first - 1);
+        let Some(horizon) = horizon.filter(|horizon| first <= horizon.first) else {
+            return Err(format!("{missing}, and the host did not sign that it removed them"));
+        };
+        let unsigned = || format!("{missing}, and the tree's hashes of them are not those that were signed");
+        let files = files.ok_or_else(unsigned)?;
+        // From each single hash: later proofs need them all.
+        let mut tree = Frontier::default();
+        while tree.size() < horizon.first {
+            let to = horizon.first.min(tree.size() + LEAVES_READ);
+            for leaf in files.leaves(tree.size(), to).map_err(|_| unsigned())? {
+                if tree.size() == first {
+                    self.tree = tree.clone();
+                }
+                tree.push(leaf);
+            }
+        }
+        if tree.root() != horizon.root {
+            return Err(unsigned());
+        }
+        if first == horizon.first {
+            self.tree = tree;
+        }
+        self.report.first = first;
+        self.good = first;
+        self.chain = (first == horizon.first).then_some(horizon.chain);
+        Ok(())
+    }
+
     fn found(&mut self, seq: u64, file: &str, byte: u64, what: impl Into<String>) {
         self.report.findings.push(Finding {
             seq,

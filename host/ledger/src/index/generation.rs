@@ -20,6 +20,20 @@ pub(crate) enum Table {
 
 impl Table {
     pub(super) const ALL: [Self; 3] = [Self::State, Self::Runs, Self::Meta];
+
+    /// Its number in files.
+    pub(crate) const fn number(self) -> u8 {
+        match self {
+            Self::State => 0,
+            Self::Runs => 1,
+            Self::Meta => 2,
+        }
+    }
+
+    /// The one with a number.
+    pub(crate) fn numbered(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|table| table.number() == number)
+    }
 }
 
 /// A key and its value; `None` deletes.

@@ -101,12 +101,12 @@ struct Feed {
 }
 
 impl Index {
-    /// Opens the index in a folder, which is created if it is missing. `log_next` is the number of the log's next
-    /// record. It keeps about `cache_bytes` of the store in memory, beside what was not stored yet. An index that is
-    /// damaged, or ahead of the log, is wiped: then [`Self::applied`] is 0.
-    pub(crate) fn open(folder: &Path, log_next: u64, cache_bytes: usize) -> Result<Self, LedgerError> {
+    /// Opens the index in a folder, which is created if it is missing. `log` are the numbers of the log's first and next
+    /// records. It keeps about `cache_bytes` of the store in memory, beside what was not stored yet. An index that is
+    /// damaged, ahead of the log or behind its beginning is wiped: then [`Self::applied`] is 0.
+    pub(crate) fn open(folder: &Path, log: (u64, u64), cache_bytes: usize) -> Result<Self, LedgerError> {
         std::fs::create_dir_all(folder).map_err(crate::error::io("create the index's folder"))?;
-        let (store, applied) = Store::open(folder, log_next, cache_bytes / 4)?;
+        let (store, applied) = Store::open(folder, log, cache_bytes / 4)?;
         let shared = Arc::new(Shared {
             layers: RwLock::new(Layers {
                 active: Generation::after(applied, 1),
@@ -159,6 +159,15 @@ impl Index {
         let mut layers = self.shared.layers.write();
         let begun = layers.put(None, entries);
         self.shared.staged(layers, begun);
+    }
+
+    /// Goes through all that is in the store as of one moment. Gives the number below which all records are in it.
+    pub(crate) fn export(
+        &self,
+        visit: impl FnMut(Table, &[u8], &[u8]) -> Result<(), LedgerError>,
+    ) -> Result<u64, LedgerError> {
+        let store = self.shared.layers.read().store.clone();
+        store.ok_or(LedgerError::Closed {})?.export(visit)
     }
 
     /// Waits while the index holds more than it should in memory, but not for long: `admit` refuses if it gets worse.

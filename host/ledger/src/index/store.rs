@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fjall::config::FilterPolicy;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Slice};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable as _, Slice};
 
 use super::generation::{Generation, Table};
 use crate::LedgerError;
@@ -41,14 +41,22 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// Opens the store in a folder, or makes an empty one where it is missing, damaged, of another format, or ahead of
-    /// the log, whose next record is `log_next`. About `cache_bytes` of its blocks are kept in memory. Returns also the number below which all records are in it.
-    pub(super) fn open(folder: &Path, log_next: u64, cache_bytes: usize) -> Result<(Self, u64), LedgerError> {
+    /// Opens the store in a folder, or makes an empty one where it is missing, damaged, of another format, ahead of the
+    /// log, whose next record is `log_next`, or behind its first one, which is `log_first`. About `cache_bytes` of its
+    /// blocks are kept in memory. Returns also the number below which all records are in it.
+    pub(super) fn open(
+        folder: &Path,
+        (log_first, log_next): (u64, u64),
+        cache_bytes: usize,
+    ) -> Result<(Self, u64), LedgerError> {
         let why = if folder.join(DAMAGED).exists() {
             "it was found damaged".into()
         } else {
             match Self::open_store(folder, cache_bytes) {
-                Ok((store, applied)) if applied <= log_next => return Ok((store, applied)),
+                Ok((store, applied)) if (log_first..=log_next).contains(&applied) => return Ok((store, applied)),
+                Ok((_, applied)) if applied < log_first => {
+                    format!("it lacks records from {applied} on, the log has those from {log_first} on")
+                }
                 Ok((_, applied)) => format!("it holds records below {applied}, the log only those below {log_next}"),
                 Err(Unusable::Rebuild(why)) => why,
                 Err(Unusable::Fatal(why)) => return Err(failed("open the index", why)),
@@ -162,6 +170,25 @@ impl Store {
         self.database
             .persist(PersistMode::SyncData)
             .map_err(|error| self.failed("sync the index", &error))
+    }
+
+    /// Goes through all entries as of one moment. Gives the number below which all records are in them.
+    pub(super) fn export(&self, visit: impl FnMut(Table, &[u8], &[u8]) -> Result<(), LedgerError>) -> Result<u64, LedgerError> {
+        let mut visit = visit;
+        let snapshot = self.database.snapshot();
+        let mut applied = 0;
+        for table in Table::ALL {
+            for entry in snapshot.iter(self.keyspace(table)) {
+                let (key, value) = entry.into_inner().map_err(|error| self.unreadable(&error))?;
+                if table == Table::Meta && *key == ABOUT {
+                    let number = value.get(1..).and_then(|bytes| bytes.try_into().ok());
+                    applied = u64::from_be_bytes(number.unwrap_or_default());
+                } else {
+                    visit(table, &key, &value)?;
+                }
+            }
+        }
+        Ok(applied)
     }
 
     const fn keyspace(&self, table: Table) -> &Keyspace {

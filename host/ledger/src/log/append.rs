@@ -161,6 +161,14 @@ impl Log {
         receiver.await.map_err(|_| self.shared.failure())
     }
 
+    /// Waits until the record is acknowledged, on a thread of its own.
+    pub(crate) fn acknowledged_blocking(&self, ticket: &mut Ticket) -> Result<(), LedgerError> {
+        let Some(receiver) = ticket.acknowledged.take() else {
+            return Ok(());
+        };
+        receiver.blocking_recv().map_err(|_| self.shared.failure())
+    }
+
     /// Tells `watcher` each time more is visible. Set once.
     pub(crate) fn watch_visible(&self, watcher: Watcher) {
         let _ = self.shared.on_visible.set(watcher);

@@ -5,6 +5,7 @@ mod disk;
 mod frame;
 mod marks;
 mod recovery;
+mod retain;
 mod scan;
 mod segment;
 mod sync;

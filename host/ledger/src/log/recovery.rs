@@ -17,6 +17,7 @@ use super::LogConfig;
 use super::marks::Marks;
 use crate::LedgerError;
 use crate::error::io;
+use crate::retention::Horizon;
 use crate::merkle::{Checkpoint, CheckpointFile, Hash, Leaves as _, Signer, TreeFiles};
 
 /// The last segment, read to its end.
@@ -39,6 +40,7 @@ impl Log {
         folder: &Path,
         config: LogConfig,
         signer: Signer,
+        horizon: Option<&Horizon>,
     ) -> Result<Self, LedgerError> {
         let segments_folder = folder.join("segments");
         let tree_folder = folder.join("tree");
@@ -66,7 +68,16 @@ impl Log {
         let active = Arc::new(tail.segment);
         let mut segments = sealed;
         segments.push(active.clone());
+        check_begin(&segments, horizon)?;
         let files = open_tree(&*disk, &tree_folder, &segments, (first, &leaves), last.as_ref())?;
+        if let Some(horizon) = horizon
+            && files.frontier(horizon.first)?.root() != horizon.root
+        {
+            return Err(LedgerError::CheckpointMismatch {
+                size: horizon.first,
+                why: "the tree's hashes of the records that were removed are others".into(),
+            });
+        }
         let frontier = files.frontier(next)?;
         write_head(&*head, next).map_err(io("write the ledger's head"))?;
         let shared = Shared {
@@ -116,6 +127,24 @@ fn last_signed(notes: Vec<Checkpoint>, signer: &Signer) -> Option<Checkpoint> {
         }
         opened.ok()
     })
+}
+
+/// Whether the log begins where it may.
+fn check_begin(segments: &[Arc<Segment>], horizon: Option<&Horizon>) -> Result<(), LedgerError> {
+    let Some(begin) = segments.first() else { return Ok(()) };
+    let first = horizon.map_or(0, |horizon| horizon.first);
+    if begin.header.first > first {
+        return Err(LedgerError::Missing {
+            seq: first,
+            why: format!("the log begins with {}, and no horizon was signed for that", begin.header.first),
+        });
+    }
+    match horizon {
+        Some(horizon) if begin.header.first == first && begin.header.chain != horizon.chain => {
+            Err(damaged(begin, first, 16, "the segment does not follow from the records that were removed".into()))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn open_segments(
@@ -235,10 +264,18 @@ fn open_tree(
 ) -> Result<TreeFiles, LedgerError> {
     let next = first + leaves.len() as u64;
     let mut files = TreeFiles::open(disk, folder, next)?;
+    // What comes before the first segment cannot be made anew.
+    let begin = segments.first().map_or(0, |segment| segment.header.first);
+    if files.size() < begin {
+        return Err(LedgerError::Missing {
+            seq: files.size(),
+            why: "the tree's file lost the hash of a record that was removed".into(),
+        });
+    }
     let overlap = files.size().saturating_sub(first);
     let same = leaves.get(..usize::try_from(overlap).unwrap_or(usize::MAX)) == Some(&files.leaves(first.min(files.size()), files.size())?[..]);
     if overlap > 0 && !same {
-        files.clear()?;
+        files.shorten(begin)?;
     }
     catch_up(&mut files, segments, (first, leaves))?;
     let Some(last) = last else {
@@ -246,7 +283,7 @@ fn open_tree(
     };
     if files.frontier(last.size)?.root() != last.root {
         tracing::warn!("the tree's files contradict checkpoint {}; they are made anew from the log", last.size);
-        files.clear()?;
+        files.shorten(begin)?;
         catch_up(&mut files, segments, (first, leaves))?;
         if files.frontier(last.size)?.root() != last.root {
             return Err(LedgerError::CheckpointMismatch {

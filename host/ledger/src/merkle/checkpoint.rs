@@ -82,12 +82,16 @@ impl Signer {
         &self.key
     }
 
-    pub(crate) fn sign(&self, size: u64, root: &Hash) -> Result<Checkpoint, LedgerError> {
-        let text = format!("{}\n{size}\n{}\n", self.origin, STANDARD.encode(root));
-        let note = sign_note(&self.origin, &text, &self.key).map_err(|e| LedgerError::Io {
-            what: "sign a checkpoint".into(),
+    /// A signed note of any text.
+    pub(crate) fn sign_text(&self, text: &str) -> Result<String, LedgerError> {
+        sign_note(&self.origin, text, &self.key).map_err(|e| LedgerError::Io {
+            what: "sign a note".into(),
             why: e.to_string(),
-        })?;
+        })
+    }
+
+    pub(crate) fn sign(&self, size: u64, root: &Hash) -> Result<Checkpoint, LedgerError> {
+        let note = self.sign_text(&format!("{}\n{size}\n{}\n", self.origin, STANDARD.encode(root)))?;
         Ok(Checkpoint {
             origin: self.origin.clone(),
             size,

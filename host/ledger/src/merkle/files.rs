@@ -33,20 +33,32 @@ impl TreeFiles {
         if ready < whole {
             size = ready * BLOCK_LEAVES;
         }
-        leaves.set_len(size * HASH_BYTES).map_err(io("shorten the tree"))?;
-        blocks
-            .set_len(size / BLOCK_LEAVES * HASH_BYTES)
-            .map_err(io("shorten the tree"))?;
         let mut files = Self {
             leaves,
             blocks,
             size,
             block: Frontier::default(),
         };
-        for leaf in files.leaves(size / BLOCK_LEAVES * BLOCK_LEAVES, size)? {
-            files.block.push(leaf);
-        }
+        files.shorten(size)?;
         Ok(files)
+    }
+
+    /// Forgets all leaves from `size` on.
+    pub(crate) fn shorten(&mut self, size: u64) -> Result<(), LedgerError> {
+        let whole = size / BLOCK_LEAVES;
+        self.leaves.set_len(size * HASH_BYTES).map_err(io("shorten the tree"))?;
+        self.blocks.set_len(whole * HASH_BYTES).map_err(io("shorten the tree"))?;
+        self.size = size;
+        self.block = Frontier::default();
+        for leaf in self.leaves(whole * BLOCK_LEAVES, size)? {
+            self.block.push(leaf);
+        }
+        Ok(())
+    }
+
+    /// Makes all that was appended survive a power cut: what cannot be rebuilt from the log any more must be there.
+    pub(crate) fn sync(&self) -> Result<(), LedgerError> {
+        self.leaves.sync_data().and_then(|()| self.blocks.sync_data()).map_err(io("sync the tree"))
     }
 
     /// Opens the files as they are, to read; none when they are not there.
@@ -87,15 +99,6 @@ impl TreeFiles {
                 .map_err(io("write the tree's blocks"))?;
         }
         self.size += leaves.len() as u64;
-        Ok(())
-    }
-
-    /// Forgets all leaves.
-    pub(crate) fn clear(&mut self) -> Result<(), LedgerError> {
-        self.leaves.set_len(0).map_err(io("clear the tree"))?;
-        self.blocks.set_len(0).map_err(io("clear the tree"))?;
-        self.size = 0;
-        self.block = Frontier::default();
         Ok(())
     }
 

@@ -133,7 +133,7 @@ impl Host {
 
     fn open(folder: TempDir, log: Arc<Log>, tails: TailLimits) -> Self {
         let next = log.records.lock().len() as u64;
-        let index = Arc::new(Index::open(&index_folder(&folder), next, 1 << 20).unwrap());
+        let index = Arc::new(Index::open(&index_folder(&folder), (0, next), 1 << 20).unwrap());
         let bus = Arc::new(BusView::with_tails(Arc::clone(&index), tails).unwrap());
         for seq in index.applied()..next {
             bus.replay(seq, &log.parts(seq).unwrap()).unwrap();

@@ -15,7 +15,7 @@ use super::{Index, Pair, Staged, Table};
 const CACHE_BYTES: usize = 256 << 20;
 
 fn open(folder: &Path, log_next: u64) -> Index {
-    Index::open(folder, log_next, CACHE_BYTES).unwrap()
+    Index::open(folder, (0, log_next), CACHE_BYTES).unwrap()
 }
 
 /// In memory where there is such a thing: the store syncs its files often.
@@ -169,7 +169,7 @@ fn a_second_process_is_refused_and_does_not_wipe() {
     index.stage(0, numbered(0));
     index.synced(1);
     index.flush().unwrap();
-    assert!(Index::open(folder.path(), 0, CACHE_BYTES).is_err());
+    assert!(Index::open(folder.path(), (0, 0), CACHE_BYTES).is_err());
     index.close();
     drop(index);
     assert_eq!(open(folder.path(), 10).applied(), 1);

@@ -35,7 +35,7 @@ fn quick() -> LogConfig {
 }
 
 fn open(disk: &FaultyDisk) -> Result<Log, LedgerError> {
-    Log::open(Arc::new(disk.clone()), Path::new("/ledger"), quick(), signer())
+    Log::open(Arc::new(disk.clone()), Path::new("/ledger"), quick(), signer(), None)
 }
 
 fn body(text: &[u8]) -> Vec<u8> {

@@ -75,7 +75,7 @@ impl Driver {
 
     fn open(folder: &tempfile::TempDir, log: &Log) -> (Arc<Index>, Arc<StateView>) {
         let next = log.next();
-        let index = Arc::new(Index::open(&folder.path().join("index"), next, CACHE_BYTES).unwrap());
+        let index = Arc::new(Index::open(&folder.path().join("index"), (0, next), CACHE_BYTES).unwrap());
         index.synced(next);
         let state = StateView::open(Arc::clone(&index)).unwrap();
         for (seq, parts) in (0..).zip(log.records.lock().iter()) {

@@ -41,7 +41,7 @@ fn time(count: u64, mut read: impl FnMut(u64)) -> Vec<Duration> {
 #[ignore = "a measurement"]
 fn speed_of_commits_and_reads() {
     let folder = tempfile::tempdir().unwrap();
-    let index = Arc::new(Index::open(folder.path(), 0, CACHE_BYTES).unwrap());
+    let index = Arc::new(Index::open(folder.path(), (0, 0), CACHE_BYTES).unwrap());
     let state = Arc::new(StateView::open(Arc::clone(&index)).unwrap());
     let mut seq = 0;
     let mut commit = |keys: [u64; 2]| {
@@ -97,7 +97,7 @@ fn speed_of_commits_and_reads() {
     index.close();
     println!("close {:?}", start.elapsed());
     let start = Instant::now();
-    let index = Arc::new(Index::open(folder.path(), records, CACHE_BYTES).unwrap());
+    let index = Arc::new(Index::open(folder.path(), (0, records), CACHE_BYTES).unwrap());
     let state = StateView::open(Arc::clone(&index)).unwrap();
     println!("open {:?}", start.elapsed());
     let get = |n: u64, at: u64| drop(state.get(BranchId::MAIN, &key_number(n), at).unwrap().unwrap());
