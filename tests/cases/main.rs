@@ -2,13 +2,16 @@
 
 mod admission;
 mod authoring;
+mod bus;
 mod code_cache;
 mod contract;
 mod determinism;
+mod events_guest;
 mod examples;
 mod first_minutes;
 mod hostile_guests;
 mod http_api;
+mod keyvalue_guest;
 mod ledger;
 mod limits;
 mod mcp;

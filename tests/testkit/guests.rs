@@ -19,7 +19,7 @@ pub fn target() -> PathBuf {
         .to_path_buf()
 }
 
-/// The component of a Rust guest: `values`, `hostile`, `echo`, `serve`, `witness`, `stateful`. All are built at the first ask.
+/// The component of a Rust guest: `values`, `hostile`, `echo`, `serve`, `witness`, `stateful`, `eventful`, `keyvalue`. All are built at the first ask.
 pub fn rust(name: &str) -> Vec<u8> {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let folder = BUILT.get_or_init(|| {
@@ -31,7 +31,7 @@ pub fn rust(name: &str) -> Vec<u8> {
         cargo
             .current_dir(root())
             .args(["build", "--quiet", "--target", "wasm32-wasip2", "--profile", "guest"]);
-        for guest in ["values", "hostile", "echo", "serve", "witness", "stateful"] {
+        for guest in ["values", "hostile", "echo", "serve", "witness", "stateful", "eventful", "keyvalue"] {
             cargo.args(["-p", &format!("kinetic-guest-{guest}")]);
         }
         let status = cargo.arg("--target-dir").arg(&target).status().expect("cargo starts");

@@ -136,6 +136,15 @@ impl CallState {
         self.host().0.host_bytes.clone()
     }
 
+    /// The time of the call, in nanoseconds since 1970: that of its virtual clock, which this does not move, else the
+    /// system's.
+    pub fn unix_ns(&mut self) -> u64 {
+        match self.virtual_time() {
+            (Some(time), _) => time.clock.peek(),
+            (None, _) => now().unix_ns,
+        }
+    }
+
     /// Gives a provider its own per-call state; one value per type.
     pub fn put_extension<T: Any + Send>(&mut self, value: T) {
         self.extensions.put(value);

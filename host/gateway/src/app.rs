@@ -1,19 +1,23 @@
 //! What every route shares, and the table of routes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, delete, get, post};
 use kinetic_model::CodeInfo;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
 use crate::calls::Calls;
 use crate::error::tame;
 use crate::problem::Problem;
 use crate::request_id::RequestId;
-use crate::{GatewayConfig, GatewayError, capabilities, errors_page, execute, health, ledger, mcp, openapi, registry_routes, state};
+use crate::topics::{self, Readers};
+use crate::{
+    GatewayConfig, GatewayError, capabilities, errors_page, execute, health, ledger, mcp, openapi, registry_routes, state,
+};
 
 /// Tables of error codes with their headings, for the pages problems point to.
 pub type ErrorTables = &'static [(&'static str, &'static [CodeInfo])];
@@ -24,6 +28,7 @@ pub(crate) struct App {
     pub(crate) calls: Calls,
     pub(crate) errors: ErrorTables,
     pub(crate) readiness: Readiness,
+    pub(crate) readers: Readers,
 }
 
 pub(crate) type Shared = Arc<App>;
@@ -31,7 +36,7 @@ pub(crate) type Shared = Arc<App>;
 /// Whether the host takes calls.
 #[derive(Default)]
 pub(crate) struct Readiness {
-    draining: AtomicBool,
+    draining: CancellationToken,
     activating: AtomicUsize,
 }
 
@@ -53,13 +58,18 @@ impl Drop for Activating {
 
 impl Readiness {
     pub(crate) fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
+        self.draining.cancel();
+    }
+
+    /// Ends when the shutdown begins: what would go on for ever ends with it.
+    pub(crate) fn draining(&self) -> WaitForCancellationFuture<'_> {
+        self.draining.cancelled()
     }
 
     /// Passes when calls are taken.
     pub(crate) fn check(&self) -> Result<(), GatewayError> {
         let not_ready = |why: &str| Err(GatewayError::NotReady { why: why.into() });
-        if self.draining.load(Ordering::Relaxed) {
+        if self.draining.is_cancelled() {
             not_ready("it is shutting down")
         } else if self.activating.load(Ordering::Relaxed) > 0 {
             not_ready("capsules are being activated")
@@ -98,6 +108,15 @@ pub(crate) fn router(app: &Shared, mcp: mcp::Service) -> Router {
         )
         .route("/api/v1/state-branches/{owner}/{name}/diff", get(state::branches::diff))
         .route("/api/v1/state-branches/{owner}/{name}/merge", post(state::branches::merge))
+        .route("/api/v1/topics", get(topics::list).post(topics::create))
+        .route("/api/v1/topics/{name}", get(topics::one).put(topics::change))
+        .route("/api/v1/topics/{name}/events", get(topics::events).post(topics::publish))
+        .route("/api/v1/topics/{name}/groups/{group}", delete(topics::forget))
+        .route(
+            "/api/v1/schemas",
+            get(topics::schemas::list).post(topics::schemas::register),
+        )
+        .route("/api/v1/schemas/{digest}", get(topics::schemas::one))
         .route("/api/v1/registry/capabilities", get(registry_routes::list))
         .route("/api/v1/registry/capabilities/publish", post(registry_routes::publish))
         .route(

@@ -126,6 +126,10 @@ coded_errors! {
         "0030" StateMoved { key: String, found: String, expected: String } => Conflict,
             "{key} was written by record {found}, not {expected}.",
             "Read it anew, decide again, and write with if-seq as found; none means that the key does not exist.";
+        /// Too many wait for events.
+        "0031" TooManyReaders { readers_max: usize } => Busy,
+            "{readers_max} readers are waiting for events already.",
+            "Close streams that nobody reads, or ask without wait_ms.";
     }
 }
 

@@ -182,11 +182,16 @@ pub(crate) fn media_type(headers: &HeaderMap, expected: &str) -> Result<(), Gate
 
 /// Whether the bare value is wanted, not JSON around it.
 pub(crate) fn wants_octets(headers: &HeaderMap) -> bool {
+    accepts(headers, OCTETS)
+}
+
+/// Whether the client names a media type among those it wants.
+pub(crate) fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
     let mut accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     accepted.any(|value| {
         value
             .split(',')
-            .any(|one| one.split(';').next().unwrap_or_default().trim() == OCTETS)
+            .any(|one| one.split(';').next().unwrap_or_default().trim() == media_type)
     })
 }
 

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use kinetic_ledger::{Ledger, LedgerError};
-use kinetic_model::{Digest, Fault};
+use kinetic_model::Digest;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -13,9 +13,19 @@ use crate::app::Shared;
 use crate::error::tame;
 use crate::problem::Problem;
 
-fn of(app: &Shared) -> Result<&Ledger, Problem> {
-    let ledger = app.calls.kernel.ledger();
-    Ok(ledger.ok_or_else(|| Fault::from(&LedgerError::Closed {}))?)
+/// The ledger of the host.
+pub(crate) fn ledger_of(app: &Shared) -> Result<Ledger, Problem> {
+    let ledger = app.calls.kernel.ledger().cloned();
+    Ok(ledger.ok_or(LedgerError::Closed {})?)
+}
+
+/// Does what reads the disk where it holds up no other request.
+pub(crate) async fn apart<T: Send + 'static>(
+    ledger: Ledger,
+    work: impl FnOnce(&Ledger) -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    let done = tokio::task::spawn_blocking(move || work(&ledger)).await;
+    done.unwrap_or_else(|_| Err(GatewayError::HandlerPanicked {}.into()))
 }
 
 /// `GET /api/v1/receipts/{id}`: the receipt in its DSSE envelope, and the proof that it is in the log.
@@ -27,13 +37,13 @@ pub(crate) async fn receipt(
         path: "the path".into(),
         why: tame(&e.body_text()),
     })?;
-    let proof = of(&app)?.receipt(&id).await.map_err(|e| Fault::from(&e))?;
+    let proof = ledger_of(&app)?.receipt(&id).await?;
     Ok(Json(proof.to_json()))
 }
 
 /// `GET /api/v1/ledger`: how far the log is, and its newest signed checkpoint.
 pub(crate) async fn status(State(app): State<Shared>) -> Result<Json<Value>, Problem> {
-    let ledger = of(&app)?;
+    let ledger = ledger_of(&app)?;
     let checkpoint = ledger.checkpoint();
     Ok(Json(json!({
         "records": ledger.records(),
@@ -61,7 +71,7 @@ pub(crate) async fn consistency(
         path: "the query".into(),
         why: tame(&e.body_text()),
     })?;
-    let (checkpoint, path) = of(&app)?.consistency(from).map_err(|e| Fault::from(&e))?;
+    let (checkpoint, path) = ledger_of(&app)?.consistency(from)?;
     let path: Vec<_> = path.into_iter().map(|hash| Digest::from_bytes(hash).hex()).collect();
     Ok(Json(json!({
         "from": from,

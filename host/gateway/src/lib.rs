@@ -5,6 +5,7 @@
 
 mod answer;
 mod app;
+mod ask;
 mod auth;
 mod body;
 mod browser;
@@ -27,6 +28,7 @@ mod request_id;
 mod server;
 mod stall;
 mod state;
+mod topics;
 
 pub use app::{Activating, ErrorTables};
 pub use config::GatewayConfig;

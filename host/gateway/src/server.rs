@@ -19,6 +19,7 @@ use crate::browser::Guard;
 use crate::calls::Calls;
 use crate::front::Front;
 use crate::stall::Stall;
+use crate::topics::Readers;
 use crate::{GatewayConfig, GatewayError, mcp};
 
 /// How long to wait after an error of accept that is not the connection's fault, as when there are no more descriptors.
@@ -57,6 +58,7 @@ pub async fn bind(config: GatewayConfig, kernel: Kernel, errors: ErrorTables) ->
         calls,
         errors,
         readiness: Readiness::default(),
+        readers: Readers::default(),
     });
     let front = Front::new(app.clone(), router(&app, mcp.clone()), guard);
     Ok(Bound {

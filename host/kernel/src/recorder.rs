@@ -12,7 +12,7 @@ use crate::statement::{self, Build, Circumstances, Ended, Event};
 use crate::{Capsule, Policy};
 
 /// Imports that begin so have effects in the ledger.
-const EFFECTS: [&str; 2] = ["kinetic:state/", "kinetic:events/"];
+const EFFECTS: [&str; 3] = ["kinetic:state/", "kinetic:events/", "wasi:keyvalue/"];
 /// How often a call is made when others keep writing what it reads.
 const TRIES_MAX: u32 = 16;
 

@@ -11,6 +11,7 @@ use kinetic_identity::PublicKey;
 use kinetic_kernel::{Build, Kernel, KernelConfig, Manifest, Policy};
 use kinetic_ledger::{Ledger, LedgerConfig, LogConfig};
 use kinetic_model::{CapsuleRef, Digest, Fault, Pin};
+use kinetic_provider_events::EventsProvider;
 use kinetic_provider_http::{HttpPolicy, HttpProvider};
 use kinetic_provider_state::StateProvider;
 use kinetic_registry::{Descriptor, FolderStore, HttpOptions, HttpSource, RegistryError, Source};
@@ -89,7 +90,11 @@ pub fn providers(config: &Config, ledger: Option<&Ledger>) -> anyhow::Result<Vec
         connect_timeout_ms: config.http.connect_timeout_ms,
         read_timeout_ms: config.http.read_timeout_ms,
     })?;
-    Ok(vec![Arc::new(http), Arc::new(StateProvider::new(ledger.cloned()))])
+    Ok(vec![
+        Arc::new(http),
+        Arc::new(StateProvider::new(ledger.cloned())),
+        Arc::new(EventsProvider::new(ledger.cloned())),
+    ])
 }
 
 /// The operator's policy.
@@ -140,6 +145,7 @@ fn open_ledger(config: &Config, data: &DataDir) -> anyhow::Result<Ledger> {
     };
     let config = LedgerConfig {
         log,
+        retain_bytes: settings.retain_bytes,
         ..LedgerConfig::new(&data.ledger(), &ledger_origin(&key.public()))
     };
     Ok(Ledger::open(config, key)?)

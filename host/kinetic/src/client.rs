@@ -8,11 +8,13 @@ use std::time::Duration;
 use kinetic_engine::Input;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{Method, RequestBuilder, Response, Url};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::cli::answer::Answered;
 use crate::config::Config;
 use crate::error::{self, CliError, Refused};
+use crate::event_stream::{self, EventStream};
 
 /// The environment variable that holds the bearer token, for a host and for a registry alike.
 pub const TOKEN: &str = "KINETIC_TOKEN";
@@ -21,6 +23,8 @@ const TOKEN_BYTES_MAX: usize = 4096;
 const OCTETS: &str = "application/octet-stream";
 /// The longest a host may think before it answers: above the largest wall time limit.
 const TIMEOUT: Duration = Duration::from_secs(330);
+/// The longest a stream may be open; then it is opened anew.
+const STREAM_TIMEOUT: Duration = Duration::from_hours(30 * 24);
 /// The largest answer read, in bytes: the largest output limit, base64 and JSON around it.
 const ANSWER_BYTES_MAX: usize = 160 << 20;
 
@@ -141,14 +145,14 @@ impl Client {
         self.json(self.request(Method::GET, &format!("/api/v1/ledger/records/{seq}"))).await
     }
 
-    /// Asks a route of the state: `segments` go into the path behind `/api/v1/`, percent-encoded.
-    pub async fn state(&self, segments: &[&str], query: &[(&str, String)]) -> anyhow::Result<Value> {
-        self.json(self.state_request(Method::GET, segments, query)?).await
+    /// Asks a route: `segments` go into the path behind `/api/v1/`, percent-encoded.
+    pub async fn get(&self, segments: &[&str], query: &[(&str, String)]) -> anyhow::Result<Value> {
+        self.json(self.at(Method::GET, segments, query)?).await
     }
 
     /// A value of the state as its bytes.
     pub async fn state_bytes(&self, segments: &[&str], query: &[(&str, String)]) -> anyhow::Result<Vec<u8>> {
-        let request = self.state_request(Method::GET, segments, query)?.header(ACCEPT, OCTETS);
+        let request = self.at(Method::GET, segments, query)?.header(ACCEPT, OCTETS);
         let response = request.send().await.map_err(|e| self.unreachable(&e))?;
         if !response.status().is_success() {
             return Err(self.refusal(response).await);
@@ -163,21 +167,42 @@ impl Client {
         query: &[(&str, String)],
         value: Vec<u8>,
     ) -> anyhow::Result<Value> {
-        let request = self.state_request(Method::PUT, segments, query)?;
+        let request = self.at(Method::PUT, segments, query)?;
         self.json(request.header(CONTENT_TYPE, OCTETS).body(value)).await
     }
 
-    /// Deletes a key of the state, or discards a branch.
-    pub async fn delete_state(&self, segments: &[&str], query: &[(&str, String)]) -> anyhow::Result<Value> {
-        self.json(self.state_request(Method::DELETE, segments, query)?).await
+    /// Deletes what a route names.
+    pub async fn delete(&self, segments: &[&str], query: &[(&str, String)]) -> anyhow::Result<Value> {
+        self.json(self.at(Method::DELETE, segments, query)?).await
     }
 
-    /// Creates or merges a branch of the state.
-    pub async fn post_state(&self, segments: &[&str], body: &Value) -> anyhow::Result<Value> {
-        self.json(self.state_request(Method::POST, segments, &[])?.json(body)).await
+    /// Creates something, or has something done.
+    pub async fn post(&self, segments: &[&str], body: &impl Serialize) -> anyhow::Result<Value> {
+        self.json(self.at(Method::POST, segments, &[])?.json(body)).await
     }
 
-    fn state_request(
+    /// Sets a document.
+    pub async fn put(&self, segments: &[&str], body: &Value) -> anyhow::Result<Value> {
+        self.json(self.at(Method::PUT, segments, &[])?.json(body)).await
+    }
+
+    /// Registers the schema of events, byte for byte.
+    pub async fn register_schema(&self, text: Vec<u8>) -> anyhow::Result<Value> {
+        let request = self.at(Method::POST, &["schemas"], &[])?.header(CONTENT_TYPE, "application/schema+json");
+        self.json(request.body(text)).await
+    }
+
+    /// Opens a stream of server-sent events.
+    pub async fn stream(&self, segments: &[&str], query: &[(&str, String)]) -> anyhow::Result<EventStream> {
+        let request = self.at(Method::GET, segments, query)?.header(ACCEPT, event_stream::MEDIA_TYPE);
+        let response = request.timeout(STREAM_TIMEOUT).send().await.map_err(|e| self.unreachable(&e))?;
+        if !response.status().is_success() {
+            return Err(self.refusal(response).await);
+        }
+        Ok(EventStream::new(self.url(), response))
+    }
+
+    fn at(
         &self,
         method: Method,
         segments: &[&str],
@@ -313,15 +338,7 @@ impl Client {
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> CliError {
-        // The innermost cause says "connection refused"; the outer ones only repeat the URL.
-        let mut cause: &dyn std::error::Error = error;
-        while let Some(inner) = cause.source() {
-            cause = inner;
-        }
-        CliError::HostUnreachable {
-            url: self.url().to_string(),
-            why: cause.to_string(),
-        }
+        unreachable(self.url(), error)
     }
 
     fn bad_answer(&self, why: String) -> CliError {
@@ -329,6 +346,19 @@ impl Client {
             url: self.url().to_string(),
             why,
         }
+    }
+}
+
+/// A host that did not answer, or not to the end.
+pub fn unreachable(url: &str, error: &reqwest::Error) -> CliError {
+    // The innermost cause says "connection refused"; the outer ones only repeat the URL.
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    CliError::HostUnreachable {
+        url: url.to_string(),
+        why: cause.to_string(),
     }
 }
 

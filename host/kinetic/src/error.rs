@@ -177,6 +177,7 @@ areas! {
     "Registry: storing and fetching" => kinetic_registry::RegistryError,
     "Identity: keys and receipts" => kinetic_identity::IdentityError,
     "Providers: HTTP" => kinetic_provider_http::HttpError,
+    "Providers: events" => kinetic_provider_events::EventsError,
     "Providers: state" => kinetic_provider_state::StateError,
     "Model: names and digests" => kinetic_model::ModelError,
 }

@@ -8,6 +8,7 @@ mod config;
 mod data_dir;
 mod embedded;
 mod error;
+mod event_stream;
 mod lockfile;
 mod logging;
 mod project;

@@ -6,9 +6,15 @@ use std::io::{IsTerminal as _, Write as _};
 
 /// Prints a line on standard output; a reader that has gone away (`kinetic list | head -1`) is no error.
 pub fn say(text: &str) {
+    // Nobody is left to be told.
+    let _ = say_on(text);
+}
+
+/// As [`say`], for those who would go on for ever: whether the reader is still there.
+pub fn say_on(text: &str) -> bool {
     let mut out = std::io::stdout().lock();
     let text = if out.is_terminal() { tame(text) } else { text.into() };
-    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+    writeln!(out, "{text}").and_then(|()| out.flush()).is_ok()
 }
 
 /// Prints a line on standard error.

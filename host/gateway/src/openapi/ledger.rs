@@ -5,16 +5,16 @@ use serde_json::{Value, json};
 use super::paths::{JSON, OCTETS, Operation, content, ok, path};
 
 /// An answer of these members, all there.
-fn answer(description: &str, members: Value) -> (&'static str, Value) {
+pub(super) fn answer(description: &str, members: Value) -> (&'static str, Value) {
     ok(description, content(JSON, object(members)))
 }
 
-fn object(members: Value) -> Value {
+pub(super) fn object(members: Value) -> Value {
     let required: Vec<&String> = members.as_object().into_iter().flatten().map(|(name, _)| name).collect();
     json!({ "type": "object", "required": required, "properties": members })
 }
 
-fn list(of: Value) -> Value {
+pub(super) fn list(of: Value) -> Value {
     json!({ "type": "array", "items": of })
 }
 
@@ -22,15 +22,15 @@ fn seq() -> Value {
     json!({ "type": "integer", "minimum": 0, "description": "A record's number." })
 }
 
-fn optional_seq() -> Value {
+pub(super) fn optional_seq() -> Value {
     json!({ "type": ["integer", "null"], "minimum": 0, "description": "A record's number." })
 }
 
-fn text(description: &str) -> Value {
+pub(super) fn text(description: &str) -> Value {
     json!({ "type": "string", "description": description })
 }
 
-fn optional_text(description: &str) -> Value {
+pub(super) fn optional_text(description: &str) -> Value {
     json!({ "type": ["string", "null"], "description": description })
 }
 
@@ -50,7 +50,7 @@ fn or_null(schema: Value) -> Value {
     json!({ "oneOf": [schema, { "type": "null" }] })
 }
 
-fn query(name: &str, description: &str, schema: Value) -> Value {
+pub(super) fn query(name: &str, description: &str, schema: Value) -> Value {
     json!({ "name": name, "in": "query", "description": description, "schema": schema })
 }
 
@@ -74,7 +74,7 @@ impl Operation {
             .with(query("branch-owner", "Whose branch; the owner's in the path without it.", json!({ "type": "string" })))
     }
 
-    fn as_of(self) -> Self {
+    fn at_record(self) -> Self {
         self.with(query("at", "Show what the records below this number left; all records without it.", seq()))
     }
 
@@ -158,14 +158,14 @@ fn keys() -> Value {
         "/api/v1/state": { "get": new(
             "scanState", "The keys of all owners",
             answer("In order.", json!({ "at": seq(), "entries": list(object(owned())), "next": place() })),
-        ).as_of().on_branch().page("after").with(query("after-owner", "The owner of after.", json!({}))).write() },
+        ).at_record().on_branch().page("after").with(query("after-owner", "The owner of after.", json!({}))).write() },
         "/api/v1/state/{owner}": { "get": new(
             "listState", "The keys of an owner",
             answer("In order.", json!({ "at": seq(), "entries": list(object(entry())), "next": or_null(bytes()) })),
-        ).of_owner().with(query("prefix", "What the keys begin with.", json!({}))).as_of().on_branch().page("after").write() },
+        ).of_owner().with(query("prefix", "What the keys begin with.", json!({}))).at_record().on_branch().page("after").write() },
         "/api/v1/state/{owner}/{key}": {
             "get": new("getState", "What a key holds", ok("With Accept: application/octet-stream the bare value, x-kinetic-seq beside it.", found))
-                .of_key().as_of().on_branch().write(),
+                .of_key().at_record().on_branch().write(),
             "put": new("putState", "Set a key", written("It is set, by that record."))
                 .of_key().if_seq().on_branch().takes(value).write(),
             "delete": new("deleteState", "Delete a key", written("It is deleted, by that record."))
@@ -205,7 +205,7 @@ fn branches() -> Value {
     json!({
         "/api/v1/state-branches": {
             "get": new("listBranches", "All branches of the state", answer("By age.", json!({ "branches": list(branch) })))
-                .as_of().write(),
+                .at_record().write(),
             "post": new(
                 "createBranch", "Create a branch of the state",
                 ("201", json!({ "description": "It is there.", "content": content(JSON, object(created)) })),
@@ -217,7 +217,7 @@ fn branches() -> Value {
         "/api/v1/state-branches/{owner}/{name}/diff": { "get": new(
             "diffBranch", "What a branch changed",
             answer("In order of the keys.", json!({ "at": seq(), "differences": list(difference), "next": next })),
-        ).of_named_branch().as_of().page("after").with(query("after-owner", "The owner of after.", json!({}))).write() },
+        ).of_named_branch().at_record().page("after").with(query("after-owner", "The owner of after.", json!({}))).write() },
         "/api/v1/state-branches/{owner}/{name}/merge": { "post": new(
             "mergeBranch", "Bring a branch's changes into its parent",
             answer("One record; null when there was nothing to write. The branch stays.", json!({

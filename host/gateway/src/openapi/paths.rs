@@ -125,8 +125,10 @@ fn answered() -> (&'static str, Value) {
 /// The `paths` member.
 pub(super) fn paths() -> Value {
     let mut all = host_paths();
-    if let (Some(all), Value::Object(more)) = (all.as_object_mut(), super::ledger::paths()) {
-        all.extend(more);
+    for more in [super::ledger::paths(), super::topics::paths()] {
+        if let (Some(all), Value::Object(more)) = (all.as_object_mut(), more) {
+            all.extend(more);
+        }
     }
     all
 }

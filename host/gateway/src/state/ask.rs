@@ -4,26 +4,18 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use http::Uri;
 use kinetic_ledger::state::{BranchId, KEY_BYTES_MAX, Key, Owner, PAGE_ENTRIES_MAX, Version};
 use kinetic_ledger::{Ledger, LedgerError};
 use kinetic_model::Urn;
 use serde_json::{Value, json};
 
 use crate::GatewayError;
+use crate::ask::{Ask, bad};
 use crate::error::tame;
 use crate::problem::Problem;
 
 /// Entries of a page for which nobody named a limit.
 const LIMIT_DEFAULT: usize = 1_000;
-/// Segments of the path before what the routes differ in: an empty one, `api`, `v1`, and the route's name.
-const SEGMENTS_BEFORE: usize = 4;
-
-/// A request's path and query, decoded.
-pub(super) struct Ask {
-    segments: Vec<Vec<u8>>,
-    query: Vec<(String, Vec<u8>)>,
-}
 
 /// What a conditional write expects of its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,44 +49,7 @@ impl std::fmt::Display for Expected {
     }
 }
 
-pub(super) fn bad(path: &str, why: impl Into<String>) -> GatewayError {
-    GatewayError::BadRequest {
-        path: tame(path),
-        why: why.into(),
-    }
-}
-
 impl Ask {
-    /// Takes a request apart. A query parameter that is not in `known`, or stands twice, is refused.
-    pub(super) fn of(uri: &Uri, known: &[&str]) -> Result<Self, GatewayError> {
-        let segments = uri.path().split('/').skip(SEGMENTS_BEFORE);
-        let segments = segments.map(|segment| decode("the path", segment.as_bytes(), false));
-        let mut query: Vec<(String, Vec<u8>)> = Vec::new();
-        for pair in uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            if !known.contains(&name) {
-                let there = if known.is_empty() { "none".into() } else { known.join(", ") };
-                return Err(bad(name, format!("no such query parameter; there are {there}")));
-            }
-            if query.iter().any(|(given, _)| given == name) {
-                return Err(bad(name, "it is given twice"));
-            }
-            query.push((name.into(), decode(name, value.as_bytes(), true)?));
-        }
-        Ok(Self {
-            segments: segments.collect::<Result<_, _>>()?,
-            query,
-        })
-    }
-
-    fn segment(&self, at: usize) -> &[u8] {
-        self.segments.get(at).map(Vec::as_slice).unwrap_or_default()
-    }
-
-    fn segment_text(&self, at: usize) -> Result<&str, GatewayError> {
-        std::str::from_utf8(self.segment(at)).map_err(|_| bad("the path", "it is not UTF-8"))
-    }
-
     /// The owner that the path names first.
     pub(super) fn owner(&self) -> Result<Owner, GatewayError> {
         owner("the path", self.segment_text(0)?)
@@ -118,21 +73,6 @@ impl Ask {
         text.parse().map_err(|_| bad("the path", "a record's number is a whole number from 0 on"))
     }
 
-    fn bytes(&self, name: &str) -> Option<&[u8]> {
-        let found = self.query.iter().find(|(given, _)| given == name);
-        found.map(|(_, value)| value.as_slice())
-    }
-
-    fn text(&self, name: &str) -> Result<Option<&str>, GatewayError> {
-        let text = self.bytes(name).map(std::str::from_utf8).transpose();
-        text.map_err(|_| bad(name, "it is not UTF-8"))
-    }
-
-    fn number(&self, name: &str) -> Result<Option<u64>, GatewayError> {
-        let number = self.text(name)?.map(str::parse).transpose();
-        number.map_err(|_| bad(name, "it must be a whole number from 0 on"))
-    }
-
     /// A key, or the beginning of one.
     pub(super) fn key_bytes(&self, name: &str) -> Result<Option<&[u8]>, Problem> {
         let found = self.bytes(name);
@@ -150,13 +90,8 @@ impl Ask {
     }
 
     /// How many entries a page has.
-    pub(super) fn limit(&self) -> Result<usize, GatewayError> {
-        let limit = match self.number("limit")? {
-            None => return Ok(LIMIT_DEFAULT),
-            Some(limit) => usize::try_from(limit).ok(),
-        };
-        let limit = limit.filter(|limit| (1..=PAGE_ENTRIES_MAX).contains(limit));
-        limit.ok_or_else(|| bad("limit", format!("it must be 1 to {PAGE_ENTRIES_MAX}")))
+    pub(super) fn page(&self) -> Result<usize, GatewayError> {
+        self.limit(LIMIT_DEFAULT, PAGE_ENTRIES_MAX)
     }
 
     /// Below which number records count: all that can be read, when the query says nothing.
@@ -259,51 +194,16 @@ pub(super) fn read_value(value: Value) -> Result<Bytes, GatewayError> {
     }
 }
 
-/// Undoes percent-encoding; in a query a plus is a space.
-fn decode(path: &str, text: &[u8], query: bool) -> Result<Vec<u8>, GatewayError> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((&byte, after)) = rest.split_first() {
-        rest = after;
-        match byte {
-            b'%' => {
-                let digit = |at: usize| after.get(at).and_then(|digit| char::from(*digit).to_digit(16));
-                let pair = digit(0).zip(digit(1)).and_then(|(high, low)| u8::try_from(high * 16 + low).ok());
-                out.push(pair.ok_or_else(|| bad(path, "a % is not followed by two hexadecimal digits"))?);
-                rest = after.get(2..).unwrap_or_default();
-            }
-            b'+' if query => out.push(b' '),
-            _ => out.push(byte),
-        }
-    }
-    Ok(out)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn ask(uri: &str, known: &[&str]) -> Result<Ask, GatewayError> {
-        Ask::of(&uri.parse().unwrap(), known)
-    }
-
     #[test]
-    fn keys_of_any_bytes_come_through_path_and_query() {
-        let ask = ask("/api/v1/state/host/a%2Fb+%00%ff?after=%fe+c", &["after"]).unwrap();
-        assert_eq!(ask.key().unwrap(), Key::new(Owner::Host, b"a/b+\x00\xff".as_slice()));
-        assert_eq!(ask.key_bytes("after").unwrap(), Some(b"\xfe c".as_slice()));
-    }
-
-    #[test]
-    fn what_no_route_reads_is_refused() {
-        for bad in ["/api/v1/state/host?x=1", "/api/v1/state/host?at=1&at=2", "/api/v1/state/%zz", "/api/v1/state/host%4"] {
-            assert!(ask(bad, &["at"]).is_err(), "{bad}");
-        }
-        for bad in ["limit=0", "limit=10001", "limit=x"] {
-            assert!(ask(&format!("/api/v1/state/host?{bad}"), &["limit"]).unwrap().limit().is_err(), "{bad}");
-        }
-        let long = ask(&format!("/api/v1/state/host/{}", "x".repeat(KEY_BYTES_MAX + 1)), &[]).unwrap();
-        assert!(long.key().is_err());
+    fn a_key_that_is_too_long_is_refused() {
+        let long = format!("/api/v1/state/host/{}", "x".repeat(KEY_BYTES_MAX + 1));
+        assert!(Ask::of(&long.parse().unwrap(), &[]).unwrap().key().is_err());
+        let good = Ask::of(&"/api/v1/state/host/a%2Fb".parse().unwrap(), &[]).unwrap();
+        assert_eq!(good.key().unwrap(), Key::new(Owner::Host, b"a/b".as_slice()));
     }
 
     #[test]

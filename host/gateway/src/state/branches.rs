@@ -7,16 +7,15 @@ use http::StatusCode;
 use kinetic_ledger::state::{Branch, BranchId, Difference, MergePolicy, StateView, Version};
 use kinetic_ledger::{Commit, Ledger};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::ask::{Ask, bad, below, branch_id, owner, owner_text, text_or_base64};
-use super::{apart, commit, ledger_of};
+use super::ask::{below, branch_id, owner, owner_text, text_or_base64};
+use super::commit;
 use crate::app::Shared;
+use crate::ask::{Ask, read};
 use crate::error::tame;
-use crate::execute::media_type;
+use crate::ledger::{apart, ledger_of};
 use crate::problem::Problem;
-use crate::{GatewayError, body, json_guard};
 
 /// A branch to be created.
 #[derive(Deserialize)]
@@ -35,13 +34,6 @@ struct Create {
 struct Merge {
     #[serde(default)]
     policy: MergePolicy,
-}
-
-async fn read<T: DeserializeOwned>(app: &Shared, request: Request) -> Result<T, GatewayError> {
-    media_type(request.headers(), "application/json")?;
-    let bytes = body::read(request, &app.config, app.config.body_bytes_max).await?;
-    let value = json_guard::parse(&bytes, app.config.json_depth_max)?;
-    serde_json::from_value(value).map_err(|e| bad("the body", tame(&e.to_string())))
 }
 
 fn branch_json(branch: &Branch, all: &[std::sync::Arc<Branch>]) -> Value {
@@ -106,7 +98,7 @@ pub(crate) async fn discard(State(app): State<Shared>, request: Request) -> Resu
 /// `GET /api/v1/state-branches/{owner}/{name}/diff`: the keys it left otherwise than it found them.
 pub(crate) async fn diff(State(app): State<Shared>, request: Request) -> Result<Json<Value>, Problem> {
     let ask = Ask::of(request.uri(), &["after-owner", "after", "limit", "at"])?;
-    let (limit, after) = (ask.limit()?, ask.after()?);
+    let (limit, after) = (ask.page()?, ask.after()?);
     let (of, name) = ask.branch_of_path()?;
     let diff = apart(ledger_of(&app)?, move |ledger| {
         let at = ask.at(ledger)?;

@@ -16,9 +16,11 @@ use kinetic_ledger::state::{BranchId, Key, KeyRange, Owner, Reads, VALUE_BYTES_M
 use kinetic_ledger::{Commit, Committed, Ledger, LedgerError};
 use serde_json::{Map, Value, json};
 
-use self::ask::{Ask, Expected, owner_text, read_value, text_or_base64};
+use self::ask::{Expected, owner_text, read_value, text_or_base64};
 use crate::app::Shared;
+use crate::ask::Ask;
 use crate::execute::{media_type, wants_octets};
+use crate::ledger::{apart, ledger_of};
 use crate::problem::Problem;
 use crate::{GatewayError, body, json_guard};
 
@@ -27,20 +29,6 @@ const OCTETS: &str = "application/octet-stream";
 const SEQ: HeaderName = HeaderName::from_static("x-kinetic-seq");
 /// The largest value as base64, its braces and quotes around it.
 const JSON_VALUE_BYTES_MAX: u64 = VALUE_BYTES_MAX.div_ceil(3) * 4 + 64;
-
-fn ledger_of(app: &Shared) -> Result<Ledger, Problem> {
-    let ledger = app.calls.kernel.ledger().cloned();
-    Ok(ledger.ok_or(LedgerError::Closed {})?)
-}
-
-/// Does what reads the disk where it holds up no other request.
-async fn apart<T: Send + 'static>(
-    ledger: Ledger,
-    work: impl FnOnce(&Ledger) -> Result<T, Problem> + Send + 'static,
-) -> Result<T, Problem> {
-    let done = tokio::task::spawn_blocking(move || work(&ledger)).await;
-    done.unwrap_or_else(|_| Err(GatewayError::HandlerPanicked {}.into()))
-}
 
 async fn commit(ledger: &Ledger, (reads, writes): (Reads, Vec<Write>)) -> Result<Committed, Problem> {
     let commit = Commit {
@@ -81,7 +69,7 @@ async fn scan(
     after: Option<Key>,
     name_of: impl Fn(&Key) -> Value + Send + 'static,
 ) -> Result<Json<Value>, Problem> {
-    let limit = ask.limit()?;
+    let limit = ask.page()?;
     let page = apart(ledger_of(app)?, move |ledger| {
         let at = ask.at(ledger)?;
         let branch = ask.branch(ledger, &branch_owner, at)?;
@@ -185,7 +173,7 @@ fn conditional(
 pub(crate) async fn history(State(app): State<Shared>, request: Request) -> Result<Json<Value>, Problem> {
     let ask = Ask::of(request.uri(), &["before", "limit", "branch", "branch-owner"])?;
     let key = ask.key()?;
-    let limit = ask.limit()?;
+    let limit = ask.page()?;
     let history = apart(ledger_of(&app)?, move |ledger| {
         let before = ask.below(ledger, "before")?;
         let branch = ask.branch(ledger, &key.owner, before)?;

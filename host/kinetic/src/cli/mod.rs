@@ -23,7 +23,9 @@ mod replay;
 mod run;
 mod state;
 mod state_branch;
+mod tail;
 mod time_travel;
+mod topics;
 mod up;
 mod verify;
 
@@ -113,6 +115,8 @@ enum Command {
     Keys(keys::Keys),
     Quarantine(quarantine::Quarantine),
     Receipt(receipt::Receipt),
+    Topics(topics::Topics),
+    Tail(tail::Tail),
     State(state::State),
     TimeTravel(time_travel::TimeTravel),
     Replay(replay::Replay),
@@ -129,9 +133,10 @@ enum Command {
 }
 
 /// How `kinetic help` groups the commands; a test checks that each is in one group.
-const GROUPS: [(&str, &[&str]); 4] = [
+const GROUPS: [(&str, &[&str]); 5] = [
     ("Serve and call", &["up", "call", "list", "inspect", "mcp"]),
     ("Make a capability", &["new", "build", "run", "publish", "manifest"]),
+    ("Events", &["topics", "tail"]),
     ("Look back", &["state", "time-travel", "receipt", "verify", "replay"]),
     (
         "Operate",
@@ -309,6 +314,8 @@ impl Command {
             Self::Keys(command) => command.run(context),
             Self::Quarantine(_) => quarantine::Quarantine::run(context),
             Self::Receipt(command) => command.run(context),
+            Self::Topics(command) => command.run(context),
+            Self::Tail(command) => command.run(context),
             Self::State(command) => command.run(context),
             Self::TimeTravel(command) => command.run(context),
             Self::Replay(command) => command.run(context),

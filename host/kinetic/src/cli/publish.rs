@@ -1,28 +1,40 @@
-//! `kinetic publish`: sign a built capsule and hand it to the running host.
+//! `kinetic publish`: sign a built capsule and hand it to the running host; or publish events to a topic.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::io::Read;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
 use kinetic_identity::SigningKey;
 use kinetic_kernel::Manifest;
+use kinetic_ledger::bus::DATA_BYTES_MAX;
 use kinetic_registry::{HttpOptions, HttpSource};
-use serde_json::json;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 use super::Context;
+use super::topics::counted;
+use crate::client::Client;
 use crate::data_dir::DataDir;
-use crate::error::CliError;
+use crate::error::{self, CliError};
 use crate::project::Project;
 use crate::signing;
 
 /// How long the host may take: it compiles before it answers.
 const PUBLISH_TIMEOUT: Duration = Duration::from_mins(2);
 
-/// Sign a built capsule and publish it to the running host
+/// How much of standard input is read at once, in bytes: what comes at once goes into one commit.
+const PIECE_BYTES: usize = 1 << 20;
+/// The most lines of one commit.
+const LINES_MAX: usize = 1_000;
+
+/// Publish a built capsule to the running host, or with --topic an event
 ///
-/// The host verifies, compiles and probes it before it answers; then it is active. It believes
-/// only keys that its trust root lists for the namespace.
+/// The capsule is signed, and the host verifies, compiles and probes it before it answers; then
+/// it is active. It believes only keys that its trust root lists for the namespace.
 ///
 /// With --dev, and a host on this machine, one command does it all: the namespace gets a key in
 /// the data folder of that host, and its trust root lists it. That needs nothing but the right
@@ -32,23 +44,46 @@ const PUBLISH_TIMEOUT: Duration = Duration::from_mins(2);
 ///
 ///     kinetic publish word-count --dev
 ///     kinetic publish --key acme.pem --to https://kinetic.example.com --token-file token
+///
+/// With --topic the argument is the data of an event, as JSON. Without one, or with -, standard
+/// input is read: one JSON value a line; lines that come at once are one record, at most 1,000.
+///
+///     kinetic publish --topic telemetry.metrics.v1 '{"celsius": 21.5}' --key kitchen
+///     tail -f metrics.jsonl | kinetic publish --topic telemetry.metrics.v1
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
 pub struct Publish {
-    /// The project's folder, built before with `kinetic build`
-    #[arg(default_value = ".")]
-    path: PathBuf,
+    /// The project's folder, built before with `kinetic build` [default: .]; with --topic the data as JSON [default: -]
+    #[arg(value_name = "PATH|DATA", allow_negative_numbers = true)]
+    what: Option<OsString>,
     /// Make a key for the namespace and have the host on this machine trust it, if the namespace has none
     #[arg(long)]
     dev: bool,
-    /// The private key to sign with [default: keys/NAMESPACE.pem in the data folder]
-    #[arg(long, value_name = "FILE", conflicts_with = "dev")]
-    key: Option<PathBuf>,
+    /// The private key to sign with [default: keys/NAMESPACE.pem in the data folder]; with --topic the event's key
+    #[arg(long, value_name = "FILE|KEY", conflicts_with = "dev")]
+    key: Option<OsString>,
+    /// Publish events to this topic instead of a capsule
+    #[arg(long, value_name = "NAME", conflicts_with = "dev")]
+    topic: Option<String>,
+    /// The event's type [default: the topic]
+    #[arg(long, value_name = "TYPE", requires = "topic")]
+    r#type: Option<String>,
+    /// What the event is about
+    #[arg(long, requires = "topic")]
+    subject: Option<String>,
 }
 
 impl Publish {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let built = Project::open(&self.path)?.built()?;
+        match self.topic.clone() {
+            Some(topic) => self.events(context, topic),
+            None => self.capsule(context),
+        }
+    }
+
+    fn capsule(&self, context: &Context) -> anyhow::Result<ExitCode> {
+        let path = self.what.as_deref().map_or(Path::new("."), Path::new);
+        let built = Project::open(path)?.built()?;
         let manifest = Manifest::parse(&built.manifest)?;
         let url = context.host_url(&context.load(None)?.config);
         let options = HttpOptions {
@@ -75,9 +110,36 @@ impl Publish {
         Ok(ExitCode::SUCCESS)
     }
 
+    fn events(self, context: &Context, topic: String) -> anyhow::Result<ExitCode> {
+        let data = self.what.map(|data| utf8(data, "the data")).transpose()?;
+        let publishing = Publishing {
+            client: context.client(&context.load(None)?.config)?,
+            topic,
+            key: self.key.map(|key| utf8(key, "the key")).transpose()?,
+            kind: self.r#type,
+            subject: self.subject,
+        };
+        let document = super::block_on(async {
+            match data.as_deref() {
+                None | Some("-") => publishing.lines(&mut std::io::stdin().lock()).await,
+                Some(data) => publishing.send(&[json_value(data.as_bytes(), "the data")?]).await,
+            }
+        })?;
+        context.print(&document, || {
+            let count = |name: &str| document.get(name).and_then(Value::as_u64).unwrap_or_default();
+            let events = counted(count("accepted"), "event");
+            let shed = if count("shed") == 0 { String::new() } else { format!(", {} shed", count("shed")) };
+            match document.get("seq").and_then(Value::as_u64) {
+                Some(seq) => format!("{events}{shed}, record {seq}"),
+                None => format!("{events}{shed}"),
+            }
+        });
+        Ok(ExitCode::SUCCESS)
+    }
+
     fn signing_key(&self, context: &Context, url: &str, namespace: &str) -> anyhow::Result<SigningKey> {
         if let Some(path) = &self.key {
-            return signing::existing_key(path, namespace);
+            return signing::existing_key(Path::new(path), namespace);
         }
         let running = context.running_data()?;
         if self.dev {
@@ -89,5 +151,130 @@ impl Publish {
             None => DataDir::existing(&context.data()?)?,
         };
         signing::existing_key(&data.key_file(namespace)?, namespace)
+    }
+}
+
+/// Events on their way to a topic.
+struct Publishing {
+    client: Client,
+    topic: String,
+    key: Option<String>,
+    kind: Option<String>,
+    subject: Option<String>,
+}
+
+/// An event as the host reads it.
+#[derive(Serialize)]
+struct Event<'a> {
+    data: &'a RawValue,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<&'a str>,
+}
+
+impl Publishing {
+    /// Publishes these in one commit; the answer tells its record.
+    async fn send(&self, data: &[&RawValue]) -> anyhow::Result<Value> {
+        let events: Vec<Event<'_>> = data
+            .iter()
+            .map(|data| Event {
+                data,
+                key: self.key.as_deref(),
+                kind: self.kind.as_deref(),
+                subject: self.subject.as_deref(),
+            })
+            .collect();
+        self.client.post(&["topics", &self.topic, "events"], &events).await
+    }
+
+    /// Publishes one event for each line, as they come; the answer tells the last record.
+    async fn lines(&self, input: &mut impl Read) -> anyhow::Result<Value> {
+        let (mut rest, mut number, mut seq) = (Vec::new(), 0_u64, Value::Null);
+        let (mut accepted, mut shed) = (0, 0);
+        while let Some(text) = lines_at_hand(input, &mut rest).map_err(error::file(Path::new("-")))? {
+            let mut values = Vec::new();
+            for line in text.split_inclusive(|byte| *byte == b'\n') {
+                number += 1;
+                if !line.trim_ascii().is_empty() {
+                    values.push(json_value(line, &format!("line {number}"))?);
+                }
+            }
+            for batch in values.chunks(LINES_MAX) {
+                let published = self.send(batch).await?;
+                let count = |name: &str| published.get(name).and_then(Value::as_u64).unwrap_or_default();
+                accepted += count("accepted");
+                shed += count("shed");
+                seq = published.get("seq").cloned().unwrap_or_default();
+            }
+        }
+        Ok(json!({ "seq": seq, "accepted": accepted, "shed": shed }))
+    }
+}
+
+/// The whole lines that are there, or come first; at the end what is left. None when nothing is.
+fn lines_at_hand(input: &mut impl Read, rest: &mut Vec<u8>) -> std::io::Result<Option<Vec<u8>>> {
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        let count = match input.read(&mut piece) {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            count => count?,
+        };
+        if count == 0 {
+            return Ok(Some(std::mem::take(rest)).filter(|rest| !rest.is_empty()));
+        }
+        rest.extend_from_slice(piece.get(..count).unwrap_or_default());
+        if let Some(end) = rest.iter().rposition(|byte| *byte == b'\n') {
+            let behind = rest.split_off(end + 1);
+            return Ok(Some(std::mem::replace(rest, behind)));
+        }
+        if rest.len() as u64 > DATA_BYTES_MAX {
+            let why = format!("a line of more than {DATA_BYTES_MAX} bytes");
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, why));
+        }
+    }
+}
+
+fn utf8(text: OsString, what: &str) -> Result<String, CliError> {
+    text.into_string().map_err(|_| CliError::BadArgument {
+        why: format!("{what} is not UTF-8"),
+    })
+}
+
+fn json_value<'a>(text: &'a [u8], what: &str) -> Result<&'a RawValue, CliError> {
+    serde_json::from_slice(text).map_err(|e| CliError::BadArgument {
+        why: format!("{what} is not JSON, where a text stands in quotes: {e}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_come_as_they_are_at_hand_and_the_last_one_needs_no_end() {
+        let mut rest = Vec::new();
+        let mut input = b"1\n2\n{\"a\"".chain(b":3}\n\n4".as_slice());
+        let mut read = || lines_at_hand(&mut input, &mut rest).unwrap();
+        assert_eq!(read().unwrap(), b"1\n2\n");
+        assert_eq!(read().unwrap(), b"{\"a\":3}\n\n");
+        assert_eq!(read().unwrap(), b"4");
+        assert_eq!(read(), None);
+        let endless = lines_at_hand(&mut std::io::repeat(b'1'), &mut Vec::new());
+        assert_eq!(endless.unwrap_err().kind(), std::io::ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn an_event_is_sent_with_its_data_as_it_was_written() {
+        let event = Event {
+            data: json_value(b"{\"n\": 1.10}", "the data").unwrap(),
+            key: Some("k"),
+            kind: None,
+            subject: None,
+        };
+        assert_eq!(serde_json::to_string(&event).unwrap(), "{\"data\":{\"n\": 1.10},\"key\":\"k\"}");
+        assert!(json_value(b"hello", "the data").unwrap_err().to_string().contains("in quotes"));
     }
 }

@@ -225,7 +225,7 @@ impl What {
             Self::Delete { owner, key, if_seq, on } => {
                 let mut query = on.query();
                 query.extend(if_seq.map(|seq| ("if-seq", seq)));
-                let document = client.delete_state(&["state", &owner, &key], &query).await?;
+                let document = client.delete(&["state", &owner, &key], &query).await?;
                 context.print(&document, || format!("record {}", number(&document, "seq")));
                 Ok(())
             }
@@ -240,7 +240,7 @@ impl What {
                 query.push(("limit", limit.to_string()));
                 query.extend(prefix.map(|prefix| ("prefix", prefix)));
                 query.extend(after.map(|after| ("after", after)));
-                let document = client.state(&["state", &owner], &query).await?;
+                let document = client.get(&["state", &owner], &query).await?;
                 context.print(&document, || entries(&document));
                 Ok(())
             }
@@ -254,7 +254,7 @@ impl What {
                 let mut query = on.query();
                 query.push(("limit", limit.to_string()));
                 query.extend(before.map(|before| ("before", before.to_string())));
-                let document = client.state(&["state", &owner, &key, "history"], &query).await?;
+                let document = client.get(&["state", &owner, &key, "history"], &query).await?;
                 context.print(&document, || revisions(&document));
                 Ok(())
             }
@@ -275,7 +275,7 @@ async fn show(
 ) -> anyhow::Result<()> {
     let segments = ["state", owner, key];
     if context.json() {
-        let document = client.state(&segments, &query).await?;
+        let document = client.get(&segments, &query).await?;
         context.print(&document, String::new);
         return Ok(());
     }
@@ -350,8 +350,5 @@ fn revisions(document: &Value) -> String {
         vec![number(revision, "seq"), revision.get("branch").and_then(Value::as_str).unwrap_or_default().into(), value]
     };
     let rows: Vec<Vec<String>> = array(document, "revisions").iter().map(row).collect();
-    match rows.is_empty() {
-        true => "never written".into(),
-        false => render::table(&rows),
-    }
+    if rows.is_empty() { "never written".into() } else { render::table(&rows) }
 }

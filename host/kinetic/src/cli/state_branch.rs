@@ -88,7 +88,7 @@ impl Branching {
     pub(super) async fn run(self, context: &Context, client: &Client) -> anyhow::Result<()> {
         match self {
             Self::List => {
-                let document = client.state(&[ROUTE], &[]).await?;
+                let document = client.get(&[ROUTE], &[]).await?;
                 context.print(&document, || list(&document));
             }
             Self::Create {
@@ -101,18 +101,18 @@ impl Branching {
                 let body = json!({
                     "owner": owner, "name": name, "parent": parent, "parent_owner": parent_owner, "at": at,
                 });
-                let document = client.post_state(&[ROUTE], &body).await?;
+                let document = client.post(&[ROUTE], &body).await?;
                 context.print(&document, || {
                     format!("{name} shows its parent below record {}", number(&document, "base"))
                 });
             }
             Self::Discard { owner, name } => {
-                let document = client.delete_state(&[ROUTE, &owner, &name], &[]).await?;
+                let document = client.delete(&[ROUTE, &owner, &name], &[]).await?;
                 context.print(&document, || format!("{name} is discarded, by record {}", number(&document, "seq")));
             }
             Self::Merge { owner, name, policy } => {
                 let body = json!({ "policy": policy.name() });
-                let document = client.post_state(&[ROUTE, &owner, &name, "merge"], &body).await?;
+                let document = client.post(&[ROUTE, &owner, &name, "merge"], &body).await?;
                 context.print(&document, || match document.get("seq").and_then(Value::as_u64) {
                     Some(seq) => format!("{} keys written, by record {seq}", number(&document, "written")),
                     None => "nothing to write".into(),
@@ -129,10 +129,7 @@ fn list(document: &Value) -> String {
         vec![text("owner"), text("name"), format!("over {} below record {}", text("parent"), number(branch, "base"))]
     };
     let rows: Vec<_> = array(document, "branches").iter().map(row).collect();
-    match rows.is_empty() {
-        true => "no branch but main".into(),
-        false => render::table(&rows),
-    }
+    if rows.is_empty() { "no branch but main".into() } else { render::table(&rows) }
 }
 
 /// `kinetic state diff`.
@@ -143,7 +140,7 @@ pub(super) async fn diff(
     branch: &str,
     limit: u64,
 ) -> anyhow::Result<()> {
-    let document = client.state(&[ROUTE, owner, branch, "diff"], &[("limit", limit.to_string())]).await?;
+    let document = client.get(&[ROUTE, owner, branch, "diff"], &[("limit", limit.to_string())]).await?;
     context.print(&document, || {
         let side = |difference: &Value, name: &str| cell(difference.pointer(&format!("/{name}/value")));
         let row = |difference: &Value| {

@@ -41,7 +41,7 @@ impl TimeTravel {
             let query = [("at", self.seq.to_string()), ("limit", self.limit.to_string())];
             let mut segments = vec!["state"];
             segments.extend(self.owner.as_deref());
-            let mut document = client.state(&segments, &query).await?;
+            let mut document = client.get(&segments, &query).await?;
             let record = record(&client, self.seq).await?;
             if let Some(members) = document.as_object_mut() {
                 members.insert("record".into(), record);

@@ -78,6 +78,12 @@ fn describe(verified: &Verified, seconds: f64) -> String {
         "{} records, {} bytes, read in {seconds:.2} s; {} checkpoints fit, the newest covers {}",
         verified.records, verified.bytes, verified.checkpoints, verified.covered
     )];
+    if verified.first > 0 {
+        lines.push(format!(
+            "records below {} were removed by this host's retention, which it signed",
+            verified.first
+        ));
+    }
     if let Some(byte) = verified.half_written {
         lines.push(format!(
             "the last record is half written (byte {byte} of the last segment): a crash left it, nobody was told it was there"

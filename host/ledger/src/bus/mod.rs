@@ -28,6 +28,7 @@ mod syntax;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod timestamp;
 mod topic;
 mod view;
 
@@ -47,5 +48,6 @@ pub use self::schema::{SCHEMA_BYTES_MAX, SCHEMAS_MAX};
 pub use self::stats::{GroupPartition, GroupStats, TailStats, TopicStats};
 pub use self::subscribe::{Start, Subscribe};
 pub use self::subscription::Subscription;
+pub use self::timestamp::timestamp;
 pub use self::topic::ATTACHED_MAX;
 pub use self::view::{BusView, Committer};

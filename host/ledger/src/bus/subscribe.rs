@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::control::Change;
 use super::delivery::{Delivery, Member};
+use super::event::Position;
 use super::group;
 use super::subscription::{Kind, Subscription};
 use super::topic::{Attached, Store, Topic};
@@ -35,6 +36,8 @@ pub struct Subscribe {
     pub partitions: Option<Vec<u16>>,
     /// Where it begins. Topics in memory begin with the next event.
     pub start: Start,
+    /// Where single partitions begin, in place of `start`.
+    pub positions: Vec<Position>,
     /// How many events a group may have delivered and not acknowledged.
     pub credit_events: usize,
     /// How many bytes they may take; one event is delivered whatever it takes.
@@ -49,6 +52,7 @@ impl Subscribe {
             group: None,
             partitions: None,
             start: Start::Latest,
+            positions: Vec::new(),
             credit_events: 1_024,
             credit_bytes: 8 << 20,
         }
@@ -76,12 +80,25 @@ impl Subscribe {
         self
     }
 
+    /// To the partitions of these positions only, from there on.
+    #[must_use]
+    pub fn positions(mut self, positions: impl Into<Vec<Position>>) -> Self {
+        self.positions = positions.into();
+        self.partitions = Some(self.positions.iter().map(|position| position.partition).collect());
+        self
+    }
+
     /// With this credit.
     #[must_use]
     pub const fn credit(mut self, events: usize, bytes: u64) -> Self {
         self.credit_events = events;
         self.credit_bytes = bytes;
         self
+    }
+
+    fn start_of(&self, partition: u16) -> Start {
+        let named = self.positions.iter().find(|position| position.partition == partition);
+        named.map_or(self.start, |position| Start::Offset(position.offset))
     }
 }
 
@@ -95,7 +112,7 @@ impl BusView {
         self.check_open()?;
         let topic = self.topic(&ask.topic)?;
         topic.check_room()?;
-        let partitions = wanted(&topic, ask.partitions)?;
+        let partitions = wanted(&topic, &ask)?;
         if ask.credit_events == 0 || ask.credit_bytes == 0 {
             return Err(topic.bad_subscription("its credit is zero"));
         }
@@ -103,7 +120,7 @@ impl BusView {
             (Store::Memory(_), Some(_)) => {
                 return Err(topic.bad_subscription("the topic is in memory, where groups have no position to keep"));
             }
-            (Store::Memory(_), None) if ask.start != Start::Latest => {
+            (Store::Memory(_), None) if ask.start != Start::Latest || !ask.positions.is_empty() => {
                 return Err(topic.bad_subscription("the topic is in memory, so it begins with the next event"));
             }
             (Store::Memory(ring), None) => {
@@ -111,11 +128,11 @@ impl BusView {
                 Kind::Memory(ring.attach(Some(partitions).filter(|_| !all)))
             }
             (Store::Log(_), None) => {
-                let cursors = self.starts(&topic, &partitions, ask.start)?;
+                let cursors = self.starts(&topic, &partitions, &ask)?;
                 Kind::Log(Delivery::new(None, cursors, (usize::MAX, u64::MAX)))
             }
             (Store::Log(_), Some(group)) => {
-                let (member, cursors) = self.join(&topic, group, &partitions, ask.start).await?;
+                let (member, cursors) = self.join(&topic, group, &partitions, &ask).await?;
                 Kind::Log(Delivery::new(Some(member), cursors, (ask.credit_events, ask.credit_bytes)))
             }
         };
@@ -123,12 +140,12 @@ impl BusView {
     }
 
     /// The first offset of each partition.
-    fn starts(&self, topic: &Topic, partitions: &[u16], start: Start) -> Result<Vec<(u16, u64)>, LedgerError> {
+    fn starts(&self, topic: &Topic, partitions: &[u16], ask: &Subscribe) -> Result<Vec<(u16, u64)>, LedgerError> {
         let visible = self.visible();
         let mut starts = Vec::with_capacity(partitions.len());
         for &number in partitions {
             let partition = topic.partition(number)?;
-            let offset = match start {
+            let offset = match ask.start_of(number) {
                 Start::Earliest => partition.first(),
                 Start::Latest => self.visible_head(topic, number, visible)?,
                 Start::Offset(offset) if offset < partition.first() => return Err(gone(topic, number, offset)?),
@@ -161,7 +178,7 @@ impl BusView {
         topic: &Arc<Topic>,
         group: &str,
         partitions: &[u16],
-        start: Start,
+        ask: &Subscribe,
     ) -> Result<(Member, Vec<(u16, u64)>), LedgerError> {
         group::check_name(&topic.name, group)?;
         let _joining = topic.joining.lock().await;
@@ -169,7 +186,7 @@ impl BusView {
         let seat = |partition: u16| known.as_ref().and_then(|group| group.seat(partition));
         let epoch = topic.epoch.load(Ordering::Acquire) + 1;
         let fresh: Vec<u16> = partitions.iter().copied().filter(|&partition| seat(partition).is_none()).collect();
-        let fresh = self.starts(topic, &fresh, start)?;
+        let fresh = self.starts(topic, &fresh, ask)?;
         let begin = |&partition: &u16| {
             let start = fresh.iter().find(|(fresh, _)| *fresh == partition);
             let resumed = || (partition, seat(partition).map_or(0, |seat| seat.next));
@@ -206,9 +223,9 @@ pub(super) fn gone(topic: &Topic, partition: u16, offset: u64) -> Result<LedgerE
 }
 
 /// The partitions that are asked for, in order, each once.
-fn wanted(topic: &Topic, partitions: Option<Vec<u16>>) -> Result<Vec<u16>, LedgerError> {
+fn wanted(topic: &Topic, ask: &Subscribe) -> Result<Vec<u16>, LedgerError> {
     let count = topic.config().partitions;
-    let mut partitions = partitions.unwrap_or_else(|| (0..count).collect());
+    let mut partitions = ask.partitions.clone().unwrap_or_else(|| (0..count).collect());
     partitions.sort_unstable();
     partitions.dedup();
     match partitions.last() {

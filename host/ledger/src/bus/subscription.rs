@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -93,6 +93,20 @@ impl Subscription {
             Kind::Memory(cursor) => cursor.missed(),
             Kind::Log(_) => 0,
         }
+    }
+
+    /// Where it goes on in each of its partitions. Nothing for a group, whose positions are in the log, and for topics in
+    /// memory, which have none.
+    pub fn positions(&self) -> Vec<Position> {
+        let Kind::Log(delivery) = &self.kind else { return Vec::new() };
+        if delivery.member.is_some() {
+            return Vec::new();
+        }
+        let position = |(partition, offset): &(u16, AtomicU64)| Position {
+            partition: *partition,
+            offset: offset.load(Ordering::Acquire),
+        };
+        delivery.attached.cursors.iter().map(position).collect()
     }
 
     /// By what a receiver outside can tell that it has this event already: topic, partition and offset.
@@ -329,10 +343,7 @@ impl Subscription {
     /// # Errors
     /// As [`Subscription::ack`]'s, and `InvalidOffset` for what is acknowledged already.
     pub async fn nack(&self, failed: Position) -> Result<(), LedgerError> {
-        let delivery = self.delivery()?;
-        if delivery.acknowledge(&self.topic, &[failed])?.is_empty() {
-            return Err(self.topic.bad_offset(failed.partition, failed.offset, "it is acknowledged already"));
-        }
+        self.check_pending(failed)?;
         if let Some(before) = failed.offset.checked_sub(1) {
             let done = Position {
                 offset: before,
@@ -340,7 +351,26 @@ impl Subscription {
             };
             self.ack(&[done]).await?;
         }
-        delivery.rewind(failed);
+        self.delivery()?.rewind(failed);
+        Ok(())
+    }
+
+    /// Has this event and all after it in its partition delivered again, and acknowledges nothing: for who acknowledges
+    /// with a commit of his own.
+    ///
+    /// # Errors
+    /// As [`Subscription::offsets_to`]'s, and `InvalidOffset` for what is acknowledged already.
+    pub fn redeliver(&self, failed: Position) -> Result<(), LedgerError> {
+        self.check_pending(failed)?;
+        self.delivery()?.rewind(failed);
+        Ok(())
+    }
+
+    /// Whether an event was delivered here and is not acknowledged.
+    fn check_pending(&self, event: Position) -> Result<(), LedgerError> {
+        if self.offsets_to(&[event])?.is_empty() {
+            return Err(self.topic.bad_offset(event.partition, event.offset, "it is acknowledged already"));
+        }
         Ok(())
     }
 

@@ -1,27 +1,9 @@
 //! What the host answers, in the form it has on a tape: JSON, values as base64.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use kinetic_engine::TapedBytes as Value;
+use serde::{Deserialize, Serialize};
 
 use crate::bindings::kinetic::state::store::{Entry, Error, Page, Revision, Version};
-
-/// Bytes that are base64 in JSON.
-pub(crate) struct Value(pub(crate) Vec<u8>);
-
-impl Serialize for Value {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&base64::display::Base64Display::new(&self.0, &BASE64))
-    }
-}
-
-impl<'de> Deserialize<'de> for Value {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        BASE64.decode(text).map(Self).map_err(D::Error::custom)
-    }
-}
 
 /// Why a call of the interface failed.
 #[derive(Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kinetic_engine::{CallState, Turn};
+use kinetic_engine::{CallState, TapedBytes as Value};
 use kinetic_ledger::state::{Key, KeyRange, Owner, StateView};
 use kinetic_ledger::{Effects, LedgerError};
 use kinetic_model::Coded as _;
@@ -10,41 +10,22 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::answers::{Failure, TapedPage, TapedRevision, TapedVersion, Value};
+use crate::answers::{Failure, TapedPage, TapedRevision, TapedVersion};
 use crate::bindings::kinetic::state::store::{self, Error, Host, Page, Revision, Version};
-use crate::{Access, INTERFACE, PerCall};
+use crate::{Access, INTERFACE};
 
 /// The most entries one page has.
 const LIMIT_MAX: u32 = 10_000;
 
 type Answer<T> = wasmtime::Result<Result<T, Error>>;
 
-/// Answers from the tape, or does the work and records it. `request` is all that the guest asked.
 fn turn<T: Serialize + DeserializeOwned>(
     call: &mut CallState,
     function: &str,
     request: &impl Serialize,
     work: impl FnOnce(&Access, &mut Effects) -> Result<T, Failure>,
-) -> wasmtime::Result<Result<T, Error>> {
-    let tape = call.tape().clone();
-    if tape.is_on() {
-        let request = serde_json::to_vec(request)?;
-        if let Turn::Answer(bytes) = tape.begin(INTERFACE, function, &request)? {
-            let answer: Result<T, Failure> = serde_json::from_slice(&bytes)?;
-            return Ok(answer.map_err(Error::from));
-        }
-    }
-    let access = call.extension::<PerCall>().0.map(|own| own.access.clone());
-    let answer = match (access, call.extension::<Effects>().0) {
-        (Some(access), Some(effects)) => work(&access, effects),
-        _ => Err(Failure::Other(
-            "there is no ledger here: call the capsule on a host, with `kinetic call` instead of `kinetic run`".into(),
-        )),
-    };
-    if tape.is_on() {
-        tape.record(serde_json::to_vec(&answer)?)?;
-    }
-    Ok(answer.map_err(Error::from))
+) -> Answer<T> {
+    crate::turn::turn(call, INTERFACE, function, request, work)
 }
 
 fn shown(owner: &store::Owner) -> serde_json::Value {
@@ -67,7 +48,7 @@ fn readable(access: &Access, owner: &store::Owner) -> Result<Owner, Failure> {
 }
 
 /// Whose keys may be written.
-fn writable(access: &Access, owner: &store::Owner) -> Result<Owner, Failure> {
+pub(crate) fn writable(access: &Access, owner: &store::Owner) -> Result<Owner, Failure> {
     match owner {
         store::Owner::Mine => Ok(access.own.clone()),
         store::Owner::Shared => access.shared.clone().ok_or_else(|| {
@@ -79,7 +60,7 @@ fn writable(access: &Access, owner: &store::Owner) -> Result<Owner, Failure> {
     }
 }
 
-fn failed(error: LedgerError) -> Failure {
+pub(crate) fn failed(error: LedgerError) -> Failure {
     let text = format!("{error} {}", error.fix());
     match error {
         LedgerError::BelowHorizon { horizon, .. } => Failure::BelowHorizon(horizon),
@@ -90,7 +71,7 @@ fn failed(error: LedgerError) -> Failure {
 }
 
 /// A key as text again: guests write texts only, but an operator may write any bytes.
-fn text(key: &Key) -> Option<String> {
+pub(crate) fn text(key: &Key) -> Option<String> {
     String::from_utf8(key.key.clone()).ok()
 }
 

@@ -2,11 +2,13 @@
 //!
 //! Ownership is enforced here: a capsule reaches its own keys, those of its type when its manifest asks for them, and
 //! reads those of other capsules that its manifest names. What is asked and answered goes on the tape of D0 and D1
-//! capsules, so a replay needs no ledger.
+//! capsules, so a replay needs no ledger. `wasi:keyvalue` is an adapter over the same.
 
 mod answers;
 mod error;
 mod host;
+mod keyvalue;
+mod turn;
 
 pub use error::StateError;
 
@@ -20,6 +22,8 @@ use wasmtime::component::{HasSelf, Linker};
 
 /// The interface, as manifests grant it.
 pub(crate) const INTERFACE: &str = "kinetic:state/store";
+/// The interface of `wasi:keyvalue`, as manifests grant it; the other interfaces of the package hang on it.
+pub(crate) const KEYVALUE: &str = "wasi:keyvalue/store";
 /// The word under `owners` that grants the keys of the capsule's type.
 const TYPE: &str = "type";
 
@@ -49,15 +53,16 @@ impl Provider for StateProvider {
     }
 
     fn serves(&self, interface: &str) -> bool {
-        interface == INTERFACE
+        matches!(interface, INTERFACE | KEYVALUE | "wasi:keyvalue/atomics" | "wasi:keyvalue/batch")
     }
 
-    fn granted_by(&self, _: &str) -> String {
-        INTERFACE.into()
+    fn granted_by(&self, interface: &str) -> String {
+        if interface == INTERFACE { INTERFACE.into() } else { KEYVALUE.into() }
     }
 
     fn link(&self, linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
-        bindings::kinetic::state::store::add_to_linker::<_, HasSelf<CallState>>(linker, |state| state)
+        bindings::kinetic::state::store::add_to_linker::<_, HasSelf<CallState>>(linker, |state| state)?;
+        keyvalue::add_to_linker(linker)
     }
 
     fn configure(&self, capsule: &Grantee, grants: &[ImportGrant]) -> Result<Arc<dyn Configured>, Fault> {

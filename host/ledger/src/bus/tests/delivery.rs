@@ -55,6 +55,21 @@ async fn giving_back_acknowledges_what_came_before_and_delivers_again_at_once() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_to_be_delivered_again_is_and_nothing_is_acknowledged_by_that() {
+    let host = Host::new();
+    host.topic(TOPIC, config(1, 0)).await;
+    host.publish(events(TOPIC, 0..5)).await.unwrap();
+    let consumer = group(&host, "g").await;
+    take(&consumer, 4).await;
+    consumer.redeliver(at(0, 2)).unwrap();
+    assert_eq!(host.bus.topic_stats(TOPIC).unwrap().groups[0].partitions[0].committed, 0);
+    assert_eq!(numbers(&take(&consumer, 10).await), [2, 3, 4]);
+    consumer.ack(&[at(0, 2)]).await.unwrap();
+    assert!(matches!(consumer.redeliver(at(0, 2)), Err(LedgerError::InvalidOffset { .. })), "it is acknowledged");
+    assert!(matches!(consumer.redeliver(at(0, 5)), Err(LedgerError::InvalidOffset { .. })), "it was not delivered");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_event_that_fails_too_often_becomes_a_dead_letter_in_the_commit_that_passes_over_it() {
     let host = Host::new();
     host.topic(TOPIC, config(1, 3)).await;
@@ -325,4 +340,28 @@ async fn closing_ends_who_waits() {
         host.bus.subscribe(Subscribe::to(TOPIC)).await,
         Err(LedgerError::Closed {})
     ));
+}
+
+#[tokio::test]
+async fn a_reader_without_a_group_goes_on_at_the_positions_it_had() {
+    let host = Host::new();
+    host.topic(TOPIC, config(3, 0)).await;
+    host.publish(events(TOPIC, 0..30)).await.unwrap();
+    let reader = host.bus.subscribe(Subscribe::to(TOPIC).start(Start::Earliest)).await.unwrap();
+    assert_eq!(reader.positions(), [at(0, 0), at(1, 0), at(2, 0)]);
+    let mut seen = numbers(&take(&reader, 17).await);
+    let positions = reader.positions();
+    assert_eq!(positions.iter().map(|position| position.offset).sum::<u64>(), 17);
+    drop(reader);
+    let reader = host.bus.subscribe(Subscribe::to(TOPIC).positions(positions)).await.unwrap();
+    seen.extend(numbers(&drain(&reader).await));
+    seen.sort_unstable();
+    assert_eq!(seen, (0..30).collect::<Vec<_>>());
+    let one = host.bus.subscribe(Subscribe::to(TOPIC).positions([at(1, 4)])).await.unwrap();
+    assert_eq!(drain(&one).await.len(), 6, "the partitions that are not named are not read");
+    for bad in [at(3, 0), at(0, 11)] {
+        let refused = host.bus.subscribe(Subscribe::to(TOPIC).positions([bad])).await;
+        assert!(matches!(refused, Err(LedgerError::InvalidOffset { .. })), "{bad:?}");
+    }
+    assert!(group(&host, "g").await.positions().is_empty());
 }

@@ -1,0 +1,267 @@
+//! `kinetic tail`: shows the events of a topic as they come, across restarts of the host.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::Context;
+use crate::client::Client;
+use crate::error::{CliError, Refused};
+use crate::event_stream::{EventStream, Frame};
+use crate::terminal::{note, say_on};
+
+/// How long to wait before a host that went away is tried again.
+const AGAIN_AFTER: Duration = Duration::from_millis(500);
+
+/// Show the events of a topic as they come
+///
+/// One line for each: partition and offset, time, type, key and data; with --output json one
+/// JSON object a line, with the event as CloudEvents 1.0 says. When the host goes away, the
+/// command waits for it and goes on where it was. Reading takes nothing from anybody: events
+/// stay, and groups keep their positions.
+///
+///     kinetic tail telemetry.metrics.v1
+///     kinetic tail telemetry.metrics.v1 --from earliest --no-follow --output json
+///     kinetic tail telemetry.metrics.v1 --partition 2 --from 1200 --count 10
+#[derive(Args)]
+#[command(verbatim_doc_comment)]
+pub struct Tail {
+    /// The topic
+    topic: String,
+    /// Where to begin: earliest, latest, or an offset (of one partition) [default: latest; earliest with --no-follow]
+    #[arg(long, value_name = "earliest|latest|N")]
+    from: Option<String>,
+    /// This partition only
+    #[arg(long, value_name = "P")]
+    partition: Option<u16>,
+    /// End after so many events
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    /// End with the last event that is there now
+    #[arg(long)]
+    no_follow: bool,
+}
+
+/// Offsets by partition.
+type Offsets = BTreeMap<u16, u64>;
+
+/// Where a stream begins, as its first frame says.
+#[derive(Deserialize)]
+struct Start {
+    next: Offsets,
+    heads: Offsets,
+}
+
+/// How far the reading has come.
+#[derive(Default)]
+struct Reading {
+    /// The next offset of each partition, once it is known.
+    next: Offsets,
+    /// What they were when it began.
+    heads: Option<Offsets>,
+    shown: u64,
+}
+
+/// How a stream ended.
+enum Ended {
+    /// All that was asked for is shown.
+    Done,
+    /// The host went away.
+    Lost,
+}
+
+impl Tail {
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let client = context.client(&context.load(None)?.config)?;
+        super::block_on(self.follow(context.json(), &client))?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn follow(&self, json: bool, client: &Client) -> anyhow::Result<()> {
+        let mut reading = Reading::default();
+        let mut lost = false;
+        loop {
+            let opened = client.stream(&["topics", &self.topic, "events"], &self.query(&reading)).await;
+            match opened {
+                Ok(stream) => {
+                    lost = false;
+                    if let Ended::Done = self.read(json, stream, &mut reading).await? {
+                        return Ok(());
+                    }
+                }
+                Err(error) if reading.heads.is_none() || !passes(&error) => return Err(error),
+                Err(_) => {}
+            }
+            if !lost {
+                note(&format!("{} went away; reading goes on when it is back", client.url()));
+            }
+            lost = true;
+            tokio::time::sleep(AGAIN_AFTER).await;
+        }
+    }
+
+    fn query(&self, reading: &Reading) -> Vec<(&'static str, String)> {
+        if !reading.next.is_empty() {
+            let positions: Vec<_> = reading.next.iter().map(|(partition, offset)| format!("{partition}:{offset}")).collect();
+            return vec![("from", positions.join(","))];
+        }
+        // A topic in memory has no past when the host is back.
+        let begun = reading.heads.is_some();
+        let default = if self.no_follow && !begun { "earliest" } else { "latest" };
+        let from = self.from.as_deref().filter(|_| !begun).unwrap_or(default);
+        let mut query = vec![("from", from.to_string())];
+        query.extend(self.partition.map(|partition| ("partition", partition.to_string())));
+        query
+    }
+
+    /// Shows what a stream has.
+    async fn read(&self, json: bool, mut stream: EventStream, reading: &mut Reading) -> anyhow::Result<Ended> {
+        loop {
+            let frame = match stream.next().await {
+                Ok(Some(frame)) => frame,
+                Ok(None) | Err(CliError::HostUnreachable { .. }) => return Ok(Ended::Lost),
+                Err(error) => return Err(error.into()),
+            };
+            if frame.name.is_empty() && !say_on(&reading.event(&frame, json, &self.topic)?) {
+                return Ok(Ended::Done);
+            }
+            match frame.name.as_str() {
+                "start" => reading.start(&frame)?,
+                "missed" => {
+                    let missed: Value = parse(&frame.data)?;
+                    let count = missed.get("missed").and_then(Value::as_u64).unwrap_or_default();
+                    note(&format!("{count} events were dropped before they were read"));
+                }
+                "problem" => return Err(Refused(parse(&frame.data)?).into()),
+                // An event; and later hosts may tell more.
+                _ => {}
+            }
+            if self.count == Some(reading.shown) || (self.no_follow && reading.is_at_end()) {
+                return Ok(Ended::Done);
+            }
+        }
+    }
+}
+
+impl Reading {
+    fn start(&mut self, frame: &Frame) -> Result<(), CliError> {
+        let start: Start = parse(&frame.data)?;
+        self.next = start.next;
+        self.heads.get_or_insert(start.heads);
+        Ok(())
+    }
+
+    /// Whether all that was there when it began is shown.
+    fn is_at_end(&self) -> bool {
+        let next = |partition| self.next.get(partition).copied().unwrap_or_default();
+        self.heads.iter().flatten().all(|(partition, head)| next(partition) >= *head)
+    }
+
+    /// The line of an event; it counts as shown.
+    fn event(&mut self, frame: &Frame, json: bool, topic: &str) -> Result<String, CliError> {
+        let place = frame.id.split_once('/').and_then(|(partition, offset)| {
+            Some((partition.parse::<u16>().ok()?, offset.parse::<u64>().ok()?))
+        });
+        let (partition, offset) = place.ok_or_else(|| unreadable("an event without a place"))?;
+        // A topic in memory has no positions to come back to.
+        if let Some(next) = self.next.get_mut(&partition) {
+            *next = offset.saturating_add(1);
+        }
+        self.shown += 1;
+        if json {
+            let event = &frame.data;
+            return Ok(format!("{{\"partition\":{partition},\"offset\":{offset},\"event\":{event}}}"));
+        }
+        let event: Value = parse(&frame.data)?;
+        Ok(format!("{partition}/{offset}{}", line(&event, topic)))
+    }
+}
+
+/// An event for people, behind its place.
+fn line(event: &Value, topic: &str) -> String {
+    let text = |name: &str| event.get(name).and_then(Value::as_str);
+    let key = text("partitionkey").map(|key| format!("[{key}]"));
+    let key = key.or_else(|| text("kinetickey").map(|key| format!("[base64:{key}]")));
+    let data = match (event.get("data"), text("data_base64")) {
+        (Some(data), _) => data.to_string(),
+        (None, Some(base64)) => format!("base64:{base64}"),
+        (None, None) => "no data".into(),
+    };
+    let parts = [
+        text("time").map(ToString::to_string),
+        text("type").filter(|kind| *kind != topic).map(ToString::to_string),
+        text("subject").map(ToString::to_string),
+        key,
+        Some(data),
+    ];
+    parts.into_iter().flatten().fold(String::new(), |line, part| format!("{line}  {part}"))
+}
+
+fn parse<T: serde::de::DeserializeOwned>(data: &str) -> Result<T, CliError> {
+    serde_json::from_str(data).map_err(|e| unreadable(&e.to_string()))
+}
+
+fn unreadable(why: &str) -> CliError {
+    CliError::BadAnswer {
+        url: "the stream of events".into(),
+        why: why.into(),
+    }
+}
+
+/// Whether a failure may pass when the host is back.
+fn passes(error: &anyhow::Error) -> bool {
+    let busy = |refused: &Refused| refused.0.get("status").and_then(Value::as_u64) == Some(503);
+    matches!(error.downcast_ref(), Some(CliError::HostUnreachable { .. })) || error.downcast_ref().is_some_and(busy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn frame(name: &str, id: &str, data: &Value) -> Frame {
+        Frame {
+            name: name.into(),
+            id: id.into(),
+            data: data.to_string(),
+        }
+    }
+
+    fn tail(no_follow: bool) -> Tail {
+        Tail {
+            topic: "a.b.v1".into(),
+            from: None,
+            partition: Some(1),
+            count: None,
+            no_follow,
+        }
+    }
+
+    #[test]
+    fn reading_goes_on_at_its_positions() {
+        let mut reading = Reading::default();
+        assert_eq!(tail(false).query(&reading), [("from", "latest".into()), ("partition", "1".into())]);
+        assert_eq!(tail(true).query(&reading)[0], ("from", "earliest".into()));
+        let start = json!({ "next": { "0": 3, "1": 5 }, "heads": { "0": 3, "1": 7 } });
+        reading.start(&frame("start", "", &start)).unwrap();
+        assert!(!reading.is_at_end());
+        for offset in [5, 6] {
+            let line = reading.event(&frame("", &format!("1/{offset}"), &json!({ "data": 1 })), true, "a.b.v1").unwrap();
+            assert_eq!(line, format!("{{\"partition\":1,\"offset\":{offset},\"event\":{{\"data\":1}}}}"));
+        }
+        assert!(reading.is_at_end());
+        assert_eq!(tail(false).query(&reading), [("from", "0:3,1:7".into())]);
+    }
+
+    #[test]
+    fn a_line_names_what_differs_from_the_topic() {
+        let event = json!({ "time": "T", "type": "a.b.v1", "partitionkey": "k", "data": { "n": 1 } });
+        assert_eq!(line(&event, "a.b.v1"), "  T  [k]  {\"n\":1}");
+        let event = json!({ "type": "other", "subject": "s", "data_base64": "AA==" });
+        assert_eq!(line(&event, "a.b.v1"), "  other  s  base64:AA==");
+    }
+}
