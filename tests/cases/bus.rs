@@ -1,20 +1,14 @@
 //! The bus as a person has it: topics, events and schemas by command line and HTTP, live and from the log, across a kill.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+mod live;
 
 use kinetic_ledger::bus::partition_of;
 use kinetic_model::Digest;
-use kinetic_testkit::host::{Host, Reply, binary, kinetic_in};
+use kinetic_testkit::host::{Host, Reply, kinetic_in};
 use serde_json::{Value, json};
 
 const TOPICS: &str = "/api/v1/topics";
 const TOPIC: &str = "test.numbers.v1";
-const PATIENCE: Duration = Duration::from_secs(30);
 
 fn create(host: &Host, config: Value) -> Value {
     let reply = host.post(TOPICS, &json!({ "name": TOPIC, "config": config }));
@@ -45,12 +39,19 @@ fn events(host: &Host, query: &str) -> Value {
 
 /// The data of the events of a page.
 fn data(page: &Value) -> Vec<Value> {
-    page["events"].as_array().unwrap().iter().map(|shown| shown["event"]["data"].clone()).collect()
+    page["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|shown| shown["event"]["data"].clone())
+        .collect()
 }
 
 /// The lines of JSON a command printed.
 fn lines(text: &str) -> Vec<Value> {
-    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}")))
+        .collect()
 }
 
 fn schema(host: &Host, name: &str, schema: &Value) -> String {
@@ -59,157 +60,134 @@ fn schema(host: &Host, name: &str, schema: &Value) -> String {
     file.to_str().unwrap().to_string()
 }
 
-/// A command that runs beside the test.
-struct Running {
-    child: Child,
-    lines: Receiver<String>,
-}
-
-impl Running {
-    fn start(host: &Host, url: &str, args: &[&str]) -> Self {
-        let mut command = Command::new(binary());
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("KINETIC_")) {
-            command.env_remove(name);
-        }
-        let mut child = command
-            .current_dir(&host.folder)
-            .env("HOME", &host.folder)
-            .args(["--output", "json", "--host", url])
-            .args(args)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let out = BufReader::new(child.stdout.take().unwrap());
-        let (send, lines) = channel();
-        std::thread::spawn(move || {
-            for line in out.lines() {
-                let Ok(()) = send.send(line.unwrap()) else { return };
-            }
-        });
-        Self { child, lines }
-    }
-
-    fn line(&self) -> Value {
-        serde_json::from_str(&self.lines.recv_timeout(PATIENCE).expect("a line")).unwrap()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Somebody who reads a stream of server-sent events, and nothing while not asked for a frame.
-struct Listener {
-    runtime: tokio::runtime::Runtime,
-    response: reqwest::Response,
-    unread: String,
-}
-
-impl Listener {
-    fn open(host: &Host, query: &str, last: Option<&str>) -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let mut request = reqwest::Client::new()
-            .get(format!("{}{}", host.url, path(&format!("/events?{query}"))))
-            .header("accept", "text/event-stream");
-        if let Some(last) = last {
-            request = request.header("last-event-id", last);
-        }
-        let response = runtime.block_on(request.send()).unwrap();
-        assert_eq!(response.status(), 200);
-        assert_eq!(response.headers()["content-type"], "text/event-stream");
-        Self {
-            runtime,
-            response,
-            unread: String::new(),
-        }
-    }
-
-    /// The next frame; none at the end of the stream.
-    fn frame(&mut self) -> Option<String> {
-        loop {
-            if let Some((frame, rest)) = self.unread.split_once("\n\n") {
-                let (frame, rest) = (frame.to_string(), rest.to_string());
-                self.unread = rest;
-                if frame != ":" {
-                    return Some(frame);
-                }
-                continue;
-            }
-            let chunk = async { tokio::time::timeout(PATIENCE, self.response.chunk()).await.expect("a frame") };
-            let chunk = self.runtime.block_on(chunk).unwrap()?;
-            self.unread.push_str(std::str::from_utf8(&chunk).unwrap());
-        }
-    }
-
-    /// The next event: its place and its data.
-    fn event(&mut self) -> (String, Value) {
-        let frame = self.frame().expect("an event");
-        let (id, data) = frame.split_once('\n').unwrap();
-        let event: Value = serde_json::from_str(data.strip_prefix("data: ").unwrap()).unwrap();
-        (id.strip_prefix("id: ").unwrap().to_string(), event["data"].clone())
-    }
-
-    /// What the first frame says.
-    fn start(&mut self) -> Value {
-        let frame = self.frame().expect("a frame");
-        serde_json::from_str(frame.strip_prefix("event: start\ndata: ").unwrap()).unwrap()
-    }
-}
-
 #[test]
 fn a_topic_is_made_published_to_and_tailed_by_command_line_and_http() {
     let host = Host::start();
-    let made = host.kinetic(&["topics", "create", TOPIC, "--ack-timeout-ms", "1000"]).fine().json();
-    assert_eq!((&made["name"], &made["durability"], &made["backpressure"]), (&json!(TOPIC), &json!("synced"), &json!("spill")));
+    let made = host
+        .kinetic(&["topics", "create", TOPIC, "--ack-timeout-ms", "1000"])
+        .fine()
+        .json();
+    assert_eq!(
+        (&made["name"], &made["durability"], &made["backpressure"]),
+        (&json!(TOPIC), &json!("synced"), &json!("spill"))
+    );
     assert_eq!(made["config"]["ack_timeout_ms"], json!(1000));
     assert_eq!(host.kinetic(&["topics", "create", TOPIC]).code(), "KIN-LED-0033");
 
-    let first = host.kinetic(&["publish", "--topic", TOPIC, r#"{"n": 1.10}"#, "--key", "k", "--type", "t", "--subject", "s"]);
+    let first = host.kinetic(&[
+        "publish",
+        "--topic",
+        TOPIC,
+        r#"{"n": 1.10}"#,
+        "--key",
+        "k",
+        "--type",
+        "t",
+        "--subject",
+        "s",
+    ]);
     let first = first.fine().json();
     assert_eq!((&first["accepted"], &first["shed"]), (&json!(1), &json!(0)));
     let simple = publish(&host, &json!([{ "data": 2, "id": "two" }, { "data": null }]));
     assert!(simple["seq"].as_u64().unwrap() > first["seq"].as_u64().unwrap());
     let event = json!({ "specversion": "1.0", "id": "4", "source": "/s", "type": "t", "more": true, "data": "four" });
     let send = |media_type: &str, body: &Value| {
-        host.send("POST", &path("/events"), &[("content-type", media_type)], body.to_string())
+        host.send(
+            "POST",
+            &path("/events"),
+            &[("content-type", media_type)],
+            body.to_string(),
+        )
     };
-    assert_eq!(send("application/cloudevents+json", &event).json()["accepted"], json!(1));
-    assert_eq!(send("application/cloudevents-batch+json", &json!([event, event])).json()["accepted"], json!(2));
+    assert_eq!(
+        send("application/cloudevents+json", &event).json()["accepted"],
+        json!(1)
+    );
+    assert_eq!(
+        send("application/cloudevents-batch+json", &json!([event, event])).json()["accepted"],
+        json!(2)
+    );
 
-    let tailed = host.kinetic(&["tail", TOPIC, "--from", "earliest", "--no-follow"]).fine();
-    assert!(tailed.stdout.contains(r#""data":{"n": 1.10}"#), "data stays as it was written: {}", tailed.stdout);
+    let tailed = host
+        .kinetic(&["tail", TOPIC, "--from", "earliest", "--no-follow"])
+        .fine();
+    assert!(
+        tailed.stdout.contains(r#""data":{"n": 1.10}"#),
+        "data stays as it was written: {}",
+        tailed.stdout
+    );
     let tailed = lines(&tailed.stdout);
-    let places: Vec<_> = tailed.iter().map(|line| (line["partition"].as_u64(), line["offset"].as_u64())).collect();
+    let places: Vec<_> = tailed
+        .iter()
+        .map(|line| (line["partition"].as_u64(), line["offset"].as_u64()))
+        .collect();
     assert_eq!(places, (0..6).map(|offset| (Some(0), Some(offset))).collect::<Vec<_>>());
     let one = &tailed[0]["event"];
-    assert_eq!((&one["partitionkey"], &one["type"], &one["subject"]), (&json!("k"), &json!("t"), &json!("s")));
+    assert_eq!(
+        (&one["partitionkey"], &one["type"], &one["subject"]),
+        (&json!("k"), &json!("t"), &json!("s"))
+    );
     let two = &tailed[1]["event"];
-    assert_eq!((&two["id"], &two["type"], &two["specversion"]), (&json!("two"), &json!(TOPIC), &json!("1.0")));
+    assert_eq!(
+        (&two["id"], &two["type"], &two["specversion"]),
+        (&json!("two"), &json!(TOPIC), &json!("1.0"))
+    );
     assert!(two["time"].is_string() && two["source"].is_string());
-    assert_eq!((&tailed[3]["event"]["more"], &tailed[3]["event"]["data"]), (&json!(true), &json!("four")));
+    assert_eq!(
+        (&tailed[3]["event"]["more"], &tailed[3]["event"]["data"]),
+        (&json!(true), &json!("four"))
+    );
 
     let page = events(&host, "from=earliest");
     assert_eq!(page["events"].as_array().unwrap(), &tailed);
     assert_eq!(page["next"], json!({ "0": 6 }));
-    let last = lines(&host.kinetic(&["tail", TOPIC, "--from", "4", "--count", "1"]).fine().stdout);
+    let last = lines(
+        &host
+            .kinetic(&["tail", TOPIC, "--from", "4", "--count", "1"])
+            .fine()
+            .stdout,
+    );
     assert_eq!(last, [tailed[4].clone()]);
-    let text = kinetic_in(&host.folder, &[], &["--host", &host.url, "tail", TOPIC, "--no-follow", "--count", "1"]).fine();
-    assert!(text.stdout.starts_with("0/0  ") && text.stdout.ends_with("[k]  {\"n\":1.1}\n"), "{}", text.stdout);
+    let text = kinetic_in(
+        &host.folder,
+        &[],
+        &["--host", &host.url, "tail", TOPIC, "--no-follow", "--count", "1"],
+    )
+    .fine();
+    assert!(
+        text.stdout.starts_with("0/0  ") && text.stdout.ends_with("[k]  {\"n\":1.1}\n"),
+        "{}",
+        text.stdout
+    );
 
-    let changed = host.kinetic(&["topics", "change", TOPIC, "--max-deliveries", "9"]).fine().json();
-    assert_eq!((&changed["config"]["max_deliveries"], &changed["config"]["ack_timeout_ms"]), (&json!(9), &json!(1000)));
-    assert_eq!(host.kinetic(&["topics", "change", TOPIC, "--partitions", "2"]).code(), "KIN-LED-0034");
+    let changed = host
+        .kinetic(&["topics", "change", TOPIC, "--max-deliveries", "9"])
+        .fine()
+        .json();
+    assert_eq!(
+        (
+            &changed["config"]["max_deliveries"],
+            &changed["config"]["ack_timeout_ms"]
+        ),
+        (&json!(9), &json!(1000))
+    );
+    assert_eq!(
+        host.kinetic(&["topics", "change", TOPIC, "--partitions", "2"]).code(),
+        "KIN-LED-0034"
+    );
     let listed = host.kinetic(&["topics"]).fine().json();
     assert_eq!(listed["topics"][0]["published"], json!(6));
     let shown = host.kinetic(&["topics", "show", TOPIC]).fine().json();
     assert_eq!(shown["partitions"], json!([{ "partition": 0, "first": 0, "next": 6 }]));
-    let text = kinetic_in(&host.folder, &[], &["--host", &host.url, "topics"]).fine().stdout;
-    assert!(text.starts_with(TOPIC) && text.contains("1 partition, at_least_once, synced, spill") && text.contains("6 events"), "{text}");
+    let text = kinetic_in(&host.folder, &[], &["--host", &host.url, "topics"])
+        .fine()
+        .stdout;
+    assert!(
+        text.starts_with(TOPIC)
+            && text.contains("1 partition, at_least_once, synced, spill")
+            && text.contains("6 events"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -244,81 +222,43 @@ fn events_survive_a_kill_and_are_read_again_from_the_first() {
 }
 
 #[test]
-fn a_reader_goes_on_where_it_was_when_the_host_is_back() {
-    let folder = tempfile::tempdir().unwrap();
-    let host = Host::start_in(folder.path(), &[]);
-    create(&host, json!({ "partitions": 2 }));
-    numbers(&host, 0..4);
-    // The host gets another port each time, so it is reached through one that stays.
-    let target = Arc::new(Mutex::new(host.url.clone()));
-    let proxy = proxy(target.clone());
-    let tail = Running::start(&host, &proxy, &["tail", TOPIC, "--from", "earliest", "--count", "10"]);
-    let mut seen: Vec<Value> = (0..4).map(|_| tail.line()).collect();
-    host.kill();
-
-    let host = Host::start_in(folder.path(), &[]);
-    numbers(&host, 4..8);
-    *target.lock().unwrap() = host.url.clone();
-    seen.extend((0..4).map(|_| tail.line()));
-    numbers(&host, 8..10);
-    seen.extend((0..2).map(|_| tail.line()));
-    let mut shown: Vec<u64> = seen.iter().map(|line| line["event"]["data"].as_u64().unwrap()).collect();
-    shown.sort_unstable();
-    assert_eq!(shown, (0..10).collect::<Vec<_>>(), "each once");
-    for partition in 0..2 {
-        let of = seen.iter().filter(|line| line["partition"] == json!(partition));
-        let offsets: Vec<u64> = of.map(|line| line["offset"].as_u64().unwrap()).collect();
-        assert_eq!(offsets, (0..5).collect::<Vec<_>>());
-    }
-    assert_eq!(tail.lines.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected), "it ended after ten");
-}
-
-/// An address behind which whoever `target` names answers.
-fn proxy(target: Arc<Mutex<String>>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    std::thread::spawn(move || {
-        for inside in listener.incoming() {
-            let Ok(inside) = inside else { return };
-            let address = target.lock().unwrap().trim_start_matches("http://").to_string();
-            let Ok(outside) = TcpStream::connect(address) else { continue };
-            for (mut from, mut to) in [
-                (inside.try_clone().unwrap(), outside.try_clone().unwrap()),
-                (outside, inside),
-            ] {
-                std::thread::spawn(move || {
-                    let _ = std::io::copy(&mut from, &mut to);
-                    let _ = to.shutdown(std::net::Shutdown::Both);
-                });
-            }
-        }
-    });
-    url
-}
-
-#[test]
 fn a_critical_topic_refuses_a_bad_event_and_keeps_nothing_of_its_batch() {
     let host = Host::start();
     let order = json!({ "type": "object", "required": ["sku"], "properties": { "sku": { "type": "string" } } });
     let file = schema(&host, "order.json", &order);
     let registered = host.kinetic(&["topics", "schema", &file]).fine().json();
-    assert_eq!(registered["digest"], json!(Digest::of(order.to_string().as_bytes()).to_string()));
+    assert_eq!(
+        registered["digest"],
+        json!(Digest::of(order.to_string().as_bytes()).to_string())
+    );
     let digest = registered["digest"].as_str().unwrap();
-    host.kinetic(&["topics", "create", TOPIC, "--schema", digest, "--critical"]).fine();
+    host.kinetic(&["topics", "create", TOPIC, "--schema", digest, "--critical"])
+        .fine();
     assert_eq!(host.get("/api/v1/schemas").json(), json!({ "schemas": [digest] }));
     let shown = host.get(&format!("/api/v1/schemas/{digest}"));
-    assert_eq!((shown.text(), &shown.headers["content-type"]), (order.to_string(), &"application/schema+json".parse().unwrap()));
+    assert_eq!(
+        (shown.text(), &shown.headers["content-type"]),
+        (order.to_string(), &"application/schema+json".parse().unwrap())
+    );
 
     publish(&host, &json!({ "data": { "sku": "a" } }));
     let bad = json!([{ "data": { "sku": "b" } }, { "data": { "sku": 7 } }, { "data": { "sku": "c" } }]);
     let refused = host.post(&path("/events"), &bad);
     assert_eq!(refused.problem(422), "KIN-LED-0038");
-    assert!(refused.json()["detail"].as_str().unwrap().contains("/sku"), "{}", refused.text());
+    assert!(
+        refused.json()["detail"].as_str().unwrap().contains("/sku"),
+        "{}",
+        refused.text()
+    );
     assert_eq!(host.kinetic(&["publish", "--topic", TOPIC, "3"]).code(), "KIN-LED-0038");
     assert_eq!(data(&events(&host, "from=earliest")), [json!({ "sku": "a" })]);
     host.kinetic(&["topics", "change", TOPIC, "--critical=false"]).fine();
     publish(&host, &bad);
-    assert_eq!(data(&events(&host, "from=earliest")).len(), 4, "a schema that is not checked is for readers");
+    assert_eq!(
+        data(&events(&host, "from=earliest")).len(),
+        4,
+        "a schema that is not checked is for readers"
+    );
 }
 
 #[test]
@@ -331,15 +271,32 @@ fn a_schema_that_breaks_the_topics_compatibility_is_refused() {
     let first = schema(&host, "first.json", &order(json!(["sku"])));
     host.kinetic(&["topics", "create", TOPIC, "--schema", &first]).fine();
     let stricter = schema(&host, "stricter.json", &order(json!(["sku", "count"])));
-    assert_eq!(host.kinetic(&["topics", "change", TOPIC, "--schema", &stricter]).code(), "KIN-LED-0037");
+    assert_eq!(
+        host.kinetic(&["topics", "change", TOPIC, "--schema", &stricter]).code(),
+        "KIN-LED-0037"
+    );
     let mut config = host.get(&path("")).json()["config"].clone();
     let before = config["schema"].clone();
     config["schema"] = json!(Digest::of(&std::fs::read(&stricter).unwrap()));
-    assert_eq!(host.send("PUT", &path(""), &[("content-type", "application/json")], config.to_string()).problem(409), "KIN-LED-0037");
-    assert_eq!(host.get(&path("")).json()["config"]["schema"], before, "what was refused changed nothing");
+    assert_eq!(
+        host.send(
+            "PUT",
+            &path(""),
+            &[("content-type", "application/json")],
+            config.to_string()
+        )
+        .problem(409),
+        "KIN-LED-0037"
+    );
+    assert_eq!(
+        host.get(&path("")).json()["config"]["schema"],
+        before,
+        "what was refused changed nothing"
+    );
     let wider = schema(&host, "wider.json", &order(json!([])));
     host.kinetic(&["topics", "change", TOPIC, "--schema", &wider]).fine();
-    host.kinetic(&["topics", "change", TOPIC, "--compatibility", "none"]).fine();
+    host.kinetic(&["topics", "change", TOPIC, "--compatibility", "none"])
+        .fine();
     host.kinetic(&["topics", "change", TOPIC, "--schema", &stricter]).fine();
 }
 
@@ -361,97 +318,10 @@ fn an_unknown_topic_is_not_made_by_using_it() {
     assert_eq!(host.kinetic(&["tail", TOPIC]).code(), "KIN-LED-0032");
     assert_eq!(host.kinetic(&["topics"]).fine().json(), json!({ "topics": [] }));
     create(&host, json!({}));
-    assert_eq!(host.kinetic(&["topics", "forget", TOPIC, "nobody"]).code(), "KIN-LED-0049");
-}
-
-#[test]
-fn a_stream_tells_where_it_begins_and_has_what_is_published_until_the_host_stops() {
-    let mut host = Host::start();
-    create(&host, json!({}));
-    numbers(&host, 0..3);
-    let mut late = Listener::open(&host, "", None);
-    assert_eq!(late.start(), json!({ "next": { "0": 3 }, "heads": { "0": 3 } }));
-    let mut early = Listener::open(&host, "from=1", None);
-    assert_eq!(early.start(), json!({ "next": { "0": 1 }, "heads": { "0": 3 } }));
-    numbers(&host, 3..5);
-    for number in 1..5 {
-        assert_eq!(early.event(), (format!("0/{number}"), json!(number)));
-    }
-    for number in 3..5 {
-        assert_eq!(late.event(), (format!("0/{number}"), json!(number)));
-    }
-    let mut again = Listener::open(&host, "from=earliest", Some("0/2"));
-    assert_eq!(again.start()["next"], json!({ "0": 3 }));
-    assert_eq!(again.event().0, "0/3");
-    // Data that was written over several lines is one line of the stream.
-    host.send("POST", &path("/events"), &[("content-type", "application/json")], "{\"data\": {\r\n\"a\":\n1}}");
-    assert_eq!(late.event().1, json!({ "a": 1 }));
-
-    let (status, took) = host.stop();
-    assert!(status == Some(0) && took < Duration::from_secs(8), "{status:?} {took:?}");
-    assert_eq!(late.frame(), None, "the stream is brought to its end");
-}
-
-#[test]
-fn a_reader_that_does_not_read_holds_up_nobody_and_misses_nothing() {
-    const BATCHES: u64 = 40;
-    const EVENTS: u64 = 10;
-    let host = Host::start();
-    create(&host, json!({ "durability": "written" }));
-    let mut slow = Listener::open(&host, "", None);
-    slow.start();
-    let mut fast = Listener::open(&host, "", None);
-    fast.start();
-    // Twenty megabytes do not fit between the host and a reader that does not read.
-    let text = "x".repeat(50_000);
-    let mut read = Vec::new();
-    for batch in 0..BATCHES {
-        let number = |at: u64| json!({ "data": { "n": batch * EVENTS + at, "text": text } });
-        publish(&host, &(0..EVENTS).map(number).collect());
-        read.extend((0..EVENTS).map(|_| fast.event().1["n"].as_u64().unwrap()));
-    }
-    let all: Vec<u64> = (0..BATCHES * EVENTS).collect();
-    assert_eq!(read, all);
-    let topic = host.get(&path("")).json();
-    assert_eq!(topic["subscribers"], json!(2));
-    assert!(topic["level"].as_u64().unwrap() > 0, "the slow one is behind: {topic:#}");
-    assert_eq!(topic["shed"], json!(0));
-    let read: Vec<u64> = all.iter().map(|_| slow.event().1["n"].as_u64().unwrap()).collect();
-    assert_eq!(read, all);
-}
-
-#[test]
-fn events_of_a_topic_in_memory_come_to_who_waits_for_them() {
-    let host = Host::start();
-    host.kinetic(&["topics", "create", TOPIC, "--qos", "at_most_once"]).fine();
-    assert_eq!(numbers(&host, 0..2), json!({ "seq": null, "accepted": 2, "shed": 0 }));
-    std::thread::scope(|scope| {
-        let (url, query) = (host.url.clone(), path("/events?wait_ms=30000"));
-        let waiting = scope.spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                let reply = reqwest::get(format!("{url}{query}")).await.unwrap();
-                serde_json::from_slice::<Value>(&reply.bytes().await.unwrap()).unwrap()
-            })
-        });
-        let begun = Instant::now();
-        while host.get(&path("")).json()["subscribers"] != json!(1) {
-            assert!(begun.elapsed() < PATIENCE, "nobody waits");
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        numbers(&host, 2..4);
-        let page = waiting.join().unwrap();
-        assert_eq!((data(&page), &page["next"]), (vec![json!(2), json!(3)], &json!({})));
-        assert!(begun.elapsed() < PATIENCE);
-    });
-    let begun = Instant::now();
-    assert_eq!(data(&events(&host, "wait_ms=300")), Vec::<Value>::new());
-    assert!(begun.elapsed() >= Duration::from_millis(300));
-    assert_eq!(host.get(&path("/events?from=earliest")).problem(400), "KIN-LED-0047");
-    let mut stream = Listener::open(&host, "", Some("0/0"));
-    assert_eq!(stream.start(), json!({ "next": {}, "heads": {} }));
-    numbers(&host, 4..5);
-    assert_eq!(stream.event(), ("0/4".into(), json!(4)));
+    assert_eq!(
+        host.kinetic(&["topics", "forget", TOPIC, "nobody"]).code(),
+        "KIN-LED-0049"
+    );
 }
 
 #[test]
@@ -472,14 +342,20 @@ fn events_with_the_same_key_keep_their_order_in_the_keys_partition() {
         assert_eq!(shown["event"]["partitionkey"], json!(name));
         assert_eq!(shown["partition"], json!(partition_of(name.as_bytes(), 4)));
         let before = last.insert(name, number);
-        assert!(before.is_none_or(|before| before + 7 == number), "{before:?} before {number}");
+        assert!(
+            before.is_none_or(|before| before + 7 == number),
+            "{before:?} before {number}"
+        );
     }
     // Page by page it is the same, partition by partition too.
     let (mut positions, mut paged) = ("earliest".to_string(), 0);
     loop {
         let page = events(&host, &format!("from={positions}&limit=37"));
         let next = page["next"].as_object().unwrap().iter();
-        positions = next.map(|(partition, offset)| format!("{partition}:{offset}")).collect::<Vec<_>>().join(",");
+        positions = next
+            .map(|(partition, offset)| format!("{partition}:{offset}"))
+            .collect::<Vec<_>>()
+            .join(",");
         match data(&page).len() {
             0 => break,
             count => paged += count,
@@ -505,58 +381,66 @@ fn the_events_of_a_request_are_one_record() {
 }
 
 #[test]
-fn lines_of_standard_input_are_events_and_come_through_while_the_input_is_open() {
-    let host = Host::start();
-    create(&host, json!({}));
-    let mut publishing = Running::start(&host, &host.url, &["publish", "--topic", TOPIC, "--key", "k"]);
-    let mut input = publishing.child.stdin.take().unwrap();
-    let mut seen = Listener::open(&host, "from=earliest", None);
-    seen.start();
-    input.write_all(b"1\n{\"n\": 2}\n\n\"thr").unwrap();
-    assert_eq!(seen.event().1, json!(1));
-    assert_eq!(seen.event().1, json!({ "n": 2 }));
-    input.write_all(b"ee\"\n4").unwrap();
-    assert_eq!(seen.event().1, json!("three"));
-    drop(input);
-    assert_eq!(seen.event().1, json!(4));
-    // The answer is an indented document.
-    let answer: String = publishing.lines.iter().collect();
-    let answer: Value = serde_json::from_str(&answer).unwrap();
-    assert_eq!((&answer["accepted"], answer["seq"].is_u64()), (&json!(4), true));
-    assert!(publishing.child.wait().unwrap().success());
-
-    let mut bad = Running::start(&host, &host.url, &["publish", "--topic", TOPIC, "-"]);
-    bad.child.stdin.take().unwrap().write_all(b"5\nsix\n").unwrap();
-    let answer: String = bad.lines.iter().collect();
-    assert!(answer.contains("KIN-CLI-0011") && answer.contains("line 2"), "{answer}");
-    assert_eq!(data(&events(&host, "from=4")), Vec::<Value>::new());
-}
-
-#[test]
 fn what_cannot_be_asked_or_published_is_a_problem_with_its_code() {
     let host = Host::start();
     create(&host, json!({ "partitions": 2 }));
     let post = |media_type: &str, body: &str| {
-        host.send("POST", &path("/events"), &[("content-type", media_type)], body.to_string())
+        host.send(
+            "POST",
+            &path("/events"),
+            &[("content-type", media_type)],
+            body.to_string(),
+        )
     };
     let simple = |body: &str| post("application/json", body);
     let stream = |query: &str, last: &str| {
         let headers = [("accept", "text/event-stream"), ("last-event-id", last)];
         host.send("GET", &path(&format!("/events?{query}")), &headers, "")
     };
-    let put = |body: Value| host.send("PUT", &path(""), &[("content-type", "application/json")], body.to_string());
+    let put = |body: Value| {
+        host.send(
+            "PUT",
+            &path(""),
+            &[("content-type", "application/json")],
+            body.to_string(),
+        )
+    };
     let many: Value = (0..10_001).map(|number| json!({ "data": number })).collect();
     let large = json!({ "data": "x".repeat(4 << 20) }).to_string();
     let cases: Vec<(&str, u16, Reply)> = vec![
         ("KIN-LED-0030", 400, host.post(TOPICS, &json!({ "name": "Numbers" }))),
-        ("KIN-LED-0031", 400, host.post(TOPICS, &json!({ "name": "a.b.v1", "config": { "partitions": 0 } }))),
-        ("KIN-GWY-0016", 400, host.post(TOPICS, &json!({ "name": "a.b.v1", "config": { "partition": 2 } }))),
-        ("KIN-GWY-0016", 400, host.post(TOPICS, &json!({ "name": "a.b.v1", "more": 1 }))),
+        (
+            "KIN-LED-0031",
+            400,
+            host.post(TOPICS, &json!({ "name": "a.b.v1", "config": { "partitions": 0 } })),
+        ),
+        (
+            "KIN-GWY-0016",
+            400,
+            host.post(TOPICS, &json!({ "name": "a.b.v1", "config": { "partition": 2 } })),
+        ),
+        (
+            "KIN-GWY-0016",
+            400,
+            host.post(TOPICS, &json!({ "name": "a.b.v1", "more": 1 })),
+        ),
         ("KIN-LED-0034", 409, put(json!({ "partitions": 3 }))),
-        ("KIN-LED-0036", 404, put(json!({ "partitions": 2, "schema": Digest::of(b"none") }))),
+        (
+            "KIN-LED-0036",
+            404,
+            put(json!({ "partitions": 2, "schema": Digest::of(b"none") })),
+        ),
         ("KIN-LED-0035", 400, host.post("/api/v1/schemas", &json!({ "type": 7 }))),
-        ("KIN-LED-0035", 400, host.post("/api/v1/schemas", &json!({ "$ref": "https://example.com/x.json" }))),
-        ("KIN-LED-0036", 404, host.get(&format!("/api/v1/schemas/{}", Digest::of(b"none")))),
+        (
+            "KIN-LED-0035",
+            400,
+            host.post("/api/v1/schemas", &json!({ "$ref": "https://example.com/x.json" })),
+        ),
+        (
+            "KIN-LED-0036",
+            404,
+            host.get(&format!("/api/v1/schemas/{}", Digest::of(b"none"))),
+        ),
         ("KIN-GWY-0016", 400, host.get("/api/v1/schemas/none")),
         ("KIN-GWY-0009", 415, post("text/plain", "1")),
         ("KIN-GWY-0013", 400, simple("{")),
@@ -565,7 +449,11 @@ fn what_cannot_be_asked_or_published_is_a_problem_with_its_code() {
         ("KIN-GWY-0016", 400, simple("[]")),
         ("KIN-LED-0039", 400, simple(r#"{"data": 1, "key": ""}"#)),
         ("KIN-LED-0039", 400, simple(r#"{"data": 1, "time": "yesterday"}"#)),
-        ("KIN-LED-0039", 400, post("application/cloudevents+json", r#"{"specversion": "1.0", "id": "1"}"#)),
+        (
+            "KIN-LED-0039",
+            400,
+            post("application/cloudevents+json", r#"{"specversion": "1.0", "id": "1"}"#),
+        ),
         ("KIN-LED-0040", 413, simple(&large)),
         ("KIN-LED-0050", 413, simple(&many.to_string())),
         ("KIN-LED-0044", 400, host.get(&path("/events?from=1&partition=0"))),
@@ -583,7 +471,10 @@ fn what_cannot_be_asked_or_published_is_a_problem_with_its_code() {
         assert_eq!(reply.problem(status), code, "{at}: {}", reply.text());
     }
     assert_eq!(host.get(&path("")).json()["published"], json!(0));
-    assert_eq!(host.kinetic(&["publish", "--topic", TOPIC, "hello"]).code(), "KIN-CLI-0011");
+    assert_eq!(
+        host.kinetic(&["publish", "--topic", TOPIC, "hello"]).code(),
+        "KIN-CLI-0011"
+    );
 }
 
 #[test]
@@ -593,10 +484,16 @@ fn topics_are_behind_the_token_and_described_with_the_rest_of_the_api() {
     let host = Host::start_with(&[("KINETIC_HOST__TOKEN_SHA256", hash.trim_start_matches("sha256:"))]);
     host.get(TOPICS).problem(401);
     host.post(&path("/events"), &json!({ "data": 1 })).problem(401);
-    host.send("GET", &path("/events"), &[("accept", "text/event-stream")], "").problem(401);
+    host.send("GET", &path("/events"), &[("accept", "text/event-stream")], "")
+        .problem(401);
     let right = format!("Bearer {token}");
-    assert_eq!(host.send("GET", TOPICS, &[("authorization", &right)], "").json(), json!({ "topics": [], "next": null }));
-    let api = host.send("GET", "/openapi.json", &[("authorization", &right)], "").json();
+    assert_eq!(
+        host.send("GET", TOPICS, &[("authorization", &right)], "").json(),
+        json!({ "topics": [], "next": null })
+    );
+    let api = host
+        .send("GET", "/openapi.json", &[("authorization", &right)], "")
+        .json();
     for (path, method) in [
         ("/api/v1/topics", "get"),
         ("/api/v1/topics", "post"),

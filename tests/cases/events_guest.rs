@@ -89,7 +89,10 @@ fn error(host: &Host, urn: &str, function: &str, intent: Value) -> String {
 fn events(host: &Host, topic: &str) -> Vec<Value> {
     let mut all: Vec<Value> = Vec::new();
     loop {
-        let path = format!("/api/v1/topics/{topic}/events?from={}&partition=0&limit=1000", all.len());
+        let path = format!(
+            "/api/v1/topics/{topic}/events?from={}&partition=0&limit=1000",
+            all.len()
+        );
         let reply = host.get(&path);
         assert_eq!(reply.status, 200, "{}", reply.text());
         let page = reply.json()["events"].as_array().unwrap().clone();
@@ -120,22 +123,36 @@ fn parts(host: &Host, seq: u64) -> Parts {
 #[test]
 fn what_a_call_publishes_bears_its_name_and_is_in_one_record_with_receipt_and_writes() {
     let host = furnished();
-    let answer = host.execute(URN, "publish", json!({ "topic": IN, "data": "hello" })).json();
+    let answer = host
+        .execute(URN, "publish", json!({ "topic": IN, "data": "hello" }))
+        .json();
     assert_eq!(answer["success"], json!(true), "{answer:#}");
     let parts = parts(&host, seq_of(&answer));
     assert_eq!((parts.events.len(), parts.writes.len()), (1, 1));
-    assert_eq!((parts.events[0].envelope.source(), parts.events[0].envelope.data()), (URN, Some(&b"hello"[..])));
+    assert_eq!(
+        (parts.events[0].envelope.source(), parts.events[0].envelope.data()),
+        (URN, Some(&b"hello"[..]))
+    );
 
     let outside = events(&host, IN);
     assert_eq!(outside.len(), 1);
     assert_eq!(outside[0]["source"], json!(URN));
-    assert_eq!((&outside[0]["type"], &outside[0]["data"]), (&json!("tests.said"), &json!("hello")));
+    assert_eq!(
+        (&outside[0]["type"], &outside[0]["data"]),
+        (&json!("tests.said"), &json!("hello"))
+    );
 
     let seen = call(&host, "peek", json!({ "topic": IN, "limit": 10, "wait-ms": 0 }));
     let event = &seen[0];
-    assert_eq!((&event["source"], &event["key"], &event["data"]), (&json!(URN), &json!("k"), &json!("hello")));
+    assert_eq!(
+        (&event["source"], &event["key"], &event["data"]),
+        (&json!(URN), &json!("k"), &json!("hello"))
+    );
     assert_eq!(event["idempotency-key"], json!(format!("{IN}/0/0")));
-    assert_eq!(event["extensions"], json!([["idempotencykey", "mine"], ["mood", "fine"]]));
+    assert_eq!(
+        event["extensions"],
+        json!([["idempotencykey", "mine"], ["mood", "fine"]])
+    );
     assert_eq!(event["id"].as_str().unwrap().len(), 36, "the host made one: {event:#}");
     assert!(event["time"].as_str().unwrap().ends_with('Z'), "{event:#}");
     let forged = error(&host, URN, "forge", json!({ "topic": IN }));
@@ -158,17 +175,33 @@ fn a_call_that_fails_publishes_nothing() {
 fn a_topic_that_is_not_granted_is_denied_with_what_to_add() {
     let host = Host::start();
     let key = trusted(&host);
-    install(&host, &asking("eventful", &["tests.*.v1", "*.tests.in.v1"], &[OUT]), &key);
+    install(
+        &host,
+        &asking("eventful", &["tests.*.v1", "*.tests.in.v1"], &[OUT]),
+        &key,
+    );
     create(&host, IN, json!({}));
     create(&host, "others.in.v1", json!({}));
     create(&host, "deadletter.tests.in.v1", json!({ "max_deliveries": 0 }));
     let publish = |topic: &str| error(&host, URN, "publish", json!({ "topic": topic, "data": "x" }));
     let denied = publish("others.in.v1");
-    for word in ["Denied", "others.in.v1", "publish", "kinetic:events/bus", "manifest.json"] {
+    for word in [
+        "Denied",
+        "others.in.v1",
+        "publish",
+        "kinetic:events/bus",
+        "manifest.json",
+    ] {
         assert!(denied.contains(word), "{word} is missing: {denied}");
     }
-    assert!(publish("deadletter.tests.in.v1").contains("Denied"), "a wildcard does not reach dead letters");
-    assert!(publish("tests.nowhere.v1").contains("NoTopic"), "granted, but not there");
+    assert!(
+        publish("deadletter.tests.in.v1").contains("Denied"),
+        "a wildcard does not reach dead letters"
+    );
+    assert!(
+        publish("tests.nowhere.v1").contains("NoTopic"),
+        "granted, but not there"
+    );
     let denied = error(&host, URN, "peek", json!({ "topic": IN, "limit": 1, "wait-ms": 0 }));
     assert!(denied.contains("Denied") && denied.contains("subscribe"), "{denied}");
     call(&host, "publish", json!({ "topic": IN, "data": "x" }));
@@ -178,21 +211,33 @@ fn a_topic_that_is_not_granted_is_denied_with_what_to_add() {
 fn a_pattern_that_is_none_and_a_grant_of_nothing_are_refused_at_admission() {
     let host = Host::start();
     let key = trusted(&host);
-    for (publish, word) in [(&["tests.>.v1"][..], "tests.>.v1"), (&["tests"], "\\\"tests\\\""), (&[], "names no topics")] {
+    for (publish, word) in [
+        (&["tests.>.v1"][..], "tests.>.v1"),
+        (&["tests"], "\\\"tests\\\""),
+        (&[], "names no topics"),
+    ] {
         let reply = offer(&host, &asking("eventful", publish, &[]), &key);
         assert!(reply.status >= 400 && reply.text().contains(word), "{}", reply.text());
     }
     let mut none = asking("eventful", &[], &[]);
     none["imports"].as_array_mut().unwrap().remove(0);
     let reply = offer(&host, &none, &key);
-    assert!(reply.status >= 400 && reply.text().contains("kinetic:events/bus"), "{}", reply.text());
+    assert!(
+        reply.status >= 400 && reply.text().contains("kinetic:events/bus"),
+        "{}",
+        reply.text()
+    );
 }
 
 /// Consumes until nothing is left; how many it were.
 fn finish(host: &Host) -> u64 {
     let mut consumed = 0;
     loop {
-        let some = call(host, "count", json!({ "topic": IN, "group": "sink", "into": OUT, "limit": 50, "wait-ms": 200 }));
+        let some = call(
+            host,
+            "count",
+            json!({ "topic": IN, "group": "sink", "into": OUT, "limit": 50, "wait-ms": 200 }),
+        );
         match some.as_u64().unwrap() {
             0 => return consumed,
             some => consumed += some,
@@ -221,7 +266,11 @@ fn a_counting_sink_never_miscounts_however_often_its_host_is_killed() {
     furnish(&host, json!({ "qos": "exactly_once", "max_deliveries": 0 }));
     let mut answered = 0;
     for round in 0..KILLS {
-        call(&host, "publish-many", json!({ "topic": IN, "begin": round * EACH, "count": EACH }));
+        call(
+            &host,
+            "publish-many",
+            json!({ "topic": IN, "begin": round * EACH, "count": EACH }),
+        );
         let url = host.url.clone();
         let consumer = std::thread::spawn(move || {
             let intent = json!({ "topic": IN, "group": "sink", "into": OUT, "limit": 2, "wait-ms": 50 });
@@ -238,7 +287,10 @@ fn a_counting_sink_never_miscounts_however_often_its_host_is_killed() {
         answered += consumer.join().unwrap();
         host = Host::start_in(folder.path(), &[]);
         let counted = call(&host, "counted", json!({})).as_u64().unwrap();
-        assert!(counted >= answered, "round {round}: {answered} were answered, {counted} are counted");
+        assert!(
+            counted >= answered,
+            "round {round}: {answered} were answered, {counted} are counted"
+        );
         answered = counted;
     }
     assert!(answered < KILLS * EACH, "no kill came in between: consume slower");
@@ -252,7 +304,11 @@ fn two_consumers_of_one_group_at_once_never_count_twice() {
     let host = Host::start();
     // A delivery to who is fenced counts, so events would be given up that nobody failed at.
     furnish(&host, json!({ "max_deliveries": 0 }));
-    call(&host, "publish-many", json!({ "topic": IN, "begin": 0, "count": INPUTS }));
+    call(
+        &host,
+        "publish-many",
+        json!({ "topic": IN, "begin": 0, "count": INPUTS }),
+    );
     let consumers: Vec<_> = (0..2_u64)
         .map(|number| {
             let url = host.url.clone();
@@ -297,11 +353,24 @@ fn a_group_is_the_capsules_own_and_another_of_its_name_takes_nothing_from_it() {
     call(&host, "publish-many", json!({ "topic": IN, "begin": 0, "count": 25 }));
     let drain = json!({ "topic": IN, "group": "sink", "wait-ms": 0 });
     for (urn, count) in [(URN, 25), (RIVAL, 25), (URN, 0), (RIVAL, 0)] {
-        assert_eq!(call_of(&host, urn, "drain", drain.clone()).as_array().unwrap().len(), count, "{urn}");
+        assert_eq!(
+            call_of(&host, urn, "drain", drain.clone()).as_array().unwrap().len(),
+            count,
+            "{urn}"
+        );
     }
     let topic = host.get(&format!("/api/v1/topics/{IN}")).json();
-    let names: Vec<&str> = topic["groups"].as_array().unwrap().iter().map(|group| group["name"].as_str().unwrap()).collect();
-    assert_eq!(names, [format!("{URN}/sink"), format!("{RIVAL}/sink")], "the operator sees whose they are");
+    let names: Vec<&str> = topic["groups"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|group| group["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        names,
+        [format!("{URN}/sink"), format!("{RIVAL}/sink")],
+        "the operator sees whose they are"
+    );
 }
 
 #[test]
@@ -311,14 +380,22 @@ fn a_wait_for_events_ends_with_the_first_one_and_takes_no_guest_time() {
     let waiting = std::thread::spawn(move || {
         let started = Instant::now();
         let intent = json!({ "topic": IN, "limit": 10, "wait-ms": 14_000 });
-        (Caller::connect(&url).unwrap().execute(URN, "peek", &intent).unwrap(), started.elapsed())
+        (
+            Caller::connect(&url).unwrap().execute(URN, "peek", &intent).unwrap(),
+            started.elapsed(),
+        )
     });
     std::thread::sleep(Duration::from_millis(800));
     call(&host, "publish", json!({ "topic": IN, "data": "now" }));
     let (answer, took) = waiting.join().unwrap();
     assert_eq!(answer["output"].as_array().unwrap().len(), 1, "{answer:#}");
-    assert!((Duration::from_millis(600)..Duration::from_secs(8)).contains(&took), "{took:?}");
-    let guest_time_ns = answer["telemetry"]["guest_time_ns"].as_u64().unwrap_or_else(|| panic!("{answer:#}"));
+    assert!(
+        (Duration::from_millis(600)..Duration::from_secs(8)).contains(&took),
+        "{took:?}"
+    );
+    let guest_time_ns = answer["telemetry"]["guest_time_ns"]
+        .as_u64()
+        .unwrap_or_else(|| panic!("{answer:#}"));
     assert!(guest_time_ns < 300_000_000, "{guest_time_ns}");
 }
 
@@ -327,13 +404,25 @@ fn what_is_given_back_too_often_becomes_a_dead_letter_and_the_rest_goes_on() {
     let host = Host::start();
     furnish(&host, json!({ "max_deliveries": 3 }));
     call(&host, "publish-many", json!({ "topic": IN, "begin": 0, "count": 5 }));
-    let came = call(&host, "reject", json!({ "topic": IN, "group": "sink", "data": "0", "wait-ms": 200 }));
+    let came = call(
+        &host,
+        "reject",
+        json!({ "topic": IN, "group": "sink", "data": "0", "wait-ms": 200 }),
+    );
     assert_eq!(came, json!([3, 4]), "three deliveries of the one, and the four others");
     let dead = events(&host, &format!("deadletter.{IN}"));
     assert_eq!(dead.len(), 1);
-    assert_eq!((&dead[0]["data"], &dead[0]["deadlettertopic"]), (&json!(0), &json!(IN)), "{dead:#?}");
+    assert_eq!(
+        (&dead[0]["data"], &dead[0]["deadlettertopic"]),
+        (&json!(0), &json!(IN)),
+        "{dead:#?}"
+    );
     assert_eq!(dead[0]["deadlettergroup"], json!(format!("{URN}/sink")));
-    assert_eq!(call(&host, "drain", json!({ "topic": IN, "group": "sink", "wait-ms": 0 })), json!([]), "all is consumed");
+    assert_eq!(
+        call(&host, "drain", json!({ "topic": IN, "group": "sink", "wait-ms": 0 })),
+        json!([]),
+        "all is consumed"
+    );
 }
 
 #[test]
@@ -359,7 +448,10 @@ fn events_of_topics_in_memory_are_published_after_the_call_and_only_then() {
     call(&host, "publish-many", json!({ "topic": IN, "begin": 0, "count": 7 }));
     assert_eq!(published(), json!(7));
     let refused = error(&host, URN, "peek", json!({ "topic": IN, "limit": 1, "wait-ms": 0 }));
-    assert!(refused.contains("Invalid") && refused.contains("in memory"), "{refused}");
+    assert!(
+        refused.contains("Invalid") && refused.contains("in memory"),
+        "{refused}"
+    );
 }
 
 #[test]
@@ -385,8 +477,16 @@ fn calls_with_events_replay_without_the_bus() {
         calls += 1;
     };
     for round in 0..4 {
-        made("publish-many", json!({ "topic": IN, "begin": round * 20, "count": 20 }), 200);
-        made("count", json!({ "topic": IN, "group": "sink", "into": OUT, "limit": 7, "wait-ms": 50 }), 200);
+        made(
+            "publish-many",
+            json!({ "topic": IN, "begin": round * 20, "count": 20 }),
+            200,
+        );
+        made(
+            "count",
+            json!({ "topic": IN, "group": "sink", "into": OUT, "limit": 7, "wait-ms": 50 }),
+            200,
+        );
         made("counted", json!({}), 200);
         made("peek", json!({ "topic": IN, "limit": 30, "wait-ms": 0 }), 200);
         made("publish-and-err", json!({ "topic": IN, "data": "no" }), 200);
@@ -394,8 +494,16 @@ fn calls_with_events_replay_without_the_bus() {
         made("drain", json!({ "topic": IN, "group": "drain", "wait-ms": 0 }), 200);
         made("choke", json!({ "topic": IN, "group": "choke", "wait-ms": 0 }), 422);
     }
-    made("publish-many", json!({ "topic": "tests.sour.v1", "begin": 900, "count": 1 }), 200);
-    made("reject", json!({ "topic": "tests.sour.v1", "group": "sink", "data": "900", "wait-ms": 50 }), 200);
+    made(
+        "publish-many",
+        json!({ "topic": "tests.sour.v1", "begin": 900, "count": 1 }),
+        200,
+    );
+    made(
+        "reject",
+        json!({ "topic": "tests.sour.v1", "group": "sink", "data": "900", "wait-ms": 50 }),
+        200,
+    );
     made("hoard", json!({ "topic": IN, "count": 17 }), 200);
     let said = host.kinetic(&["--data", "data", "replay", "--capsule", URN]);
     let replayed = said.fine().json();

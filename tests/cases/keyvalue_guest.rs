@@ -44,13 +44,27 @@ fn error(host: &Host, function: &str, intent: Value) -> String {
 #[test]
 fn a_value_outlives_its_call_and_is_a_key_of_the_capsules_own_state() {
     let host = installed(&[]);
-    assert_eq!(call(&host, "get", json!({ "bucket": "", "key": "k" })), json!([null, false]));
-    assert_eq!(call(&host, "set", json!({ "bucket": "", "key": "k", "value": "v" })), json!("v"), "its own write");
-    assert_eq!(call(&host, "get", json!({ "bucket": "default", "key": "k" })), json!(["v", true]), "the same bucket");
+    assert_eq!(
+        call(&host, "get", json!({ "bucket": "", "key": "k" })),
+        json!([null, false])
+    );
+    assert_eq!(
+        call(&host, "set", json!({ "bucket": "", "key": "k", "value": "v" })),
+        json!("v"),
+        "its own write"
+    );
+    assert_eq!(
+        call(&host, "get", json!({ "bucket": "default", "key": "k" })),
+        json!(["v", true]),
+        "the same bucket"
+    );
     let said = host.kinetic(&["state", "get", URN, "k"]).fine().json();
     assert_eq!(said["value"], json!("v"), "{said:#}");
     call(&host, "delete", json!({ "bucket": "", "key": "k" }));
-    assert_eq!(call(&host, "get", json!({ "bucket": "", "key": "k" })), json!([null, false]));
+    assert_eq!(
+        call(&host, "get", json!({ "bucket": "", "key": "k" })),
+        json!([null, false])
+    );
 }
 
 #[test]
@@ -61,10 +75,18 @@ fn buckets_are_those_of_the_manifest() {
     assert!(error(&alone, "set", ask("others")).contains("NoSuchStore"));
     let sharing = installed(&["type"]);
     call(&sharing, "set", ask("shared"));
-    assert_eq!(call(&sharing, "get", json!({ "bucket": "", "key": "k" })), json!([null, false]), "another bucket");
+    assert_eq!(
+        call(&sharing, "get", json!({ "bucket": "", "key": "k" })),
+        json!([null, false]),
+        "another bucket"
+    );
     let host = Host::start();
     let refused = offer(&host, json!([{ "interface": "kinetic:state/store" }]));
-    assert!(refused.status >= 400 && refused.text().contains("wasi:keyvalue/store"), "{}", refused.text());
+    assert!(
+        refused.status >= 400 && refused.text().contains("wasi:keyvalue/store"),
+        "{}",
+        refused.text()
+    );
 }
 
 #[test]
@@ -78,14 +100,26 @@ fn increments_at_once_lose_none_and_one_that_fails_leaves_nothing() {
                 let mut caller = Caller::connect(&url).unwrap();
                 let intent = json!({ "bucket": "", "key": "n", "delta": 1 });
                 let done = |answer: Value| answer["success"] == json!(true);
-                (0..EACH).filter(|_| done(caller.execute(URN, "increment", &intent).unwrap())).count()
+                (0..EACH)
+                    .filter(|_| done(caller.execute(URN, "increment", &intent).unwrap()))
+                    .count()
             })
         })
         .collect();
     let done: usize = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
     assert!(done as u64 > EACH * 3, "most are made again until they fit: {done}");
-    assert!(error(&host, "increment-and-err", json!({ "bucket": "", "key": "n", "delta": 5 })).contains("mind"));
-    assert_eq!(call(&host, "get", json!({ "bucket": "", "key": "n" })), json!([done.to_string(), true]));
+    assert!(
+        error(
+            &host,
+            "increment-and-err",
+            json!({ "bucket": "", "key": "n", "delta": 5 })
+        )
+        .contains("mind")
+    );
+    assert_eq!(
+        call(&host, "get", json!({ "bucket": "", "key": "n" })),
+        json!([done.to_string(), true])
+    );
     call(&host, "set", json!({ "bucket": "", "key": "n", "value": "many" }));
     assert!(error(&host, "increment", json!({ "bucket": "", "key": "n", "delta": 1 })).contains("no whole number"));
 }
@@ -93,7 +127,10 @@ fn increments_at_once_lose_none_and_one_that_fails_leaves_nothing() {
 #[test]
 fn batches_and_lists_are_whole_also_over_many_answers() {
     let host = installed(&[]);
-    assert_eq!(call(&host, "many", json!({ "bucket": "", "count": 5_000 })), json!(2_500));
+    assert_eq!(
+        call(&host, "many", json!({ "bucket": "", "count": 5_000 })),
+        json!(2_500)
+    );
     let listed = call(&host, "keys", json!({ "bucket": "" }));
     assert_eq!(listed[0], json!(2_500));
     assert!(listed[1].as_u64().unwrap() >= 3, "{listed}");
@@ -108,6 +145,9 @@ fn calls_with_keyvalue_replay_without_the_state() {
         call(&host, "keys", json!({ "bucket": "" }));
         call(&host, "get", json!({ "bucket": "", "key": "n" }));
     }
-    let replayed = host.kinetic(&["--data", "data", "replay", "--capsule", URN]).fine().json();
+    let replayed = host
+        .kinetic(&["--data", "data", "replay", "--capsule", URN])
+        .fine()
+        .json();
     assert_eq!(replayed["same"], json!(20), "{replayed:#}");
 }

@@ -22,17 +22,38 @@ fn a_key_is_written_read_as_of_any_record_and_keeps_its_history_across_a_kill() 
     let host = Host::start_in(folder.path(), &[]);
     let first = put(&host, "greeting", "hello");
     let second = put(&host, "greeting", "hi");
-    let deleted = host.kinetic(&["state", "delete", "host", "greeting"]).fine().json()["seq"].as_u64().unwrap();
+    let deleted = host.kinetic(&["state", "delete", "host", "greeting"]).fine().json()["seq"]
+        .as_u64()
+        .unwrap();
     put(&host, "kept", "here");
     host.kill();
 
     let host = Host::start_in(folder.path(), &[]);
-    assert_eq!(host.kinetic(&["state", "get", "host", "greeting"]).code(), "KIN-GWY-0029");
-    for (at, value) in [(first + 1, "hello"), (second, "hello"), (second + 1, "hi"), (deleted, "hi")] {
-        assert_eq!(get(&host, &["as-of", &at.to_string(), "host", "greeting"]), json!(value), "as of {at}");
+    assert_eq!(
+        host.kinetic(&["state", "get", "host", "greeting"]).code(),
+        "KIN-GWY-0029"
+    );
+    for (at, value) in [
+        (first + 1, "hello"),
+        (second, "hello"),
+        (second + 1, "hi"),
+        (deleted, "hi"),
+    ] {
+        assert_eq!(
+            get(&host, &["as-of", &at.to_string(), "host", "greeting"]),
+            json!(value),
+            "as of {at}"
+        );
     }
-    assert_eq!(host.kinetic(&["state", "as-of", &first.to_string(), "host", "greeting"]).code(), "KIN-GWY-0029");
-    assert_eq!(host.kinetic(&["state", "as-of", "999999", "host", "greeting"]).code(), "KIN-LED-0006");
+    assert_eq!(
+        host.kinetic(&["state", "as-of", &first.to_string(), "host", "greeting"])
+            .code(),
+        "KIN-GWY-0029"
+    );
+    assert_eq!(
+        host.kinetic(&["state", "as-of", "999999", "host", "greeting"]).code(),
+        "KIN-LED-0006"
+    );
 
     let history = host.kinetic(&["state", "history", "host", "greeting"]).fine().json();
     let expected = json!([
@@ -43,9 +64,19 @@ fn a_key_is_written_read_as_of_any_record_and_keeps_its_history_across_a_kill() 
     assert_eq!(history["revisions"], expected);
     let page = host.get(&format!("{STATE}/host/greeting/history?limit=2")).json();
     assert_eq!(page["next"], json!(second));
-    let rest = host.get(&format!("{STATE}/host/greeting/history?limit=2&before={second}")).json();
-    assert_eq!((&rest["revisions"], &rest["next"]), (&json!([expected[2]]), &Value::Null));
-    let text = kinetic_in(&host.folder, &[], &["--host", &host.url, "state", "get", "host", "kept"]).fine();
+    let rest = host
+        .get(&format!("{STATE}/host/greeting/history?limit=2&before={second}"))
+        .json();
+    assert_eq!(
+        (&rest["revisions"], &rest["next"]),
+        (&json!([expected[2]]), &Value::Null)
+    );
+    let text = kinetic_in(
+        &host.folder,
+        &[],
+        &["--host", &host.url, "state", "get", "host", "kept"],
+    )
+    .fine();
     assert_eq!(text.stdout, "here");
 }
 
@@ -61,9 +92,15 @@ fn keys_and_values_of_any_bytes_come_back_as_they_went_in() {
     assert_eq!(raw.body, b"\xff\x00raw");
     assert_eq!(raw.headers["x-kinetic-seq"], seq.to_string().as_str());
     let found = host.get(&path).json();
-    assert_eq!(found, json!({ "key": { "base64": "YS9i/wA=" }, "value": { "base64": "/wByYXc=" }, "seq": seq }));
+    assert_eq!(
+        found,
+        json!({ "key": { "base64": "YS9i/wA=" }, "value": { "base64": "/wByYXc=" }, "seq": seq })
+    );
     let other = format!("{STATE}/type:solver:redact/k");
-    for (body, value) in [(json!("text"), json!("text")), (json!({ "base64": "/w==" }), json!({ "base64": "/w==" }))] {
+    for (body, value) in [
+        (json!("text"), json!("text")),
+        (json!({ "base64": "/w==" }), json!({ "base64": "/w==" })),
+    ] {
         assert_eq!(host.send("PUT", &other, &[JSON], body.to_string()).status, 200);
         assert_eq!(host.get(&other).json()["value"], value);
     }
@@ -80,11 +117,22 @@ fn a_list_is_in_order_of_the_keys_and_goes_on_page_by_page() {
     }
     let keys = |path: &str| {
         let page = host.get(path).json();
-        let keys: Vec<Value> = page["entries"].as_array().unwrap().iter().map(|entry| entry["key"].clone()).collect();
+        let keys: Vec<Value> = page["entries"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|entry| entry["key"].clone())
+            .collect();
         (keys, page["next"].clone())
     };
-    assert_eq!(keys(&format!("{STATE}/host?limit=3")), (vec![json!("a"), json!("b/1"), json!("b/2")], json!("b/2")));
-    assert_eq!(keys(&format!("{STATE}/host?limit=3&after=b%2F2")), (vec![json!("c")], Value::Null));
+    assert_eq!(
+        keys(&format!("{STATE}/host?limit=3")),
+        (vec![json!("a"), json!("b/1"), json!("b/2")], json!("b/2"))
+    );
+    assert_eq!(
+        keys(&format!("{STATE}/host?limit=3&after=b%2F2")),
+        (vec![json!("c")], Value::Null)
+    );
     assert_eq!(keys(&format!("{STATE}/host?prefix=b/")).0.len(), 2);
     assert_eq!(keys(STATE).0.len(), 4);
     let listed = host.kinetic(&["state", "list", "host", "--prefix", "b/"]).fine().json();
@@ -95,15 +143,17 @@ fn a_list_is_in_order_of_the_keys_and_goes_on_page_by_page() {
 fn a_conditional_write_is_refused_when_the_key_is_not_as_expected() {
     let host = Host::start();
     let path = format!("{STATE}/host/k");
-    let send = |method: &str, expected: &str| {
-        host.send(method, &format!("{path}?if-seq={expected}"), &[JSON], "\"v\"")
-    };
+    let send = |method: &str, expected: &str| host.send(method, &format!("{path}?if-seq={expected}"), &[JSON], "\"v\"");
     let first = send("PUT", "none").json()["seq"].clone();
     assert_eq!(send("PUT", "none").problem(409), "KIN-GWY-0030");
     let second = send("PUT", &first.to_string()).json()["seq"].clone();
     assert_eq!(send("PUT", &first.to_string()).problem(409), "KIN-GWY-0030");
     assert_eq!(send("DELETE", &first.to_string()).problem(409), "KIN-GWY-0030");
-    assert_eq!(host.get(&path).json()["seq"], second, "what was refused changed nothing");
+    assert_eq!(
+        host.get(&path).json()["seq"],
+        second,
+        "what was refused changed nothing"
+    );
     assert_eq!(send("DELETE", &second.to_string()).status, 200);
     assert_eq!(send("PUT", &second.to_string()).problem(409), "KIN-GWY-0030");
     let refused = host.kinetic(&["state", "put", "host", "k", "v", "--if-seq", &second.to_string()]);
@@ -117,11 +167,19 @@ fn a_branch_is_written_apart_compared_merged_and_discarded() {
         put(&host, key, "base");
     }
     let on_branch = |args: &[&str]| {
-        let all: Vec<&str> = ["state"].iter().chain(args).chain(&["--branch", "try/out"]).copied().collect();
+        let all: Vec<&str> = ["state"]
+            .iter()
+            .chain(args)
+            .chain(&["--branch", "try/out"])
+            .copied()
+            .collect();
         host.kinetic(&all).fine().json()
     };
     host.kinetic(&["state", "branch", "create", "host", "try/out"]).fine();
-    assert_eq!(host.kinetic(&["state", "branch", "create", "host", "try/out"]).code(), "KIN-LED-0066");
+    assert_eq!(
+        host.kinetic(&["state", "branch", "create", "host", "try/out"]).code(),
+        "KIN-LED-0066"
+    );
     on_branch(&["put", "host", "mine", "branch"]);
     on_branch(&["put", "host", "both", "branch"]);
     assert_eq!(on_branch(&["get", "host", "same"])["value"], json!("base"));
@@ -130,22 +188,41 @@ fn a_branch_is_written_apart_compared_merged_and_discarded() {
     put(&host, "both", "main");
 
     let diff = host.kinetic(&["state", "diff", "host", "try/out"]).fine().json();
-    let brief: Vec<_> = diff["differences"].as_array().unwrap().iter().map(|d| (&d["key"], &d["conflicts"])).collect();
+    let brief: Vec<_> = diff["differences"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|d| (&d["key"], &d["conflicts"]))
+        .collect();
     assert_eq!(brief, [(&json!("both"), &json!(true)), (&json!("mine"), &json!(false))]);
     assert_eq!(diff["differences"][0]["theirs"]["value"], json!("main"));
 
     let merge = format!("{STATE}-branches/host/try%2Fout/merge");
     assert_eq!(host.post(&merge, &json!({})).problem(409), "KIN-LED-0069");
-    assert_eq!(get(&host, &["get", "host", "mine"]), json!("base"), "what was refused changed nothing");
-    let merged = host.kinetic(&["state", "branch", "merge", "host", "try/out", "--policy", "ours"]).fine().json();
+    assert_eq!(
+        get(&host, &["get", "host", "mine"]),
+        json!("base"),
+        "what was refused changed nothing"
+    );
+    let merged = host
+        .kinetic(&["state", "branch", "merge", "host", "try/out", "--policy", "ours"])
+        .fine()
+        .json();
     assert_eq!(merged["written"], json!(2));
     assert_eq!(get(&host, &["get", "host", "both"]), json!("branch"));
-    assert_eq!(host.post(&merge, &json!({})).json(), json!({ "seq": null, "written": 0 }));
+    assert_eq!(
+        host.post(&merge, &json!({})).json(),
+        json!({ "seq": null, "written": 0 })
+    );
 
     let list = host.kinetic(&["state", "branch", "list"]).fine().json();
     assert_eq!(list["branches"][0]["name"], json!("try/out"));
     host.kinetic(&["state", "branch", "discard", "host", "try/out"]).fine();
-    assert_eq!(host.kinetic(&["state", "get", "host", "mine", "--branch", "try/out"]).code(), "KIN-LED-0065");
+    assert_eq!(
+        host.kinetic(&["state", "get", "host", "mine", "--branch", "try/out"])
+            .code(),
+        "KIN-LED-0065"
+    );
 }
 
 #[test]
@@ -155,7 +232,13 @@ fn time_travel_shows_what_was_below_a_record_and_what_that_record_is() {
     let owner = "urn:kinetic:actionspace:solver:redact:v1";
     host.kinetic(&["state", "put", owner, "of-redact", "x"]).fine();
     let answer = host.execute(owner, "scrub", json!({ "text": "a" })).json();
-    let call = answer["receipt_id"].as_str().unwrap().split_once('-').unwrap().0.to_string();
+    let call = answer["receipt_id"]
+        .as_str()
+        .unwrap()
+        .split_once('-')
+        .unwrap()
+        .0
+        .to_string();
     put(&host, "k", "new");
 
     let there = host.kinetic(&["time-travel", &call]).fine().json();
@@ -164,15 +247,26 @@ fn time_travel_shows_what_was_below_a_record_and_what_that_record_is() {
         { "owner": "host", "key": "k", "value": "old", "seq": first },
     ]);
     assert_eq!(there["entries"], entries);
-    assert_eq!((&there["record"]["event"], &there["record"]["subject"]), (&json!("execution"), &json!(owner)));
+    assert_eq!(
+        (&there["record"]["event"], &there["record"]["subject"]),
+        (&json!("execution"), &json!(owner))
+    );
     assert_eq!(there["record"]["function"], json!("scrub"));
     let before = host.kinetic(&["time-travel", &first.to_string(), "host"]).fine().json();
     assert_eq!(before["entries"], json!([]));
     assert_eq!(before["record"]["writes"], json!(1));
-    let text = kinetic_in(&host.folder, &[], &["--host", &host.url, "time-travel", &call]).fine().stdout;
-    assert!(text.contains("execution") && text.contains("old") && !text.contains("new"), "{text}");
+    let text = kinetic_in(&host.folder, &[], &["--host", &host.url, "time-travel", &call])
+        .fine()
+        .stdout;
+    assert!(
+        text.contains("execution") && text.contains("old") && !text.contains("new"),
+        "{text}"
+    );
     let now = host.get(STATE).json()["at"].to_string();
-    assert_eq!(host.kinetic(&["time-travel", &now]).fine().json()["record"], Value::Null);
+    assert_eq!(
+        host.kinetic(&["time-travel", &now]).fine().json()["record"],
+        Value::Null
+    );
 }
 
 #[test]
@@ -190,9 +284,26 @@ fn what_cannot_be_asked_or_stored_is_a_problem_with_its_code() {
         (400, host.get(&format!("{STATE}/host/{}", "x".repeat(2049)))),
         (400, put("host/k", "1")),
         (400, put("host/k?if-seq=x", "\"v\"")),
-        (415, host.send("PUT", &format!("{STATE}/host/k"), &[("content-type", "text/plain")], "v")),
-        (400, host.post("/api/v1/state-branches", &json!({ "owner": "host", "name": "main" }))),
-        (400, host.post("/api/v1/state-branches", &json!({ "owner": "host", "name": "b", "more": 1 }))),
+        (
+            415,
+            host.send(
+                "PUT",
+                &format!("{STATE}/host/k"),
+                &[("content-type", "text/plain")],
+                "v",
+            ),
+        ),
+        (
+            400,
+            host.post("/api/v1/state-branches", &json!({ "owner": "host", "name": "main" })),
+        ),
+        (
+            400,
+            host.post(
+                "/api/v1/state-branches",
+                &json!({ "owner": "host", "name": "b", "more": 1 }),
+            ),
+        ),
         (404, host.send("DELETE", "/api/v1/state-branches/host/none", &[], "")),
     ];
     for (status, reply) in cases {

@@ -59,14 +59,20 @@ fn what_a_call_wrote_the_next_one_reads_also_after_a_killed_process() {
     let host = Host::start_in(folder.path(), &[]);
     assert_eq!(call(&host, "read", json!({ "name": "a" })), json!(5));
     let past = call(&host, "past", json!({ "name": "a", "at": 0 }));
-    assert_eq!(past, json!([null, 5]), "nothing before the first record, and five writes");
+    assert_eq!(
+        past,
+        json!([null, 5]),
+        "nothing before the first record, and five writes"
+    );
 }
 
 #[test]
 fn a_call_that_fails_leaves_nothing() {
     let (host, _) = with_counters(&[]);
     call(&host, "add", json!({ "name": "a", "amount": 7 }));
-    let reply = host.execute(COUNTERS, "add-and-err", json!({ "name": "a", "amount": 1 })).json();
+    let reply = host
+        .execute(COUNTERS, "add-and-err", json!({ "name": "a", "amount": 1 }))
+        .json();
     assert_eq!(reply["success"], json!(false));
     let reply = host.execute(COUNTERS, "add-and-panic", json!({ "name": "a", "amount": 1 }));
     assert_eq!(reply.status, 422, "{}", reply.text());
@@ -82,7 +88,11 @@ fn many_calls_at_once_add_up_as_if_they_had_run_one_after_the_other() {
             let host = host.clone();
             std::thread::spawn(move || {
                 (0..50)
-                    .filter(|_| host.execute(COUNTERS, "add", json!({ "name": "hot", "amount": 1 })).status == 200)
+                    .filter(|_| {
+                        host.execute(COUNTERS, "add", json!({ "name": "hot", "amount": 1 }))
+                            .status
+                            == 200
+                    })
                     .count()
             })
         })
@@ -100,7 +110,8 @@ fn two_calls_that_read_a_range_and_write_into_it_do_not_both_pass() {
         let threads: Vec<_> = (0..2)
             .map(|side| {
                 let host = host.clone();
-                let intent = json!({ "of": format!("skew-{round}-"), "to": format!("skew-{round}-{side}"), "limit": 1 });
+                let intent =
+                    json!({ "of": format!("skew-{round}-"), "to": format!("skew-{round}-{side}"), "limit": 1 });
                 std::thread::spawn(move || call(&host, "add-below", intent))
             })
             .collect();
@@ -117,11 +128,15 @@ fn keys_of_others_are_out_of_reach_without_a_grant_and_read_only_with_one() {
     publish(&host, &asking("friend", &[COUNTERS, "type"]), &key);
     let peek = |who: &str| {
         let urn = format!("urn:tests:actionspace:solver:{who}:v1");
-        host.execute(&urn, "peek", json!({ "urn": COUNTERS, "name": "secret" })).json()
+        host.execute(&urn, "peek", json!({ "urn": COUNTERS, "name": "secret" }))
+            .json()
     };
     let refused = peek("stranger");
     assert_eq!(refused["success"], json!(false));
-    assert!(refused["output"].to_string().contains("owners"), "it says what to add: {refused:#}");
+    assert!(
+        refused["output"].to_string().contains("owners"),
+        "it says what to add: {refused:#}"
+    );
     assert_eq!(peek("friend")["output"], json!("Mw=="), "base64 of 3");
     let share = |who: &str| {
         let urn = format!("urn:tests:actionspace:solver:{who}:v1");
@@ -136,7 +151,11 @@ fn an_owner_that_is_none_is_refused_at_admission() {
     let key = trusted(&host);
     let body = publication(&asking("counters", &["everybody"]), &guests::rust("stateful"), &key);
     let reply = host.post("/api/v1/registry/capabilities/publish", &body);
-    assert!(reply.status >= 400 && reply.text().contains("everybody"), "{}", reply.text());
+    assert!(
+        reply.status >= 400 && reply.text().contains("everybody"),
+        "{}",
+        reply.text()
+    );
 }
 
 #[test]

@@ -31,7 +31,9 @@ pub fn rust(name: &str) -> Vec<u8> {
         cargo
             .current_dir(root())
             .args(["build", "--quiet", "--target", "wasm32-wasip2", "--profile", "guest"]);
-        for guest in ["values", "hostile", "echo", "serve", "witness", "stateful", "eventful", "keyvalue"] {
+        for guest in [
+            "values", "hostile", "echo", "serve", "witness", "stateful", "eventful", "keyvalue",
+        ] {
             cargo.args(["-p", &format!("kinetic-guest-{guest}")]);
         }
         let status = cargo.arg("--target-dir").arg(&target).status().expect("cargo starts");

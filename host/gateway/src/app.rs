@@ -16,7 +16,8 @@ use crate::problem::Problem;
 use crate::request_id::RequestId;
 use crate::topics::{self, Readers};
 use crate::{
-    GatewayConfig, GatewayError, capabilities, errors_page, execute, health, ledger, mcp, openapi, registry_routes, state,
+    GatewayConfig, GatewayError, capabilities, errors_page, execute, health, ledger, mcp, openapi, registry_routes,
+    state,
 };
 
 /// Tables of error codes with their headings, for the pages problems point to.
@@ -107,10 +108,16 @@ pub(crate) fn router(app: &Shared, mcp: mcp::Service) -> Router {
             delete(state::branches::discard),
         )
         .route("/api/v1/state-branches/{owner}/{name}/diff", get(state::branches::diff))
-        .route("/api/v1/state-branches/{owner}/{name}/merge", post(state::branches::merge))
+        .route(
+            "/api/v1/state-branches/{owner}/{name}/merge",
+            post(state::branches::merge),
+        )
         .route("/api/v1/topics", get(topics::list).post(topics::create))
         .route("/api/v1/topics/{name}", get(topics::one).put(topics::change))
-        .route("/api/v1/topics/{name}/events", get(topics::events).post(topics::publish))
+        .route(
+            "/api/v1/topics/{name}/events",
+            get(topics::events).post(topics::publish),
+        )
         .route("/api/v1/topics/{name}/groups/{group}", delete(topics::forget))
         .route(
             "/api/v1/schemas",

@@ -40,10 +40,19 @@ impl Ask {
         let segments = uri.path().split('/').skip(SEGMENTS_BEFORE);
         let segments = segments.map(|segment| decode("the path", segment.as_bytes(), false));
         let mut query: Vec<(String, Vec<u8>)> = Vec::new();
-        for pair in uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+        for pair in uri
+            .query()
+            .unwrap_or_default()
+            .split('&')
+            .filter(|pair| !pair.is_empty())
+        {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             if !known.contains(&name) {
-                let there = if known.is_empty() { "none".into() } else { known.join(", ") };
+                let there = if known.is_empty() {
+                    "none".into()
+                } else {
+                    known.join(", ")
+                };
                 return Err(bad(name, format!("no such query parameter; there are {there}")));
             }
             if query.iter().any(|(given, _)| given == name) {
@@ -105,7 +114,9 @@ fn decode(path: &str, text: &[u8], query: bool) -> Result<Vec<u8>, GatewayError>
         match byte {
             b'%' => {
                 let digit = |at: usize| after.get(at).and_then(|digit| char::from(*digit).to_digit(16));
-                let pair = digit(0).zip(digit(1)).and_then(|(high, low)| u8::try_from(high * 16 + low).ok());
+                let pair = digit(0)
+                    .zip(digit(1))
+                    .and_then(|(high, low)| u8::try_from(high * 16 + low).ok());
                 out.push(pair.ok_or_else(|| bad(path, "a % is not followed by two hexadecimal digits"))?);
                 rest = after.get(2..).unwrap_or_default();
             }
@@ -127,18 +138,32 @@ mod tests {
     #[test]
     fn any_bytes_come_through_path_and_query() {
         let ask = ask("/api/v1/state/host/a%2Fb+%00%ff?after=%fe+c", &["after"]).unwrap();
-        assert_eq!((ask.segment(0), ask.segment(1)), (b"host".as_slice(), b"a/b+\x00\xff".as_slice()));
+        assert_eq!(
+            (ask.segment(0), ask.segment(1)),
+            (b"host".as_slice(), b"a/b+\x00\xff".as_slice())
+        );
         assert_eq!(ask.bytes("after"), Some(b"\xfe c".as_slice()));
         assert!(ask.segment(2).is_empty() && ask.text("after").is_err());
     }
 
     #[test]
     fn what_no_route_reads_is_refused() {
-        for bad in ["/api/v1/state/host?x=1", "/api/v1/state/host?at=1&at=2", "/api/v1/state/%zz", "/api/v1/state/host%4"] {
+        for bad in [
+            "/api/v1/state/host?x=1",
+            "/api/v1/state/host?at=1&at=2",
+            "/api/v1/state/%zz",
+            "/api/v1/state/host%4",
+        ] {
             assert!(ask(bad, &["at"]).is_err(), "{bad}");
         }
         for bad in ["limit=0", "limit=11", "limit=x"] {
-            assert!(ask(&format!("/api/v1/state/host?{bad}"), &["limit"]).unwrap().limit(5, 10).is_err(), "{bad}");
+            assert!(
+                ask(&format!("/api/v1/state/host?{bad}"), &["limit"])
+                    .unwrap()
+                    .limit(5, 10)
+                    .is_err(),
+                "{bad}"
+            );
         }
         assert_eq!(ask("/api/v1/state/host", &["limit"]).unwrap().limit(5, 10), Ok(5));
     }

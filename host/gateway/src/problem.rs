@@ -134,7 +134,10 @@ impl Problem {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, MEDIA_TYPE);
         // The rest of such a body is still under way: the connection ends here, and the client must know.
-        if matches!(response_status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT) {
+        if matches!(
+            response_status,
+            StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT
+        ) {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         match fault.kind {

@@ -30,18 +30,20 @@ pub fn sign_note(name: &str, text: &str, key: &SigningKey) -> Result<String, Ide
 /// [`IdentityError::BadNote`] when it is no note, or carries no valid signature of that key.
 pub fn open_note<'n>(note: &'n str, name: &str, key: &PublicKey) -> Result<&'n str, IdentityError> {
     let bad = |why: &str| IdentityError::BadNote { why: why.into() };
-    let at = note.rfind("\n\n").ok_or_else(|| bad("it has no empty line before its signatures"))?;
+    let at = note
+        .rfind("\n\n")
+        .ok_or_else(|| bad("it has no empty line before its signatures"))?;
     let (text, signatures) = note.split_at(at + 1);
     check(name, text)?;
     let hash = key_hash(name, key);
     for line in signatures.lines().skip(1).take(LINES_MAX) {
-        let line = line.strip_prefix(LINE_START).ok_or_else(|| bad("a signature line is malformed"))?;
+        let line = line
+            .strip_prefix(LINE_START)
+            .ok_or_else(|| bad("a signature line is malformed"))?;
         let Some((signer, encoded)) = line.split_once(' ') else {
             return Err(bad("a signature line is malformed"));
         };
-        let bytes = STANDARD
-            .decode(encoded)
-            .map_err(|_| bad("a signature is not base64"))?;
+        let bytes = STANDARD.decode(encoded).map_err(|_| bad("a signature is not base64"))?;
         if signer != name || !bytes.starts_with(&hash) {
             continue;
         }

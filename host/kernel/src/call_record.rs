@@ -48,7 +48,8 @@ impl CallRecord {
         let unix_ns = wire.u64().map_err(broken)?;
         let seed = wire.take(32).map_err(broken)?.try_into().unwrap_or_default();
         let tape = wire.option().map_err(broken)?.map(decode_tape).transpose();
-        let arguments = serde_json::from_slice(arguments).map_err(|e| broken(LedgerError::Malformed { why: e.to_string() }))?;
+        let arguments =
+            serde_json::from_slice(arguments).map_err(|e| broken(LedgerError::Malformed { why: e.to_string() }))?;
         Ok(Self {
             function,
             input: match fed {

@@ -16,9 +16,9 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::admission::{Discovered, Judge, Loaded, Refusal};
 use crate::capsule::Capsule;
+use crate::quarantine::{Quarantine, Quarantined, entry};
 use crate::recorder::Recorder;
 use crate::statement::{Build, Event};
-use crate::quarantine::{Quarantine, Quarantined, entry};
 use crate::{KernelError, Manifest, Policy};
 
 /// Admissions at once: compiling is the heaviest thing a host does, and calls come first.

@@ -69,7 +69,9 @@ impl Recorder {
     ) -> Result<(Outcome, String), Fault> {
         // Only a capsule with effects can meet a conflict, and only then is the input needed twice.
         let imports = &capsule.capability.interface().imports;
-        let effects = imports.iter().any(|import| EFFECTS.iter().any(|effect| import.starts_with(effect)));
+        let effects = imports
+            .iter()
+            .any(|import| EFFECTS.iter().any(|effect| import.starts_with(effect)));
         let mut again = effects.then(|| input.clone());
         let mut input = Some(input);
         let mut tries = 1;
@@ -135,7 +137,8 @@ impl Recorder {
             ..CallContext::default()
         });
         let plain = CallContext::default();
-        let beginning = with_input.then(|| Beginning::of(function, input, &arguments, context.as_ref().unwrap_or(&plain)));
+        let beginning =
+            with_input.then(|| Beginning::of(function, input, &arguments, context.as_ref().unwrap_or(&plain)));
         let recording = Recording {
             recorder: self,
             capsule,

@@ -178,7 +178,10 @@ pub(crate) enum Event<'a> {
     /// Admission did not come to an end, through no fault of the capsule.
     NotAdmitted { step: Step, fault: &'a Fault },
     /// Calls reach it from now on.
-    Activated { generation: u64, replaces: Option<&'a Digest> },
+    Activated {
+        generation: u64,
+        replaces: Option<&'a Digest>,
+    },
 }
 
 /// The statement of a step of a capsule's life.

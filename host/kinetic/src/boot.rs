@@ -116,7 +116,9 @@ pub async fn kernel(config: &Config, data: &DataDir, _alone: &Claim) -> anyhow::
     let ledger = open_ledger(config, data)?;
     let engine = host_engine(config, data, Some(&ledger))?;
     let engine_digest = engine.digest();
-    let host = host.join().map_err(|_| anyhow::anyhow!("this program cannot be read"))??;
+    let host = host
+        .join()
+        .map_err(|_| anyhow::anyhow!("this program cannot be read"))??;
     let build = Build {
         host,
         engine: engine_digest,

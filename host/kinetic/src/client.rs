@@ -142,7 +142,8 @@ impl Client {
 
     /// What a record of the log is.
     pub async fn record(&self, seq: u64) -> anyhow::Result<Value> {
-        self.json(self.request(Method::GET, &format!("/api/v1/ledger/records/{seq}"))).await
+        self.json(self.request(Method::GET, &format!("/api/v1/ledger/records/{seq}")))
+            .await
     }
 
     /// Asks a route: `segments` go into the path behind `/api/v1/`, percent-encoded.
@@ -188,26 +189,29 @@ impl Client {
 
     /// Registers the schema of events, byte for byte.
     pub async fn register_schema(&self, text: Vec<u8>) -> anyhow::Result<Value> {
-        let request = self.at(Method::POST, &["schemas"], &[])?.header(CONTENT_TYPE, "application/schema+json");
+        let request = self
+            .at(Method::POST, &["schemas"], &[])?
+            .header(CONTENT_TYPE, "application/schema+json");
         self.json(request.body(text)).await
     }
 
     /// Opens a stream of server-sent events.
     pub async fn stream(&self, segments: &[&str], query: &[(&str, String)]) -> anyhow::Result<EventStream> {
-        let request = self.at(Method::GET, segments, query)?.header(ACCEPT, event_stream::MEDIA_TYPE);
-        let response = request.timeout(STREAM_TIMEOUT).send().await.map_err(|e| self.unreachable(&e))?;
+        let request = self
+            .at(Method::GET, segments, query)?
+            .header(ACCEPT, event_stream::MEDIA_TYPE);
+        let response = request
+            .timeout(STREAM_TIMEOUT)
+            .send()
+            .await
+            .map_err(|e| self.unreachable(&e))?;
         if !response.status().is_success() {
             return Err(self.refusal(response).await);
         }
         Ok(EventStream::new(self.url(), response))
     }
 
-    fn at(
-        &self,
-        method: Method,
-        segments: &[&str],
-        query: &[(&str, String)],
-    ) -> Result<RequestBuilder, CliError> {
+    fn at(&self, method: Method, segments: &[&str], query: &[(&str, String)]) -> Result<RequestBuilder, CliError> {
         let mut path = "/api/v1".to_string();
         for segment in segments {
             // URLs are cleaned of these wherever they pass, however they are written; nothing is one of no bytes.

@@ -102,7 +102,9 @@ impl Unread {
 fn read(text: &str) -> Frame {
     let value = |name: &str| {
         let found = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        found.map(|value| value.strip_prefix(' ').unwrap_or(value).to_string()).unwrap_or_default()
+        found
+            .map(|value| value.strip_prefix(' ').unwrap_or(value).to_string())
+            .unwrap_or_default()
     };
     Frame {
         name: value("event"),

@@ -105,7 +105,10 @@ impl Effects {
     pub fn consume(&mut self, offsets: Vec<OffsetCommit>) {
         for offset in offsets {
             let place = (offset.topic, offset.partition);
-            let known = self.offsets.iter_mut().find(|known| (known.topic, known.partition) == place && known.group == offset.group);
+            let known = self
+                .offsets
+                .iter_mut()
+                .find(|known| (known.topic, known.partition) == place && known.group == offset.group);
             match known {
                 Some(known) if known.next < offset.next || known.epoch < offset.epoch => *known = offset,
                 Some(_) => {}
@@ -133,6 +136,8 @@ impl Effects {
 
 impl std::fmt::Debug for Effects {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Effects").field("snapshot", &self.snapshot()).finish_non_exhaustive()
+        f.debug_struct("Effects")
+            .field("snapshot", &self.snapshot())
+            .finish_non_exhaustive()
     }
 }

@@ -146,7 +146,10 @@ fn committed(ticket: &Ticket) -> Committed {
 
 /// The ledger of a host. Cheap to clone.
 #[derive(Clone)]
-pub struct Ledger(Arc<Inner>, #[expect(dead_code, reason = "held until the last one goes")] Arc<Upkeep>);
+pub struct Ledger(
+    Arc<Inner>,
+    #[expect(dead_code, reason = "held until the last one goes")] Arc<Upkeep>,
+);
 
 pub(crate) struct Inner {
     pub(crate) disk: Arc<dyn Disk>,
@@ -169,7 +172,9 @@ const REPLAY_RECORDS: usize = 256;
 
 impl std::fmt::Debug for Ledger {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ledger").field("records", &self.records()).finish_non_exhaustive()
+        f.debug_struct("Ledger")
+            .field("records", &self.records())
+            .finish_non_exhaustive()
     }
 }
 
@@ -401,14 +406,20 @@ impl Ledger {
         let unknown = || LedgerError::NoReceipt {
             id: id.chars().take(60).collect(),
         };
-        let seq: u64 = id.split_once('-').and_then(|(seq, _)| seq.parse().ok()).ok_or_else(unknown)?;
+        let seq: u64 = id
+            .split_once('-')
+            .and_then(|(seq, _)| seq.parse().ok())
+            .ok_or_else(unknown)?;
         if seq >= self.records() {
             return Err(unknown());
         }
         let record = self.read(seq, 1)?.pop().ok_or_else(unknown)?;
         let leaf = record.leaf()?;
         let leaf_hash = leaf.hash(seq);
-        let statement = record.receipt()?.filter(|_| receipt_id(seq, &leaf_hash) == id).ok_or_else(unknown)?;
+        let statement = record
+            .receipt()?
+            .filter(|_| receipt_id(seq, &leaf_hash) == id)
+            .ok_or_else(unknown)?;
         self.cover(seq).await?;
         let tree = self.0.log.shared.tree.lock();
         let checkpoint = tree.last.clone().ok_or_else(unknown)?;
@@ -438,14 +449,12 @@ impl Ledger {
                 tokio::time::sleep(COVER_POLL).await;
             }
         };
-        tokio::time::timeout(COVER_WITHIN, covered)
-            .await
-            .unwrap_or_else(|_| {
-                Err(LedgerError::NotYet {
-                    seq,
-                    next: self.synced(),
-                })
+        tokio::time::timeout(COVER_WITHIN, covered).await.unwrap_or_else(|_| {
+            Err(LedgerError::NotYet {
+                seq,
+                next: self.synced(),
             })
+        })
     }
 
     /// Syncs, signs a last checkpoint and takes no more records.
@@ -489,7 +498,11 @@ impl Inner {
     }
 
     fn topics_durability(&self, commit: &Commit) -> Durability {
-        if commit.events.is_empty() { Durability::Written } else { self.bus.durability(&commit.events) }
+        if commit.events.is_empty() {
+            Durability::Written
+        } else {
+            self.bus.durability(&commit.events)
+        }
     }
 
     /// Shows a record to the views; it was checked.

@@ -65,7 +65,10 @@ impl Reader {
                     }
                     Ok(None) => break,
                     Err(problem) if segments.peek().is_none() && frames.evidence_after()?.is_none() => {
-                        tracing::debug!(seq = problem.seq, "the log's end is being written, or was when the host died");
+                        tracing::debug!(
+                            seq = problem.seq,
+                            "the log's end is being written, or was when the host died"
+                        );
                         return Ok(());
                     }
                     Err(problem) => {

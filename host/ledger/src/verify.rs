@@ -202,7 +202,10 @@ impl Walk {
         let expected = self.tree.size();
         if first != expected {
             let what = if first > expected {
-                format!("records {expected} to {} are missing: this segment begins with {first}", first - 1)
+                format!(
+                    "records {expected} to {} are missing: this segment begins with {first}",
+                    first - 1
+                )
             } else {
                 format!("this segment begins with {first}, but {expected} comes next")
             };
@@ -212,12 +215,22 @@ impl Walk {
         let header = SegmentHeader::read(file).map_err(io("read a segment"))?;
         let Some(header) = header.filter(|header| header.first == first) else {
             if !(last && end <= SEGMENT_HEADER_BYTES) {
-                self.found(first, name, 0, "the segment's header does not fit its checksum or its name");
+                self.found(
+                    first,
+                    name,
+                    0,
+                    "the segment's header does not fit its checksum or its name",
+                );
             }
             return Ok(());
         };
         if self.chain.is_some_and(|chain| chain != header.chain) {
-            self.found(first, name, 16, "the segment does not follow from the one before it: its chain hash is another");
+            self.found(
+                first,
+                name,
+                16,
+                "the segment does not follow from the one before it: its chain hash is another",
+            );
         }
         let mut frames = Frames::new(file, &header, end);
         loop {
@@ -249,13 +262,7 @@ impl Walk {
     }
 
     /// Compares the root with each checkpoint over exactly so many records.
-    fn check_roots(
-        &mut self,
-        name: &str,
-        byte: u64,
-        seq: u64,
-        files: Option<&TreeFiles>,
-    ) {
+    fn check_roots(&mut self, name: &str, byte: u64, seq: u64, files: Option<&TreeFiles>) {
         let size = self.tree.size();
         while let Some(checkpoint) = self.checkpoints.next_if(|next| next.size <= size) {
             if checkpoint.size < size {
@@ -272,7 +279,9 @@ impl Walk {
             let from = self.good;
             let changed = first_other_leaf(files, from, &self.since);
             let what = match changed {
-                Some(changed) => format!("record {changed} was changed after it was signed: its hash is not the one the tree has"),
+                Some(changed) => {
+                    format!("record {changed} was changed after it was signed: its hash is not the one the tree has")
+                }
                 None => format!(
                     "records {from} to {seq} are not those that the checkpoint over {size} signed; which of them was changed, the files do not tell"
                 ),
@@ -288,7 +297,10 @@ impl Walk {
         if let Some(missing) = self.checkpoints.find(|checkpoint| checkpoint.size > size)
             && self.report.findings.is_empty()
         {
-            let what = format!("a checkpoint covers {} records, but the log ends at {size}", missing.size);
+            let what = format!(
+                "a checkpoint covers {} records, but the log ends at {size}",
+                missing.size
+            );
             self.found(size, "checkpoints", 0, what);
         }
         self.report

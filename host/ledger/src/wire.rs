@@ -55,7 +55,9 @@ impl<'a> Wire<'a> {
     /// # Errors
     /// `Malformed`, as everywhere here: it ends too early or is not of the form.
     pub fn take(&mut self, count: u64) -> Result<&'a [u8], LedgerError> {
-        let split = usize::try_from(count).ok().and_then(|count| self.rest.split_at_checked(count));
+        let split = usize::try_from(count)
+            .ok()
+            .and_then(|count| self.rest.split_at_checked(count));
         let (taken, rest) = split.ok_or_else(short)?;
         self.rest = rest;
         Ok(taken)
@@ -110,7 +112,11 @@ impl<'a> Wire<'a> {
 
     /// Nothing may follow.
     pub fn end(self) -> Result<(), LedgerError> {
-        if self.is_empty() { Ok(()) } else { Err(malformed("bytes follow its end")) }
+        if self.is_empty() {
+            Ok(())
+        } else {
+            Err(malformed("bytes follow its end"))
+        }
     }
 }
 

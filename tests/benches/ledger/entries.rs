@@ -34,7 +34,10 @@ async fn consumers(ledger: &Ledger, count: usize) -> Vec<Arc<Consumer>> {
     bus.publish(vec![event()]).await.unwrap();
     let mut consumers = Vec::new();
     for number in 0..count {
-        let subscription = bus.subscribe(Subscribe::to(TOPIC).group(format!("consumer-{number}"))).await.unwrap();
+        let subscription = bus
+            .subscribe(Subscribe::to(TOPIC).group(format!("consumer-{number}")))
+            .await
+            .unwrap();
         let events = subscription.next(1, 1 << 20, Duration::from_secs(1)).await.unwrap();
         let template = subscription.offsets(&events).unwrap().remove(0);
         consumers.push(Arc::new(Consumer {
@@ -47,7 +50,10 @@ async fn consumers(ledger: &Ledger, count: usize) -> Vec<Arc<Consumer>> {
 }
 
 fn event() -> NewEvent {
-    let envelope = Envelope::builder("1", "urn:kinetic:bench", "bench").data(&BODY[..]).build().unwrap();
+    let envelope = Envelope::builder("1", "urn:kinetic:bench", "bench")
+        .data(&BODY[..])
+        .build()
+        .unwrap();
     NewEvent::new(TOPIC, envelope)
 }
 
@@ -126,9 +132,13 @@ pub fn sqlite(in_flight: usize, time: Duration) -> Run {
 fn insert(database: &mut Connection, bodies: &[Body], next: &mut u64) {
     let transaction = database.transaction().unwrap();
     {
-        let mut record = transaction.prepare_cached("INSERT INTO record (body) VALUES (?1)").unwrap();
+        let mut record = transaction
+            .prepare_cached("INSERT INTO record (body) VALUES (?1)")
+            .unwrap();
         let mut entry = transaction
-            .prepare_cached("INSERT INTO entry (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value")
+            .prepare_cached(
+                "INSERT INTO entry (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            )
             .unwrap();
         for body in bodies {
             record.execute(params![body.as_slice()]).unwrap();

@@ -35,18 +35,29 @@ async fn fan_out(ledger: &Ledger, subscribers: usize, events: usize) {
         reading.push(tokio::spawn(async move {
             let mut read = 0;
             while read < events {
-                read += subscription.next(1_024, 8 << 20, Duration::from_secs(60)).await.unwrap().len();
+                read += subscription
+                    .next(1_024, 8 << 20, Duration::from_secs(60))
+                    .await
+                    .unwrap()
+                    .len();
             }
             assert_eq!((read, subscription.missed()), (events, 0));
         }));
     }
-    let envelope = Envelope::builder("1", "urn:kinetic:bench", "bench").data(&BODY[..]).build().unwrap();
+    let envelope = Envelope::builder("1", "urn:kinetic:bench", "bench")
+        .data(&BODY[..])
+        .build()
+        .unwrap();
     let event = NewEvent::new(TOPIC, envelope);
     let (begun, cpu) = (Instant::now(), cpu_seconds());
     for _ in 0..events / AT_ONCE {
         ledger.bus().publish_memory(vec![event.clone(); AT_ONCE]).await.unwrap();
     }
-    ledger.bus().publish_memory(vec![event; events % AT_ONCE]).await.unwrap();
+    ledger
+        .bus()
+        .publish_memory(vec![event; events % AT_ONCE])
+        .await
+        .unwrap();
     for reading in reading {
         reading.await.unwrap();
     }

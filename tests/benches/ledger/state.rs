@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use kinetic_identity::SigningKey;
 use kinetic_ledger::state::{BranchId, Key, Owner, Write};
 use kinetic_ledger::{Commit, Durability, Ledger, LedgerConfig};
-use kinetic_identity::SigningKey;
 use kinetic_testkit::engine::runtime;
 
 const KEYS: u64 = 1_000_000;
@@ -19,7 +19,10 @@ const READS: u64 = 300_000;
 const CACHE_BYTES: usize = 256 << 20;
 
 fn key(n: u64) -> Key {
-    Key::new(Owner::Capsule("urn:bench:actionspace:solver:writer:v1".into()), format!("key-{n:08}"))
+    Key::new(
+        Owner::Capsule("urn:bench:actionspace:solver:writer:v1".into()),
+        format!("key-{n:08}"),
+    )
 }
 
 async fn write(ledger: &Ledger, keys: impl Iterator<Item = u64>) -> u64 {
@@ -68,7 +71,9 @@ pub fn measure() {
     let cold = read("get, random of 1 M keys, first time", |n| get(n % KEYS, newest));
     let warm = read("get, random of 1 M keys", |n| get(n % KEYS, newest));
     let hot = read("get, of 1,000 keys with 1,200 versions", |n| get(n % HOT_KEYS, newest));
-    let past = read("as_of 1,000 versions back, of those keys", |n| get(n % HOT_KEYS, back + 1));
+    let past = read("as_of 1,000 versions back, of those keys", |n| {
+        get(n % HOT_KEYS, back + 1)
+    });
     println!(
         "as_of to get of the same keys: {:.1}; to get of 1 M keys: {:.1}, first time {:.1}",
         past / hot,
@@ -82,7 +87,9 @@ fn read(what: &str, mut once: impl FnMut(u64)) -> f64 {
     let mut random = 1_u64;
     let mut times: Vec<Duration> = (0..READS)
         .map(|_| {
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             let begun = Instant::now();
             once(random >> 20);
             begun.elapsed()
@@ -90,6 +97,11 @@ fn read(what: &str, mut once: impl FnMut(u64)) -> f64 {
         .collect();
     times.sort_unstable();
     let at = |percent: usize| times[(times.len() - 1) * percent / 100].as_secs_f64() * 1e6;
-    println!("{what}: p50 {:.2} us, p90 {:.2} us, p99 {:.2} us", at(50), at(90), at(99));
+    println!(
+        "{what}: p50 {:.2} us, p90 {:.2} us, p99 {:.2} us",
+        at(50),
+        at(90),
+        at(99)
+    );
     at(50)
 }

@@ -10,7 +10,12 @@ pub(super) fn answer(description: &str, members: Value) -> (&'static str, Value)
 }
 
 pub(super) fn object(members: Value) -> Value {
-    let required: Vec<&String> = members.as_object().into_iter().flatten().map(|(name, _)| name).collect();
+    let required: Vec<&String> = members
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| name)
+        .collect();
     json!({ "type": "object", "required": required, "properties": members })
 }
 
@@ -66,21 +71,38 @@ impl Operation {
     }
 
     fn of_named_branch(self) -> Self {
-        self.of_owner().with(path("name", "The branch, percent-encoded.", json!({ "type": "string" })))
+        self.of_owner().with(path(
+            "name",
+            "The branch, percent-encoded.",
+            json!({ "type": "string" }),
+        ))
     }
 
     fn on_branch(self) -> Self {
-        self.with(query("branch", "The branch; main without it.", json!({ "type": "string" })))
-            .with(query("branch-owner", "Whose branch; the owner's in the path without it.", json!({ "type": "string" })))
+        self.with(query(
+            "branch",
+            "The branch; main without it.",
+            json!({ "type": "string" }),
+        ))
+        .with(query(
+            "branch-owner",
+            "Whose branch; the owner's in the path without it.",
+            json!({ "type": "string" }),
+        ))
     }
 
     fn at_record(self) -> Self {
-        self.with(query("at", "Show what the records below this number left; all records without it.", seq()))
+        self.with(query(
+            "at",
+            "Show what the records below this number left; all records without it.",
+            seq(),
+        ))
     }
 
     fn page(self, after: &str) -> Self {
         let limit = json!({ "type": "integer", "minimum": 1, "maximum": 10_000, "default": 1_000 });
-        self.with(query("limit", "How many at most.", limit)).with(query(after, "Go on behind next.", json!({})))
+        self.with(query("limit", "How many at most.", limit))
+            .with(query(after, "Go on behind next.", json!({})))
     }
 
     fn if_seq(self) -> Self {

@@ -17,7 +17,12 @@ pub(super) struct Operation {
 }
 
 impl Operation {
-    pub(super) fn new(id: &'static str, tag: &'static str, summary: &'static str, answer: (&'static str, Value)) -> Self {
+    pub(super) fn new(
+        id: &'static str,
+        tag: &'static str,
+        summary: &'static str,
+        answer: (&'static str, Value),
+    ) -> Self {
         Self {
             id,
             tag,

@@ -29,20 +29,27 @@ fn one_of_or_null(description: &str, words: &[&str]) -> Value {
 
 /// Content of several media types.
 fn contents(types: &[(&str, Value)]) -> Value {
-    Value::Object(types.iter().map(|(name, schema)| ((*name).to_string(), json!({ "schema": schema }))).collect())
+    Value::Object(
+        types
+            .iter()
+            .map(|(name, schema)| ((*name).to_string(), json!({ "schema": schema })))
+            .collect(),
+    )
 }
 
 impl Operation {
     fn of_topic(self) -> Self {
-        self.with(path("name", "The topic.", json!({ "type": "string", "examples": ["telemetry.metrics.v1"] })))
+        self.with(path(
+            "name",
+            "The topic.",
+            json!({ "type": "string", "examples": ["telemetry.metrics.v1"] }),
+        ))
     }
 }
 
 /// The settings of a topic; all can be left out.
 fn config() -> Value {
-    let watermark = |description: &str, default: f64| {
-        json!({ "type": "number", "exclusiveMinimum": 0, "maximum": 1, "default": default, "description": description })
-    };
+    let watermark = |description: &str, default: f64| json!({ "type": "number", "exclusiveMinimum": 0, "maximum": 1, "default": default, "description": description });
     let members = json!({
         "partitions": { "type": "integer", "minimum": 1, "maximum": 1024, "default": 1, "description": "Never changes." },
         "qos": one_of("How often an event reaches a consumer.", &["at_most_once", "at_least_once", "exactly_once"]),
@@ -89,7 +96,10 @@ fn topic(partitions: bool) -> Value {
             "partition": count("From 0."), "next": count("The offset of the next event."),
             "first": { "type": ["integer", "null"], "description": "The first that can be read; null in memory." },
         });
-        for (members, list) in [(&mut group, list(object(place))), (&mut members, list(object(partition)))] {
+        for (members, list) in [
+            (&mut group, list(object(place))),
+            (&mut members, list(object(partition))),
+        ] {
             if let Some(members) = members.as_object_mut() {
                 members.insert("partitions".into(), list);
             }
@@ -164,7 +174,8 @@ fn topics() -> Value {
 }
 
 fn events() -> Value {
-    let shown = object(json!({ "partition": count("From 0."), "offset": count("Its number there."), "event": cloudevent() }));
+    let shown =
+        object(json!({ "partition": count("From 0."), "offset": count("Its number there."), "event": cloudevent() }));
     let next = json!({
         "type": "object", "additionalProperties": { "type": "integer" },
         "description": "The next offset of each partition; empty for a topic in memory.",

@@ -70,7 +70,8 @@ impl Ask {
     /// The record that the path names: `ledger/records/{seq}`.
     pub(super) fn record_number(&self) -> Result<u64, GatewayError> {
         let text = self.segment_text(1)?;
-        text.parse().map_err(|_| bad("the path", "a record's number is a whole number from 0 on"))
+        text.parse()
+            .map_err(|_| bad("the path", "a record's number is a whole number from 0 on"))
     }
 
     /// A key, or the beginning of one.
@@ -106,7 +107,10 @@ impl Ask {
 
     /// The branch that the query names; `owner`'s unless it names another owner.
     pub(super) fn branch(&self, ledger: &Ledger, owner_default: &Owner, at: u64) -> Result<BranchId, Problem> {
-        let of = self.text("branch-owner")?.map(|of| owner("branch-owner", of)).transpose()?;
+        let of = self
+            .text("branch-owner")?
+            .map(|of| owner("branch-owner", of))
+            .transpose()?;
         branch_id(ledger, of.as_ref().unwrap_or(owner_default), self.text("branch")?, at)
     }
 
@@ -116,7 +120,9 @@ impl Ask {
             None => Ok(None),
             Some("none") => Ok(Some(Expected::Nothing)),
             Some(seq) => {
-                let seq = seq.parse().map_err(|_| bad("if-seq", "it must be a record's number, or none"))?;
+                let seq = seq
+                    .parse()
+                    .map_err(|_| bad("if-seq", "it must be a record's number, or none"))?;
                 Ok(Some(Expected::Seq(seq)))
             }
         }
@@ -153,10 +159,18 @@ pub(super) fn owner(path: &str, text: &str) -> Result<Owner, GatewayError> {
     if text == "host" {
         return Ok(Owner::Host);
     }
-    let refused = || bad(path, "an owner is host, a capsule's URN, or a type such as type:solver:redact");
+    let refused = || {
+        bad(
+            path,
+            "an owner is host, a capsule's URN, or a type such as type:solver:redact",
+        )
+    };
     if let Some(name) = text.strip_prefix("type:") {
-        let word = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
-        let two_words = name.split_once(':').is_some_and(|(class, name)| word(class) && word(name));
+        let word =
+            |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
+        let two_words = name
+            .split_once(':')
+            .is_some_and(|(class, name)| word(class) && word(name));
         return if two_words && text.len() <= KEY_BYTES_MAX {
             Ok(Owner::Type(name.into()))
         } else {
@@ -182,12 +196,19 @@ pub(super) fn text_or_base64(bytes: &[u8]) -> Value {
 
 /// The bytes that [`text_or_base64`] wrote.
 pub(super) fn read_value(value: Value) -> Result<Bytes, GatewayError> {
-    let wrong = || bad("the body", "a value is a string, or an object with base64 and nothing else");
+    let wrong = || {
+        bad(
+            "the body",
+            "a value is a string, or an object with base64 and nothing else",
+        )
+    };
     match value {
         Value::String(text) => Ok(text.into()),
         Value::Object(members) if members.len() == 1 => {
             let text = members.get("base64").and_then(Value::as_str).ok_or_else(wrong)?;
-            let bytes = BASE64.decode(text).map_err(|e| bad("base64", format!("it is not base64: {e}")))?;
+            let bytes = BASE64
+                .decode(text)
+                .map_err(|e| bad("base64", format!("it is not base64: {e}")))?;
             Ok(bytes.into())
         }
         _ => Err(wrong()),
@@ -211,7 +232,15 @@ mod tests {
         for text in ["host", "type:solver:redact", "urn:kinetic:actionspace:solver:redact:v1"] {
             assert_eq!(owner_text(&owner("", text).unwrap()), text);
         }
-        for bad in ["", "Host", "type:", "type:a", "type:a:b:c", "urn:x", "urn:kinetic:actionspace:solver:redact:v1@1.0.0"] {
+        for bad in [
+            "",
+            "Host",
+            "type:",
+            "type:a",
+            "type:a:b:c",
+            "urn:x",
+            "urn:kinetic:actionspace:solver:redact:v1@1.0.0",
+        ] {
             assert!(owner("", bad).is_err(), "{bad}");
         }
     }
@@ -221,7 +250,12 @@ mod tests {
         for bytes in [b"".as_slice(), b"text", b"\xff\x00"] {
             assert_eq!(read_value(text_or_base64(bytes)).unwrap(), bytes);
         }
-        for bad in [json!(1), json!(null), json!({ "base64": "?" }), json!({ "base64": "", "more": 1 })] {
+        for bad in [
+            json!(1),
+            json!(null),
+            json!({ "base64": "?" }),
+            json!({ "base64": "", "more": 1 }),
+        ] {
             assert!(read_value(bad).is_err());
         }
     }

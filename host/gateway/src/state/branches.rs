@@ -63,7 +63,11 @@ pub(crate) async fn create(State(app): State<Shared>, request: Request) -> Resul
     let asked: Create = read(&app, request).await?;
     let ledger = ledger_of(&app)?;
     let of = owner("owner", &asked.owner)?;
-    let parent_owner = asked.parent_owner.as_deref().map(|of| owner("parent_owner", of)).transpose()?;
+    let parent_owner = asked
+        .parent_owner
+        .as_deref()
+        .map(|of| owner("parent_owner", of))
+        .transpose()?;
     let base = below(asked.at, &ledger)?;
     let parent_owner = parent_owner.as_ref().unwrap_or(&of);
     // The parent may be younger than what of it is shown, so it is looked up among the branches of now.
@@ -104,7 +108,9 @@ pub(crate) async fn diff(State(app): State<Shared>, request: Request) -> Result<
         let at = ask.at(ledger)?;
         let branch = branch_id(ledger, &of, Some(&name), at)?;
         let diff = ledger.state().diff(branch, at, limit, after.as_ref())?;
-        let next = diff.next.map(|key| json!({ "owner": owner_text(&key.owner), "key": text_or_base64(&key.key) }));
+        let next = diff
+            .next
+            .map(|key| json!({ "owner": owner_text(&key.owner), "key": text_or_base64(&key.key) }));
         let differences: Vec<Value> = diff.differences.iter().map(difference_json).collect();
         Ok(json!({ "at": at, "differences": differences, "next": next }))
     });
@@ -113,7 +119,8 @@ pub(crate) async fn diff(State(app): State<Shared>, request: Request) -> Result<
 
 fn difference_json(difference: &Difference) -> Value {
     let side = |side: &Option<Version>| {
-        side.as_ref().map(|version| json!({ "value": text_or_base64(&version.value), "seq": version.seq }))
+        side.as_ref()
+            .map(|version| json!({ "value": text_or_base64(&version.value), "seq": version.seq }))
     };
     json!({
         "owner": owner_text(&difference.key.owner),
@@ -137,6 +144,10 @@ pub(crate) async fn merge(State(app): State<Shared>, request: Request) -> Result
     let parts = parts.await?;
     let written = parts.1.len();
     // Nothing to bring over makes no record.
-    let seq = if written == 0 { None } else { Some(commit(&ledger, parts).await?.seq) };
+    let seq = if written == 0 {
+        None
+    } else {
+        Some(commit(&ledger, parts).await?.seq)
+    };
     Ok(Json(json!({ "seq": seq, "written": written })))
 }

@@ -44,9 +44,14 @@ pub(crate) async fn everything(State(app): State<Shared>, request: Request) -> R
     let names = ["after-owner", "after", "limit", "at", "branch", "branch-owner"];
     let ask = Ask::of(request.uri(), &names)?;
     let after = ask.after()?;
-    scan(&app, ask, KeyRange::everything(), Owner::Host, after, |key| {
-        json!({ "owner": owner_text(&key.owner), "key": text_or_base64(&key.key) })
-    })
+    scan(
+        &app,
+        ask,
+        KeyRange::everything(),
+        Owner::Host,
+        after,
+        |key| json!({ "owner": owner_text(&key.owner), "key": text_or_base64(&key.key) }),
+    )
     .await
 }
 
@@ -74,7 +79,11 @@ async fn scan(
         let at = ask.at(ledger)?;
         let branch = ask.branch(ledger, &branch_owner, at)?;
         let page = ledger.state().scan(branch, &range, at, limit, after.as_ref())?;
-        let entries: Vec<Value> = page.entries.iter().map(|(key, version)| entry(name_of(key), version)).collect();
+        let entries: Vec<Value> = page
+            .entries
+            .iter()
+            .map(|(key, version)| entry(name_of(key), version))
+            .collect();
         Ok(json!({ "at": at, "entries": entries, "next": page.next.as_ref().map(name_of) }))
     });
     Ok(Json(page.await?))
@@ -100,7 +109,10 @@ pub(crate) async fn get(State(app): State<Shared>, request: Request) -> Result<R
         let at = ask.at(ledger)?;
         let branch = ask.branch(ledger, &key.owner, at)?;
         let version = ledger.state().get(branch, &key, at)?;
-        let missing = || GatewayError::NoStateKey { key: key.to_string(), at };
+        let missing = || GatewayError::NoStateKey {
+            key: key.to_string(),
+            at,
+        };
         let version = version.ok_or_else(missing)?;
         Ok((key, version))
     });
@@ -109,7 +121,9 @@ pub(crate) async fn get(State(app): State<Shared>, request: Request) -> Result<R
         return Ok(Json(entry(text_or_base64(&key.key), &version)).into_response());
     }
     let mut response = Response::new(version.value.into());
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(OCTETS));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(OCTETS));
     response.headers_mut().insert(SEQ, version.seq.into());
     Ok(response)
 }
@@ -190,7 +204,11 @@ pub(crate) async fn history(State(app): State<Shared>, request: Request) -> Resu
             json!({ "seq": revision.seq, "branch": name(revision.branch), "deleted": value.is_none(), "value": value })
         };
         let revisions: Vec<Value> = history.revisions.iter().map(revision).collect();
-        let next = history.revisions.last().filter(|_| history.more).map(|oldest| oldest.seq);
+        let next = history
+            .revisions
+            .last()
+            .filter(|_| history.more)
+            .map(|oldest| oldest.seq);
         Ok(json!({ "revisions": revisions, "next": next }))
     });
     Ok(Json(history.await?))
@@ -208,7 +226,9 @@ pub(crate) async fn record(State(app): State<Shared>, request: Request) -> Resul
         let record = ledger.read(seq, 1)?.pop();
         let record = record.ok_or(LedgerError::NotYet { seq, next: visible })?;
         let parts = record.parts()?;
-        let statement: Option<Value> = record.receipt()?.and_then(|receipt| serde_json::from_slice(&receipt).ok());
+        let statement: Option<Value> = record
+            .receipt()?
+            .and_then(|receipt| serde_json::from_slice(&receipt).ok());
         let part = |pointer: &str| statement.as_ref().and_then(|statement| statement.pointer(pointer));
         Ok(json!({
             "seq": seq,

@@ -72,9 +72,8 @@ fn in_full(stats: &TopicStats) -> Value {
         json!({ "name": group.name, "lag": group.lag, "partitions": partitions })
     };
     let mut topic = brief(stats, stats.groups.iter().map(group).collect());
-    let partition = |(number, head): (usize, &u64)| {
-        json!({ "partition": number, "first": stats.first.get(number), "next": head })
-    };
+    let partition =
+        |(number, head): (usize, &u64)| json!({ "partition": number, "first": stats.first.get(number), "next": head });
     let partitions: Vec<Value> = stats.heads.iter().enumerate().map(partition).collect();
     if let Some(members) = topic.as_object_mut() {
         members.insert("partitions".into(), partitions.into());

@@ -63,7 +63,9 @@ pub(crate) async fn publish(State(app): State<Shared>, request: Request) -> Resu
     let body = body::read(request, &app.config, app.config.body_bytes_max).await?;
     let events = events(ask.segment_text(0)?.into(), form, &body, app.config.json_depth_max)?;
     let published = ledger_of(&app)?.bus().publish(events).await?;
-    Ok(Json(json!({ "seq": published.seq, "accepted": published.accepted, "shed": published.shed })))
+    Ok(Json(
+        json!({ "seq": published.seq, "accepted": published.accepted, "shed": published.shed }),
+    ))
 }
 
 fn events(topic: Arc<str>, form: Form, body: &[u8], depth_max: usize) -> Result<Vec<NewEvent>, Problem> {
@@ -78,7 +80,10 @@ fn events(topic: Arc<str>, form: Form, body: &[u8], depth_max: usize) -> Result<
     match all.len() {
         0 => Err(bad("the body", "there is no event in it").into()),
         count if count > EVENTS_MAX => Err(too_many("events in one request", EVENTS_MAX).into()),
-        _ => all.iter().map(|raw| event(topic.clone(), form, raw.get().as_bytes())).collect(),
+        _ => all
+            .iter()
+            .map(|raw| event(topic.clone(), form, raw.get().as_bytes()))
+            .collect(),
     }
 }
 
@@ -108,12 +113,19 @@ mod tests {
 
     #[test]
     fn data_is_kept_as_it_was_written() {
-        let events = read(Form::Simple, r#" [{"data": {"n": 12345678901234567890.10}}, {"data": null}]"#).unwrap();
+        let events = read(
+            Form::Simple,
+            r#" [{"data": {"n": 12345678901234567890.10}}, {"data": null}]"#,
+        )
+        .unwrap();
         let data: Vec<_> = events.iter().map(|event| event.envelope.data().unwrap()).collect();
         assert_eq!(data, [br#"{"n": 12345678901234567890.10}"#.as_slice(), b"null"]);
         let json = r#"{"specversion":"1.0","id":"1","source":"/s","type":"t","partitionkey":"k","data":[1.0]}"#;
         let events = read(Form::Event, json).unwrap();
-        assert_eq!((events[0].envelope.data(), events[0].key.as_deref()), (Some(b"[1.0]".as_slice()), Some(b"k".as_slice())));
+        assert_eq!(
+            (events[0].envelope.data(), events[0].key.as_deref()),
+            (Some(b"[1.0]".as_slice()), Some(b"k".as_slice()))
+        );
     }
 
     #[test]
@@ -121,7 +133,13 @@ mod tests {
         assert_eq!(code(Form::Simple, r#"{"temperature": 3}"#), "KIN-GWY-0016");
         assert_eq!(code(Form::Simple, "3"), "KIN-GWY-0016");
         assert_eq!(code(Form::Simple, "[]"), "KIN-GWY-0016");
-        assert_eq!(code(Form::Simple, "[[1, null, null, null, null, null, null, null, null, null]]"), "KIN-GWY-0016");
+        assert_eq!(
+            code(
+                Form::Simple,
+                "[[1, null, null, null, null, null, null, null, null, null]]"
+            ),
+            "KIN-GWY-0016"
+        );
         assert_eq!(code(Form::Batch, r#"{"specversion":"1.0"}"#), "KIN-GWY-0016");
         assert_eq!(code(Form::Event, r#"{"specversion":"1.0"}"#), "KIN-LED-0039");
         assert_eq!(code(Form::Event, "[]"), "KIN-LED-0039");

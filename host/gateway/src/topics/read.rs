@@ -80,13 +80,20 @@ impl Shown {
 
 /// Positions as an object in JSON: partitions with their offsets.
 pub(super) fn by_partition(positions: &[Position]) -> BTreeMap<u16, u64> {
-    positions.iter().map(|position| (position.partition, position.offset)).collect()
+    positions
+        .iter()
+        .map(|position| (position.partition, position.offset))
+        .collect()
 }
 
 /// `GET /api/v1/topics/{name}/events`: a page of events, or all that come as server-sent events.
 pub(crate) async fn events(State(app): State<Shared>, request: Request) -> Result<Response, Problem> {
     let streamed = accepts(request.headers(), stream::MEDIA_TYPE);
-    let known: &[&str] = if streamed { &["from", "partition"] } else { &["from", "partition", "limit", "wait_ms"] };
+    let known: &[&str] = if streamed {
+        &["from", "partition"]
+    } else {
+        &["from", "partition", "limit", "wait_ms"]
+    };
     let ask = Ask::of(request.uri(), known)?;
     let ledger = ledger_of(&app)?;
     let subscribe = wanted(&ask, ledger.bus(), request.headers())?;
@@ -101,7 +108,11 @@ pub(crate) async fn events(State(app): State<Shared>, request: Request) -> Resul
     }
     // A page with nothing in it is better than a request that took too long.
     let wait = Duration::from_millis(wait_ms).min(app.config.request_timeout() / 2);
-    let _place = if wait.is_zero() { None } else { Some(app.readers.place()?) };
+    let _place = if wait.is_zero() {
+        None
+    } else {
+        Some(app.readers.place()?)
+    };
     let subscription = ledger.bus().subscribe(subscribe).await?;
     let first = tokio::select! {
         biased;
@@ -143,14 +154,23 @@ fn wanted(ask: &Ask, bus: &BusView, headers: &HeaderMap) -> Result<Subscribe, Pr
     let config = bus.topic_stats(name)?.config;
     let partition = ask.number("partition")?.map(|number| {
         let number = u16::try_from(number).ok().filter(|number| *number < config.partitions);
-        number.ok_or_else(|| bad("partition", format!("the topic has {}, counted from 0", config.partitions)))
+        number.ok_or_else(|| {
+            bad(
+                "partition",
+                format!("the topic has {}, counted from 0", config.partitions),
+            )
+        })
     });
     let partition = partition.transpose()?;
     let subscribe = Subscribe::to(name);
     // In memory nothing is left of what was sent before.
     if let Some(last) = headers.get(LAST_EVENT_ID).filter(|_| !config.in_memory()) {
         let only = partition.or((config.partitions == 1).then_some(0));
-        let behind = last.to_str().ok().and_then(behind).filter(|position| only == Some(position.partition));
+        let behind = last
+            .to_str()
+            .ok()
+            .and_then(behind)
+            .filter(|position| only == Some(position.partition));
         let why = "it goes on behind one event, partition/offset, where one partition is read; else say from=0:12,1:7";
         return Ok(subscribe.positions([behind.ok_or_else(|| bad("last-event-id", why))?]));
     }
@@ -163,7 +183,8 @@ fn wanted(ask: &Ask, bus: &BusView, headers: &HeaderMap) -> Result<Subscribe, Pr
         (Some("earliest"), _) => subscribe.start(Start::Earliest),
         (Some(from), partition) => {
             let offset = from.parse();
-            let offset = offset.map_err(|_| bad("from", "it is earliest, latest, an offset, or offsets as 0:12,1:7"))?;
+            let offset =
+                offset.map_err(|_| bad("from", "it is earliest, latest, an offset, or offsets as 0:12,1:7"))?;
             if partition.is_none() && config.partitions > 1 {
                 let why = format!(
                     "the topic has {} partitions: name one with partition, or each with its offset as 0:12,1:7",
@@ -193,9 +214,9 @@ fn behind(id: &str) -> Option<Position> {
 fn positions(text: &str) -> Result<Vec<Position>, Problem> {
     let mut found = BTreeMap::new();
     for pair in text.split(',') {
-        let read = pair.split_once(':').and_then(|(partition, offset)| {
-            Some((partition.parse::<u16>().ok()?, offset.parse::<u64>().ok()?))
-        });
+        let read = pair
+            .split_once(':')
+            .and_then(|(partition, offset)| Some((partition.parse::<u16>().ok()?, offset.parse::<u64>().ok()?)));
         let (partition, offset) = read.ok_or_else(|| bad("from", "positions are written as 0:12,1:7"))?;
         if found.insert(partition, offset).is_some() {
             return Err(bad("from", "it names a partition twice").into());
@@ -204,7 +225,10 @@ fn positions(text: &str) -> Result<Vec<Position>, Problem> {
             return Err(too_many("partitions in one request", usize::from(PARTITIONS_MAX)).into());
         }
     }
-    Ok(found.into_iter().map(|(partition, offset)| Position { partition, offset }).collect())
+    Ok(found
+        .into_iter()
+        .map(|(partition, offset)| Position { partition, offset })
+        .collect())
 }
 
 #[cfg(test)]
@@ -222,7 +246,10 @@ mod tests {
 
     #[test]
     fn a_reader_that_comes_back_goes_on_behind_its_last_event() {
-        let expected = Position { partition: 2, offset: 8 };
+        let expected = Position {
+            partition: 2,
+            offset: 8,
+        };
         assert_eq!(behind("2/7"), Some(expected));
         for bad in ["", "7", "2/", "/7", "2/18446744073709551615"] {
             assert_eq!(behind(bad), None, "{bad}");

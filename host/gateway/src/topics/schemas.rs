@@ -44,6 +44,8 @@ pub(crate) async fn one(State(app): State<Shared>, request: Request) -> Result<R
     let digest = digest.map_err(|_| bad("the path", "a schema's name is sha256: and 64 hexadecimal digits"))?;
     let text = ledger_of(&app)?.bus().schema(&digest)?;
     let mut response = Response::new(text.into());
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(SCHEMA));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(SCHEMA));
     Ok(response)
 }

@@ -35,7 +35,9 @@ impl Simple<'_> {
         let source = self.source.unwrap_or_else(|| SOURCE.into());
         let kind = self.r#type.unwrap_or_else(|| topic.as_ref().into());
         let time = self.time.unwrap_or_else(now);
-        let mut envelope = Envelope::builder(id, source, kind).time(time).data(self.data.get().as_bytes());
+        let mut envelope = Envelope::builder(id, source, kind)
+            .time(time)
+            .data(self.data.get().as_bytes());
         if let Some(subject) = self.subject {
             envelope = envelope.subject(subject);
         }
@@ -67,15 +69,28 @@ mod tests {
 
     #[test]
     fn what_is_left_out_is_filled_in_and_what_is_named_stays() {
-        let read = |json: &str| serde_json::from_str::<Simple<'_>>(json).unwrap().event("a.b.v1".into()).unwrap();
+        let read = |json: &str| {
+            serde_json::from_str::<Simple<'_>>(json)
+                .unwrap()
+                .event("a.b.v1".into())
+                .unwrap()
+        };
         let event = read(r#"{"data": 1}"#);
         let envelope = &event.envelope;
-        assert_eq!((envelope.kind(), envelope.source(), event.key.as_ref()), ("a.b.v1", SOURCE, None));
+        assert_eq!(
+            (envelope.kind(), envelope.source(), event.key.as_ref()),
+            ("a.b.v1", SOURCE, None)
+        );
         assert!(envelope.id().len() == 36 && envelope.time().is_some());
-        let event = read(r#"{"data": 1, "key": "k", "id": "7", "source": "/s", "type": "t", "subject": "x", "time": "2024-01-01T00:00:00Z"}"#);
+        let event = read(
+            r#"{"data": 1, "key": "k", "id": "7", "source": "/s", "type": "t", "subject": "x", "time": "2024-01-01T00:00:00Z"}"#,
+        );
         let envelope = &event.envelope;
         assert_eq!((envelope.id(), envelope.source(), envelope.kind()), ("7", "/s", "t"));
-        assert_eq!((envelope.subject(), envelope.time()), (Some("x"), Some("2024-01-01T00:00:00Z")));
+        assert_eq!(
+            (envelope.subject(), envelope.time()),
+            (Some("x"), Some("2024-01-01T00:00:00Z"))
+        );
         assert_eq!(event.key.as_deref(), Some(b"k".as_slice()));
     }
 }

@@ -64,7 +64,11 @@ pub(super) async fn respond(
     let head = |partition: u16| heads.get(usize::from(partition)).copied().unwrap_or_default();
     let heads: BTreeMap<u16, u64> = positions.iter().map(|at| (at.partition, head(at.partition))).collect();
     let mut first = Vec::new();
-    named_frame(&mut first, "start", &json!({ "next": by_partition(&positions), "heads": heads }));
+    named_frame(
+        &mut first,
+        "start",
+        &json!({ "next": by_partition(&positions), "heads": heads }),
+    );
     let reader = Reader {
         app: app.clone(),
         subscription,
@@ -81,8 +85,12 @@ pub(super) async fn respond(
     });
     let frames = stream::iter([Bytes::from(first)]).chain(turns).map(Ok::<_, Infallible>);
     let mut response = Response::new(Body::from_stream(frames));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }
 

@@ -128,7 +128,11 @@ impl Publish {
         context.print(&document, || {
             let count = |name: &str| document.get(name).and_then(Value::as_u64).unwrap_or_default();
             let events = counted(count("accepted"), "event");
-            let shed = if count("shed") == 0 { String::new() } else { format!(", {} shed", count("shed")) };
+            let shed = if count("shed") == 0 {
+                String::new()
+            } else {
+                format!(", {} shed", count("shed"))
+            };
             match document.get("seq").and_then(Value::as_u64) {
                 Some(seq) => format!("{events}{shed}, record {seq}"),
                 None => format!("{events}{shed}"),
@@ -274,7 +278,15 @@ mod tests {
             kind: None,
             subject: None,
         };
-        assert_eq!(serde_json::to_string(&event).unwrap(), "{\"data\":{\"n\": 1.10},\"key\":\"k\"}");
-        assert!(json_value(b"hello", "the data").unwrap_err().to_string().contains("in quotes"));
+        assert_eq!(
+            serde_json::to_string(&event).unwrap(),
+            "{\"data\":{\"n\": 1.10},\"key\":\"k\"}"
+        );
+        assert!(
+            json_value(b"hello", "the data")
+                .unwrap_err()
+                .to_string()
+                .contains("in quotes")
+        );
     }
 }

@@ -52,7 +52,10 @@ struct On {
 impl On {
     fn query(self) -> Vec<(&'static str, String)> {
         let given = [("branch", self.branch), ("branch-owner", self.branch_owner)];
-        given.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+        given
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+            .collect()
     }
 }
 
@@ -259,9 +262,7 @@ impl What {
                 Ok(())
             }
             Self::Branch { what } => what.run(context, client).await,
-            Self::Diff { owner, branch, limit } => {
-                state_branch::diff(context, client, &owner, &branch, limit).await
-            }
+            Self::Diff { owner, branch, limit } => state_branch::diff(context, client, &owner, &branch, limit).await,
         }
     }
 }
@@ -296,7 +297,11 @@ fn read(path: &Path) -> Result<Vec<u8>, CliError> {
 }
 
 pub(super) fn number(document: &Value, name: &str) -> String {
-    document.get(name).and_then(Value::as_u64).map(|number| number.to_string()).unwrap_or_default()
+    document
+        .get(name)
+        .and_then(Value::as_u64)
+        .map(|number| number.to_string())
+        .unwrap_or_default()
 }
 
 /// Characters of a key or value shown in a table.
@@ -322,7 +327,11 @@ pub(super) fn cell(value: Option<&Value>) -> String {
 }
 
 pub(super) fn array<'a>(document: &'a Value, name: &str) -> &'a [Value] {
-    document.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+    document
+        .get(name)
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default()
 }
 
 /// Keys with their records and values, and where to go on.
@@ -346,9 +355,25 @@ pub(super) fn entries(document: &Value) -> String {
 fn revisions(document: &Value) -> String {
     let row = |revision: &Value| {
         let deleted = revision.get("deleted").and_then(Value::as_bool).unwrap_or_default();
-        let value = if deleted { "(deleted)".into() } else { cell(revision.get("value")) };
-        vec![number(revision, "seq"), revision.get("branch").and_then(Value::as_str).unwrap_or_default().into(), value]
+        let value = if deleted {
+            "(deleted)".into()
+        } else {
+            cell(revision.get("value"))
+        };
+        vec![
+            number(revision, "seq"),
+            revision
+                .get("branch")
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .into(),
+            value,
+        ]
     };
     let rows: Vec<Vec<String>> = array(document, "revisions").iter().map(row).collect();
-    if rows.is_empty() { "never written".into() } else { render::table(&rows) }
+    if rows.is_empty() {
+        "never written".into()
+    } else {
+        render::table(&rows)
+    }
 }

@@ -108,7 +108,9 @@ impl Branching {
             }
             Self::Discard { owner, name } => {
                 let document = client.delete(&[ROUTE, &owner, &name], &[]).await?;
-                context.print(&document, || format!("{name} is discarded, by record {}", number(&document, "seq")));
+                context.print(&document, || {
+                    format!("{name} is discarded, by record {}", number(&document, "seq"))
+                });
             }
             Self::Merge { owner, name, policy } => {
                 let body = json!({ "policy": policy.name() });
@@ -126,10 +128,18 @@ impl Branching {
 fn list(document: &Value) -> String {
     let row = |branch: &Value| {
         let text = |name: &str| branch.get(name).and_then(Value::as_str).unwrap_or_default().to_string();
-        vec![text("owner"), text("name"), format!("over {} below record {}", text("parent"), number(branch, "base"))]
+        vec![
+            text("owner"),
+            text("name"),
+            format!("over {} below record {}", text("parent"), number(branch, "base")),
+        ]
     };
     let rows: Vec<_> = array(document, "branches").iter().map(row).collect();
-    if rows.is_empty() { "no branch but main".into() } else { render::table(&rows) }
+    if rows.is_empty() {
+        "no branch but main".into()
+    } else {
+        render::table(&rows)
+    }
 }
 
 /// `kinetic state diff`.
@@ -140,16 +150,26 @@ pub(super) async fn diff(
     branch: &str,
     limit: u64,
 ) -> anyhow::Result<()> {
-    let document = client.get(&[ROUTE, owner, branch, "diff"], &[("limit", limit.to_string())]).await?;
+    let document = client
+        .get(&[ROUTE, owner, branch, "diff"], &[("limit", limit.to_string())])
+        .await?;
     context.print(&document, || {
         let side = |difference: &Value, name: &str| cell(difference.pointer(&format!("/{name}/value")));
         let row = |difference: &Value| {
             let conflicts = difference.get("conflicts").and_then(Value::as_bool).unwrap_or_default();
             vec![
-                difference.get("owner").and_then(Value::as_str).unwrap_or_default().to_string(),
+                difference
+                    .get("owner")
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+                    .to_string(),
                 cell(difference.get("key")),
                 format!("{} -> {}", side(difference, "base"), side(difference, "ours")),
-                if conflicts { format!("conflicts with {}", side(difference, "theirs")) } else { String::new() },
+                if conflicts {
+                    format!("conflicts with {}", side(difference, "theirs"))
+                } else {
+                    String::new()
+                },
             ]
         };
         let rows: Vec<_> = array(&document, "differences").iter().map(row).collect();

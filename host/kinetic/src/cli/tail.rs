@@ -85,7 +85,9 @@ impl Tail {
         let mut reading = Reading::default();
         let mut lost = false;
         loop {
-            let opened = client.stream(&["topics", &self.topic, "events"], &self.query(&reading)).await;
+            let opened = client
+                .stream(&["topics", &self.topic, "events"], &self.query(&reading))
+                .await;
             match opened {
                 Ok(stream) => {
                     lost = false;
@@ -106,7 +108,11 @@ impl Tail {
 
     fn query(&self, reading: &Reading) -> Vec<(&'static str, String)> {
         if !reading.next.is_empty() {
-            let positions: Vec<_> = reading.next.iter().map(|(partition, offset)| format!("{partition}:{offset}")).collect();
+            let positions: Vec<_> = reading
+                .next
+                .iter()
+                .map(|(partition, offset)| format!("{partition}:{offset}"))
+                .collect();
             return vec![("from", positions.join(","))];
         }
         // A topic in memory has no past when the host is back.
@@ -158,14 +164,18 @@ impl Reading {
     /// Whether all that was there when it began is shown.
     fn is_at_end(&self) -> bool {
         let next = |partition| self.next.get(partition).copied().unwrap_or_default();
-        self.heads.iter().flatten().all(|(partition, head)| next(partition) >= *head)
+        self.heads
+            .iter()
+            .flatten()
+            .all(|(partition, head)| next(partition) >= *head)
     }
 
     /// The line of an event; it counts as shown.
     fn event(&mut self, frame: &Frame, json: bool, topic: &str) -> Result<String, CliError> {
-        let place = frame.id.split_once('/').and_then(|(partition, offset)| {
-            Some((partition.parse::<u16>().ok()?, offset.parse::<u64>().ok()?))
-        });
+        let place = frame
+            .id
+            .split_once('/')
+            .and_then(|(partition, offset)| Some((partition.parse::<u16>().ok()?, offset.parse::<u64>().ok()?)));
         let (partition, offset) = place.ok_or_else(|| unreadable("an event without a place"))?;
         // A topic in memory has no positions to come back to.
         if let Some(next) = self.next.get_mut(&partition) {
@@ -174,7 +184,9 @@ impl Reading {
         self.shown += 1;
         if json {
             let event = &frame.data;
-            return Ok(format!("{{\"partition\":{partition},\"offset\":{offset},\"event\":{event}}}"));
+            return Ok(format!(
+                "{{\"partition\":{partition},\"offset\":{offset},\"event\":{event}}}"
+            ));
         }
         let event: Value = parse(&frame.data)?;
         Ok(format!("{partition}/{offset}{}", line(&event, topic)))
@@ -198,7 +210,10 @@ fn line(event: &Value, topic: &str) -> String {
         key,
         Some(data),
     ];
-    parts.into_iter().flatten().fold(String::new(), |line, part| format!("{line}  {part}"))
+    parts
+        .into_iter()
+        .flatten()
+        .fold(String::new(), |line, part| format!("{line}  {part}"))
 }
 
 fn parse<T: serde::de::DeserializeOwned>(data: &str) -> Result<T, CliError> {
@@ -244,14 +259,26 @@ mod tests {
     #[test]
     fn reading_goes_on_at_its_positions() {
         let mut reading = Reading::default();
-        assert_eq!(tail(false).query(&reading), [("from", "latest".into()), ("partition", "1".into())]);
+        assert_eq!(
+            tail(false).query(&reading),
+            [("from", "latest".into()), ("partition", "1".into())]
+        );
         assert_eq!(tail(true).query(&reading)[0], ("from", "earliest".into()));
         let start = json!({ "next": { "0": 3, "1": 5 }, "heads": { "0": 3, "1": 7 } });
         reading.start(&frame("start", "", &start)).unwrap();
         assert!(!reading.is_at_end());
         for offset in [5, 6] {
-            let line = reading.event(&frame("", &format!("1/{offset}"), &json!({ "data": 1 })), true, "a.b.v1").unwrap();
-            assert_eq!(line, format!("{{\"partition\":1,\"offset\":{offset},\"event\":{{\"data\":1}}}}"));
+            let line = reading
+                .event(
+                    &frame("", &format!("1/{offset}"), &json!({ "data": 1 })),
+                    true,
+                    "a.b.v1",
+                )
+                .unwrap();
+            assert_eq!(
+                line,
+                format!("{{\"partition\":1,\"offset\":{offset},\"event\":{{\"data\":1}}}}")
+            );
         }
         assert!(reading.is_at_end());
         assert_eq!(tail(false).query(&reading), [("from", "0:3,1:7".into())]);

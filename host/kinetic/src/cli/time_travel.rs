@@ -75,8 +75,16 @@ async fn record(client: &Client, seq: u64) -> anyhow::Result<Value> {
 /// A record in words.
 fn describe(record: &Value) -> String {
     let text = |name: &str| record.get(name).and_then(Value::as_str);
-    let what = [text("event"), text("subject"), text("function")].into_iter().flatten().collect::<Vec<_>>().join(" ");
-    let what = if what.is_empty() { "a write without a receipt" } else { &what };
+    let what = [text("event"), text("subject"), text("function")]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join(" ");
+    let what = if what.is_empty() {
+        "a write without a receipt"
+    } else {
+        &what
+    };
     format!(
         "record {}: {what}\nwritten {} ns after 1970 began, {} keys written, {} definitions changed",
         number(record, "seq"),

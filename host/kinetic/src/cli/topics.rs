@@ -169,9 +169,8 @@ impl Settings {
             None => None,
         };
         // What stands for no setting of one's own.
-        let unless = |word: Option<String>, none: &str| {
-            word.map(|word| if word == none { Value::Null } else { word.into() })
-        };
+        let unless =
+            |word: Option<String>, none: &str| word.map(|word| if word == none { Value::Null } else { word.into() });
         let given = [
             ("partitions", self.partitions.map(Value::from)),
             ("qos", self.qos.map(Value::from)),
@@ -190,7 +189,11 @@ impl Settings {
             ("max_deliveries", self.max_deliveries.map(Value::from)),
             ("ack_timeout_ms", self.ack_timeout_ms.map(Value::from)),
         ];
-        config.extend(given.into_iter().filter_map(|(name, value)| Some((name.to_string(), value?))));
+        config.extend(
+            given
+                .into_iter()
+                .filter_map(|(name, value)| Some((name.to_string(), value?))),
+        );
         Ok(Value::Object(config))
     }
 }
@@ -246,12 +249,18 @@ impl What {
             }
             Self::Create { name, settings } => {
                 let config = settings.over(client, Map::new()).await?;
-                let document = client.post(&[ROUTE], &json!({ "name": name, "config": config })).await?;
+                let document = client
+                    .post(&[ROUTE], &json!({ "name": name, "config": config }))
+                    .await?;
                 context.print(&document, || format!("{name} is there: {}", kind(&document)));
             }
             Self::Change { name, settings } => {
                 let present = client.get(&[ROUTE, &name], &[]).await?;
-                let present = present.get("config").and_then(Value::as_object).cloned().unwrap_or_default();
+                let present = present
+                    .get("config")
+                    .and_then(Value::as_object)
+                    .cloned()
+                    .unwrap_or_default();
                 let config = settings.over(client, present).await?;
                 let document = client.put(&[ROUTE, &name], &config).await?;
                 context.print(&document, || format!("{name} is changed: {}", kind(&document)));
@@ -293,12 +302,19 @@ fn count(document: &Value, name: &str) -> u64 {
 
 /// A number and its word, which gets an s unless it is one.
 pub(super) fn counted(number: u64, word: &str) -> String {
-    format!("{} {word}{}", render::grouped(number), if number == 1 { "" } else { "s" })
+    format!(
+        "{} {word}{}",
+        render::grouped(number),
+        if number == 1 { "" } else { "s" }
+    )
 }
 
 /// What a topic is, in few words.
 fn kind(topic: &Value) -> String {
-    let partitions = topic.pointer("/config/partitions").and_then(Value::as_u64).unwrap_or_default();
+    let partitions = topic
+        .pointer("/config/partitions")
+        .and_then(Value::as_u64)
+        .unwrap_or_default();
     [
         counted(partitions, "partition"),
         text(topic, "/config/qos").into(),
@@ -316,14 +332,29 @@ fn list(document: &Value) -> String {
             text(topic, "/name").to_string(),
             kind(topic),
             counted(count(topic, "published"), "event"),
-            format!("{}, lag {}", counted(groups.len() as u64, "group"), render::grouped(lag)),
+            format!(
+                "{}, lag {}",
+                counted(groups.len() as u64, "group"),
+                render::grouped(lag)
+            ),
         ];
-        let lost = [("shed", count(topic, "shed")), ("dead letters", count(topic, "dead_letters"))];
-        row.extend(lost.iter().filter(|(_, n)| *n > 0).map(|(name, n)| format!("{} {name}", render::grouped(*n))));
+        let lost = [
+            ("shed", count(topic, "shed")),
+            ("dead letters", count(topic, "dead_letters")),
+        ];
+        row.extend(
+            lost.iter()
+                .filter(|(_, n)| *n > 0)
+                .map(|(name, n)| format!("{} {name}", render::grouped(*n))),
+        );
         row
     };
     let rows: Vec<Vec<String>> = array(document, "topics").iter().map(row).collect();
-    if rows.is_empty() { "no topics; make one with `kinetic topics create`".into() } else { render::table(&rows) }
+    if rows.is_empty() {
+        "no topics; make one with `kinetic topics create`".into()
+    } else {
+        render::table(&rows)
+    }
 }
 
 fn show(topic: &Value) -> String {
@@ -333,20 +364,40 @@ fn show(topic: &Value) -> String {
         Some(other) => other.to_string(),
     };
     let checked = if config("critical") == "true" { ", checked" } else { "" };
-    let held = if topic.get("pressed") == Some(&Value::Bool(true)) { "; publishers are held back" } else { "" };
+    let held = if topic.get("pressed") == Some(&Value::Bool(true)) {
+        "; publishers are held back"
+    } else {
+        ""
+    };
     let grouped = |name: &str| render::grouped(count(topic, name));
     let mut rows = vec![
-        vec!["qos".into(), format!("{}, {}", config("qos"), text(topic, "/durability"))],
+        vec![
+            "qos".into(),
+            format!("{}, {}", config("qos"), text(topic, "/durability")),
+        ],
         vec!["ordering".into(), config("ordering")],
         vec!["backpressure".into(), text(topic, "/backpressure").into()],
-        vec!["schema".into(), format!("{}{checked}, followed {}", config("schema"), config("compatibility"))],
+        vec![
+            "schema".into(),
+            format!("{}{checked}, followed {}", config("schema"), config("compatibility")),
+        ],
         vec!["determinism".into(), config("determinism")],
         vec!["published".into(), grouped("published")],
-        vec!["delivered".into(), format!("{} since the host started", grouped("delivered"))],
-        vec!["lost".into(), format!("{} shed, {} dead letters", grouped("shed"), grouped("dead_letters"))],
+        vec![
+            "delivered".into(),
+            format!("{} since the host started", grouped("delivered")),
+        ],
+        vec![
+            "lost".into(),
+            format!("{} shed, {} dead letters", grouped("shed"), grouped("dead_letters")),
+        ],
         vec![
             "subscribers".into(),
-            format!("{}, the slowest {} behind{held}", grouped("subscribers"), grouped("level")),
+            format!(
+                "{}, the slowest {} behind{held}",
+                grouped("subscribers"),
+                grouped("level")
+            ),
         ],
     ];
     for partition in array(topic, "partitions") {
@@ -359,7 +410,10 @@ fn show(topic: &Value) -> String {
         let place = |place: &Value| format!("{}:{}", number(place, "partition"), number(place, "committed"));
         let places: Vec<String> = array(group, "partitions").iter().map(place).collect();
         let lag = render::grouped(count(group, "lag"));
-        rows.push(vec![format!("group {}", text(group, "/name")), format!("lag {lag}, at {}", places.join(" "))]);
+        rows.push(vec![
+            format!("group {}", text(group, "/name")),
+            format!("lag {lag}, at {}", places.join(" ")),
+        ]);
     }
     format!("{}\n{}", text(topic, "/name"), render::table(&rows))
 }

@@ -48,7 +48,9 @@ impl Verify {
                 text.trim().parse()?
             }
         };
-        let witness = self.checkpoint.map(|path| std::fs::read_to_string(&path).map_err(error::file(&path)));
+        let witness = self
+            .checkpoint
+            .map(|path| std::fs::read_to_string(&path).map_err(error::file(&path)));
         let witness: Option<String> = witness.transpose()?;
         let started = Instant::now();
         let origin = boot::ledger_origin(&key);

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::envelope::{
-    Attribute, CAUSATION, DATA_BYTES_MAX, ENCODED_BYTES_MAX, EXTENSIONS_FORMAT_MAX, EXTENSIONS_MAX, Envelope, FALSE, FORMAT,
-    IDEMPOTENCY_KEY, INTEGER, TEXT, TRACEPARENT, TRUE, within,
+    Attribute, CAUSATION, DATA_BYTES_MAX, ENCODED_BYTES_MAX, EXTENSIONS_FORMAT_MAX, EXTENSIONS_MAX, Envelope, FALSE,
+    FORMAT, IDEMPOTENCY_KEY, INTEGER, TEXT, TRACEPARENT, TRUE, within,
 };
 use crate::LedgerError;
 use crate::wire::{put_bytes, put_option};
@@ -49,7 +49,10 @@ impl<'a> EnvelopeBuilder<'a> {
             time: envelope.time().map(Into::into),
             content_type: envelope.content_type().map(Into::into),
             schema: envelope.schema().map(Into::into),
-            extensions: envelope.extensions().map(|(name, value)| (name.into(), value)).collect(),
+            extensions: envelope
+                .extensions()
+                .map(|(name, value)| (name.into(), value))
+                .collect(),
             data: envelope.data().map(Into::into),
         }
     }
@@ -129,7 +132,11 @@ impl<'a> EnvelopeBuilder<'a> {
 
     fn build_within(self, extensions_max: usize) -> Result<Envelope, LedgerError> {
         let data = self.data.as_deref();
-        within("the event's data", data.map_or(0, |data| data.len() as u64), DATA_BYTES_MAX)?;
+        within(
+            "the event's data",
+            data.map_or(0, |data| data.len() as u64),
+            DATA_BYTES_MAX,
+        )?;
         let mut extensions = Vec::new();
         for (name, value) in &self.extensions {
             put_bytes(&mut extensions, name.as_bytes());
@@ -146,9 +153,16 @@ impl<'a> EnvelopeBuilder<'a> {
             }
         }
         let optional = [&self.subject, &self.time, &self.content_type, &self.schema];
-        let texts = optional.iter().map(|text| text.as_deref().map_or(0, str::len)).sum::<usize>();
+        let texts = optional
+            .iter()
+            .map(|text| text.as_deref().map_or(0, str::len))
+            .sum::<usize>();
         let texts = texts + self.id.len() + self.source.len() + self.kind.len();
-        within("what describes the event", (texts + extensions.len()) as u64, (ENCODED_BYTES_MAX as u64) - DATA_BYTES_MAX)?;
+        within(
+            "what describes the event",
+            (texts + extensions.len()) as u64,
+            (ENCODED_BYTES_MAX as u64) - DATA_BYTES_MAX,
+        )?;
         let mut bytes = Vec::with_capacity(64 + texts + extensions.len() + data.map_or(0, <[u8]>::len));
         bytes.push(FORMAT);
         for text in [&self.id, &self.source, &self.kind] {

@@ -14,7 +14,8 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::envelope::{
-    ATTRIBUTE_BYTES_MAX, Attribute, BINARY_KEY, DATA_BYTES_MAX, EXTENSIONS_MAX, Envelope, PARTITION_KEY, invalid, within,
+    ATTRIBUTE_BYTES_MAX, Attribute, BINARY_KEY, DATA_BYTES_MAX, EXTENSIONS_MAX, Envelope, PARTITION_KEY, invalid,
+    within,
 };
 use super::event::{Event, NewEvent};
 use super::syntax;
@@ -85,7 +86,9 @@ fn text<'a>(name: &str, raw: &'a RawValue) -> Result<Cow<'a, str>, LedgerError> 
 
 fn base64(name: &str, raw: &RawValue) -> Result<Vec<u8>, LedgerError> {
     let text = text(name, raw)?;
-    STANDARD.decode(text.as_bytes()).map_err(|_| invalid(format!("its {name} is not base64")))
+    STANDARD
+        .decode(text.as_bytes())
+        .map_err(|_| invalid(format!("its {name} is not base64")))
 }
 
 fn attribute<'a>(name: &str, raw: &'a RawValue) -> Result<Attribute<'a>, LedgerError> {
@@ -95,7 +98,9 @@ fn attribute<'a>(name: &str, raw: &'a RawValue) -> Result<Attribute<'a>, LedgerE
         value if value.starts_with('"') => text(name, raw).map(Attribute::Text),
         value => {
             let number = value.parse::<i32>().map_err(|_| {
-                invalid(format!("its {name} is neither a text, nor true or false, nor a whole number of 32 bits"))
+                invalid(format!(
+                    "its {name} is neither a text, nor true or false, nor a whole number of 32 bits"
+                ))
             })?;
             Ok(number.into())
         }
@@ -114,7 +119,11 @@ impl NewEvent {
         if members.required("specversion")? != SPEC_VERSION {
             return Err(invalid("its specversion is not 1.0"));
         }
-        let mut builder = Envelope::builder(members.required("id")?, members.required("source")?, members.required("type")?);
+        let mut builder = Envelope::builder(
+            members.required("id")?,
+            members.required("source")?,
+            members.required("type")?,
+        );
         if let Some(subject) = members.text("subject")? {
             builder = builder.subject(subject);
         }
@@ -147,7 +156,11 @@ impl NewEvent {
         };
         for (name, raw) in &members.0 {
             if raw.get() != "null" {
-                within("an attribute of the event", raw.get().len() as u64, 6 * ATTRIBUTE_BYTES_MAX + 2)?;
+                within(
+                    "an attribute of the event",
+                    raw.get().len() as u64,
+                    6 * ATTRIBUTE_BYTES_MAX + 2,
+                )?;
                 builder = builder.extension(name.as_str(), attribute(name, raw)?);
             }
         }

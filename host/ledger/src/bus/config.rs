@@ -163,13 +163,21 @@ impl TopicConfig {
 
     /// After what a publication is acknowledged.
     pub fn effective_durability(&self) -> Durability {
-        let default = if self.in_memory() { Durability::Memory } else { Durability::Synced };
+        let default = if self.in_memory() {
+            Durability::Memory
+        } else {
+            Durability::Synced
+        };
         self.durability.unwrap_or(default)
     }
 
     /// What happens when the slowest consumer does not keep up.
     pub fn effective_backpressure(&self) -> Backpressure {
-        let default = if self.in_memory() { Backpressure::DropOldest } else { Backpressure::Spill };
+        let default = if self.in_memory() {
+            Backpressure::DropOldest
+        } else {
+            Backpressure::Spill
+        };
         self.backpressure.unwrap_or(default)
     }
 
@@ -211,23 +219,38 @@ impl TopicConfig {
         let single = matches!(self.ordering, Ordering::Causal | Ordering::Total);
         let (low, high) = (self.watermark_low, self.watermark_high);
         let rules = [
-            (!(1..=PARTITIONS_MAX).contains(&self.partitions), "partitions is not from 1 to 1024"),
-            (single && self.partitions != 1, "causal and total ordering need partitions = 1"),
+            (
+                !(1..=PARTITIONS_MAX).contains(&self.partitions),
+                "partitions is not from 1 to 1024",
+            ),
+            (
+                single && self.partitions != 1,
+                "causal and total ordering need partitions = 1",
+            ),
             (
                 memory != (self.effective_durability() == Durability::Memory),
                 "durability memory and qos at_most_once belong together",
             ),
-            (exact && memory, "D0 and D1 topics must be replayable, so qos at_most_once is not for them"),
+            (
+                exact && memory,
+                "D0 and D1 topics must be replayable, so qos at_most_once is not for them",
+            ),
             (
                 exact && !matches!(backpressure, Backpressure::Block | Backpressure::Spill),
                 "D0 and D1 topics only block or spill",
             ),
-            (drops && !memory, "topics in the log drop nothing: use block, spill or adaptive"),
+            (
+                drops && !memory,
+                "topics in the log drop nothing: use block, spill or adaptive",
+            ),
             (
                 backpressure == Backpressure::Spill && memory,
                 "topics in memory have no log to spill to",
             ),
-            (self.critical && self.schema.is_none(), "a critical topic needs a schema"),
+            (
+                self.critical && self.schema.is_none(),
+                "a critical topic needs a schema",
+            ),
             (
                 !(1..=BUFFER_EVENTS_MAX).contains(&self.buffer_events),
                 "buffer_events is not from 1 to 10,000,000",
@@ -240,7 +263,10 @@ impl TopicConfig {
                 !(low > 0.0 && low < high && high <= 1.0),
                 "the watermarks are not 0 < watermark_low < watermark_high <= 1",
             ),
-            (self.publish_timeout_ms > MS_MAX, "publish_timeout_ms is more than a day"),
+            (
+                self.publish_timeout_ms > MS_MAX,
+                "publish_timeout_ms is more than a day",
+            ),
             (
                 !(1..=MS_MAX).contains(&self.ack_timeout_ms),
                 "ack_timeout_ms is not from 1 ms to a day",
@@ -327,14 +353,35 @@ mod tests {
 
     #[test]
     fn names_follow_the_grammar() {
-        for good in ["telemetry.metrics.v1", "consensus.vote.v2", "a.b.c-d_e.9.v120", "deadletter.a.b.v1"] {
+        for good in [
+            "telemetry.metrics.v1",
+            "consensus.vote.v2",
+            "a.b.c-d_e.9.v120",
+            "deadletter.a.b.v1",
+        ] {
             assert_eq!(check_name(good), Ok(()), "{good}");
         }
         let long = format!("{}.v1", vec!["segment"; 30].join("."));
         let wide = format!("a.{}.v1", "b".repeat(65));
         for bad in [
-            "", "v1", "a.v1", "a.b", "a.b.v0", "a.b.v01", "a.b.v", "a.b.vx", "a..v1", ".a.v1", "a.B.v1", "a.b c.v1",
-            "a.b.v1.", "a.b.V1", "a.ä.v1", "a.b.v1234567890", &long, &wide,
+            "",
+            "v1",
+            "a.v1",
+            "a.b",
+            "a.b.v0",
+            "a.b.v01",
+            "a.b.v",
+            "a.b.vx",
+            "a..v1",
+            ".a.v1",
+            "a.B.v1",
+            "a.b c.v1",
+            "a.b.v1.",
+            "a.b.V1",
+            "a.ä.v1",
+            "a.b.v1234567890",
+            &long,
+            &wide,
         ] {
             assert!(check_name(bad).is_err(), "{bad}");
         }
@@ -343,7 +390,10 @@ mod tests {
     #[test]
     fn the_defaults_fit_together_for_every_quality_of_service() {
         for qos in [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce] {
-            let config = TopicConfig { qos, ..TopicConfig::default() };
+            let config = TopicConfig {
+                qos,
+                ..TopicConfig::default()
+            };
             assert_eq!(config.check("a.b.v1"), Ok(()));
             assert_eq!(TopicConfig::decode(&config.encode()), Ok(config));
         }
@@ -358,26 +408,73 @@ mod tests {
         let log = TopicConfig::default;
         let bad = [
             TopicConfig { partitions: 0, ..log() },
-            TopicConfig { partitions: 1025, ..log() },
-            TopicConfig { partitions: 2, ordering: Ordering::Total, ..log() },
-            TopicConfig { partitions: 2, ordering: Ordering::Causal, ..log() },
-            TopicConfig { durability: Some(Durability::Memory), ..log() },
-            TopicConfig { durability: Some(Durability::Synced), ..memory() },
-            TopicConfig { determinism: Some(Determinism::D0BitExact), ..memory() },
+            TopicConfig {
+                partitions: 1025,
+                ..log()
+            },
+            TopicConfig {
+                partitions: 2,
+                ordering: Ordering::Total,
+                ..log()
+            },
+            TopicConfig {
+                partitions: 2,
+                ordering: Ordering::Causal,
+                ..log()
+            },
+            TopicConfig {
+                durability: Some(Durability::Memory),
+                ..log()
+            },
+            TopicConfig {
+                durability: Some(Durability::Synced),
+                ..memory()
+            },
+            TopicConfig {
+                determinism: Some(Determinism::D0BitExact),
+                ..memory()
+            },
             TopicConfig {
                 determinism: Some(Determinism::D1NumericallyStable),
                 backpressure: Some(Backpressure::Adaptive),
                 ..log()
             },
-            TopicConfig { backpressure: Some(Backpressure::DropOldest), ..log() },
-            TopicConfig { backpressure: Some(Backpressure::DropNewest), ..log() },
-            TopicConfig { backpressure: Some(Backpressure::Spill), ..memory() },
-            TopicConfig { critical: true, ..log() },
-            TopicConfig { buffer_events: 0, ..log() },
-            TopicConfig { buffer_bytes: 1, ..log() },
-            TopicConfig { watermark_low: 0.9, ..log() },
-            TopicConfig { watermark_high: f64::NAN, ..log() },
-            TopicConfig { ack_timeout_ms: 0, ..log() },
+            TopicConfig {
+                backpressure: Some(Backpressure::DropOldest),
+                ..log()
+            },
+            TopicConfig {
+                backpressure: Some(Backpressure::DropNewest),
+                ..log()
+            },
+            TopicConfig {
+                backpressure: Some(Backpressure::Spill),
+                ..memory()
+            },
+            TopicConfig {
+                critical: true,
+                ..log()
+            },
+            TopicConfig {
+                buffer_events: 0,
+                ..log()
+            },
+            TopicConfig {
+                buffer_bytes: 1,
+                ..log()
+            },
+            TopicConfig {
+                watermark_low: 0.9,
+                ..log()
+            },
+            TopicConfig {
+                watermark_high: f64::NAN,
+                ..log()
+            },
+            TopicConfig {
+                ack_timeout_ms: 0,
+                ..log()
+            },
         ];
         for config in bad {
             assert!(config.check("a.b.v1").is_err(), "{config:?}");

@@ -11,7 +11,11 @@ use crate::{Control, LedgerError, View};
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Change {
     /// A topic begins. Its number is the next one.
-    TopicCreated { id: TopicId, name: String, config: TopicConfig },
+    TopicCreated {
+        id: TopicId,
+        name: String,
+        config: TopicConfig,
+    },
     /// A topic gets other settings.
     TopicChanged { id: TopicId, config: TopicConfig },
     /// A schema can be used.

@@ -152,7 +152,9 @@ impl Delivery {
         let mut needed = None;
         let count = state.cursors.len();
         for place in (0..count).map(|place| (state.turn + place) % count) {
-            let Some(cursor) = state.cursors.get_mut(place) else { continue };
+            let Some(cursor) = state.cursors.get_mut(place) else {
+                continue;
+            };
             if batch.room.0 == 0 {
                 break;
             }
@@ -174,7 +176,9 @@ impl Delivery {
             state.turn = (state.turn + 1) % count.max(1);
             return Ok(Step::Deliver(batch.events));
         }
-        let Some((place, step)) = needed else { return Ok(Step::Wait { due }) };
+        let Some((place, step)) = needed else {
+            return Ok(Step::Wait { due });
+        };
         // When it is done, this partition goes on.
         state.turn = place;
         Ok(step)
@@ -218,7 +222,9 @@ impl Delivery {
         match &self.member {
             Some(member) => {
                 let due = ask.now + ask.config.ack_timeout();
-                cursor.in_flight.extend(delivered.iter().map(|event| (event.weight(), due)));
+                cursor
+                    .in_flight
+                    .extend(delivered.iter().map(|event| (event.weight(), due)));
                 member.delivered(cursor.partition, cursor.position);
             }
             None => self.moved(cursor),
@@ -253,7 +259,10 @@ impl Delivery {
         let state = self.state.lock();
         let mut commits: Vec<OffsetCommit> = Vec::new();
         for position in done {
-            let cursor = state.cursors.iter().find(|cursor| cursor.partition == position.partition);
+            let cursor = state
+                .cursors
+                .iter()
+                .find(|cursor| cursor.partition == position.partition);
             if cursor.is_none_or(|cursor| position.offset >= cursor.reached) {
                 return Err(topic.bad_offset(position.partition, position.offset, "it was not delivered here"));
             }
@@ -291,7 +300,10 @@ impl Delivery {
     pub(super) fn rewind(&self, position: Position) {
         let mut guard = self.state.lock();
         let state = &mut *guard;
-        if let Some(cursor) = state.cursors.iter_mut().find(|cursor| cursor.partition == position.partition)
+        if let Some(cursor) = state
+            .cursors
+            .iter_mut()
+            .find(|cursor| cursor.partition == position.partition)
             && position.offset < cursor.position
         {
             cursor.rewind(position.offset, &mut state.in_flight);
@@ -299,14 +311,19 @@ impl Delivery {
     }
 
     pub(super) fn member(&self, topic: &Topic) -> Result<&Member, LedgerError> {
-        self.member.as_ref().ok_or_else(|| topic.bad_subscription("it has no group, so it acknowledges nothing"))
+        self.member
+            .as_ref()
+            .ok_or_else(|| topic.bad_subscription("it has no group, so it acknowledges nothing"))
     }
 }
 
 impl Member {
     /// The group's place, unless a newer subscription took over.
     fn seat(&self, topic: &Topic, partition: u16) -> Result<Seat, LedgerError> {
-        let seat = self.group.seat(partition).ok_or_else(|| topic.no_group(&self.group.name))?;
+        let seat = self
+            .group
+            .seat(partition)
+            .ok_or_else(|| topic.no_group(&self.group.name))?;
         if seat.epoch == self.epoch {
             return Ok(seat);
         }
@@ -348,7 +365,9 @@ impl Cursor {
             return;
         }
         while self.position - (self.in_flight.len() as u64) < seat.next {
-            let Some((weight, _)) = self.in_flight.pop_front() else { break };
+            let Some((weight, _)) = self.in_flight.pop_front() else {
+                break;
+            };
             *in_flight = (in_flight.0 - 1, in_flight.1 - weight);
         }
         if self.in_flight.front().is_some_and(|(_, due)| *due <= now) {
@@ -374,7 +393,11 @@ impl Cursor {
         while self.fetched.front().is_some_and(|event| event.offset < self.position) {
             self.fetched.pop_front();
         }
-        let mut found = self.fetched.front().filter(|event| event.offset == self.position).cloned();
+        let mut found = self
+            .fetched
+            .front()
+            .filter(|event| event.offset == self.position)
+            .cloned();
         if found.is_none() {
             self.fetched.clear();
             let next = partition.take(self.position, visible, |event| {
@@ -395,7 +418,11 @@ impl Cursor {
             return Ok(None);
         }
         // The call that had this counted may have been dropped; it is not counted again.
-        if self.charging.take_if(|charging| Some(*charging) == seat.attempts).is_some() {
+        if self
+            .charging
+            .take_if(|charging| Some(*charging) == seat.attempts)
+            .is_some()
+        {
             self.charged = Some(self.position);
             return Ok(None);
         }

@@ -203,7 +203,13 @@ impl Envelope {
     /// The extension attributes by name.
     pub fn extensions(&self) -> impl Iterator<Item = (&str, Attribute<'_>)> {
         let mut wire = Wire::new(self.slice(self.extensions));
-        std::iter::from_fn(move || if wire.is_empty() { None } else { extension(&mut wire).ok() })
+        std::iter::from_fn(move || {
+            if wire.is_empty() {
+                None
+            } else {
+                extension(&mut wire).ok()
+            }
+        })
     }
 
     /// The encoded form.
@@ -276,9 +282,19 @@ impl Envelope {
             _ => Ok(()),
         };
         has_form("source", Some(self.source), syntax::is_uri_reference, "a URI reference")?;
-        has_form("subject", self.subject, |text| !text.is_empty(), "a text with something in it")?;
+        has_form(
+            "subject",
+            self.subject,
+            |text| !text.is_empty(),
+            "a text with something in it",
+        )?;
         has_form("time", self.time, syntax::is_timestamp, "a timestamp of RFC 3339")?;
-        has_form("datacontenttype", self.content_type, syntax::is_media_type, "a media type")?;
+        has_form(
+            "datacontenttype",
+            self.content_type,
+            syntax::is_media_type,
+            "a media type",
+        )?;
         has_form("dataschema", self.schema, syntax::is_uri, "a URI")?;
         self.check_extensions(extensions_max)?;
         let bytes = self.data().map_or(0, |data| data.len() as u64);
@@ -331,7 +347,9 @@ impl Envelope {
     }
 
     fn slice(&self, span: Span) -> &[u8] {
-        self.bytes.get(span.start as usize..span.end as usize).unwrap_or_default()
+        self.bytes
+            .get(span.start as usize..span.end as usize)
+            .unwrap_or_default()
     }
 
     fn text(&self, span: Span) -> &str {
@@ -347,7 +365,8 @@ impl Envelope {
 }
 
 /// The longest encoded envelope: all attributes and the data at their limits.
-pub(super) const ENCODED_BYTES_MAX: usize = DATA_BYTES_MAX as usize + (EXTENSIONS_FORMAT_MAX + 9) * (ATTRIBUTE_BYTES_MAX as usize + 64);
+pub(super) const ENCODED_BYTES_MAX: usize =
+    DATA_BYTES_MAX as usize + (EXTENSIONS_FORMAT_MAX + 9) * (ATTRIBUTE_BYTES_MAX as usize + 64);
 
 pub(super) const TEXT: u8 = 0;
 pub(super) const INTEGER: u8 = 1;
@@ -359,7 +378,10 @@ fn extension<'a>(wire: &mut Wire<'a>) -> Result<(&'a str, Attribute<'a>), Ledger
     let value = match wire.u8()? {
         TEXT => Attribute::Text(wire.text()?.into()),
         INTEGER => {
-            let bytes = wire.take(4)?.try_into().map_err(|_| malformed("a number is too short"))?;
+            let bytes = wire
+                .take(4)?
+                .try_into()
+                .map_err(|_| malformed("a number is too short"))?;
             Attribute::Integer(i32::from_be_bytes(bytes))
         }
         FALSE => Attribute::Boolean(false),

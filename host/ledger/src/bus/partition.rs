@@ -6,7 +6,10 @@ use sha2::{Digest as _, Sha256};
 /// Anyone can compute it, and no change of a library can move a key.
 pub fn partition_of(key: &[u8], partitions: u16) -> u16 {
     let hash = Sha256::digest(key);
-    let number = hash.iter().take(8).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+    let number = hash
+        .iter()
+        .take(8)
+        .fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
     // The remainder is below a number of 16 bits.
     u16::try_from(number % u64::from(partitions.max(1))).unwrap_or_default()
 }

@@ -124,7 +124,11 @@ impl BusView {
     #[expect(clippy::cast_precision_loss, reason = "a ratio")]
     async fn hold(&self, topic: &Topic) -> Result<(), LedgerError> {
         let config = topic.config();
-        let full = || topic.pressure.update(&config, topic.level() as f64 / f64::from(config.buffer_events));
+        let full = || {
+            topic
+                .pressure
+                .update(&config, topic.level() as f64 / f64::from(config.buffer_events))
+        };
         if !full() {
             return Ok(());
         }

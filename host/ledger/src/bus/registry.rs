@@ -76,7 +76,10 @@ impl Registry {
     pub(super) fn check_new(&self, name: &str, config: &TopicConfig) -> Result<(), LedgerError> {
         check_name(name)?;
         config.check(name)?;
-        config.schema.as_ref().map_or(Ok(()), |digest| self.schema(digest).map(|_| ()))?;
+        config
+            .schema
+            .as_ref()
+            .map_or(Ok(()), |digest| self.schema(digest).map(|_| ()))?;
         if self.by_name.contains_key(name) {
             return Err(LedgerError::TopicExists { topic: name.into() });
         }
@@ -87,7 +90,10 @@ impl Registry {
     pub(super) fn check_config(&self, topic: &Topic, config: &TopicConfig) -> Result<(), LedgerError> {
         config.check(&topic.name)?;
         topic.config().check_successor(&topic.name, config)?;
-        config.schema.as_ref().map_or(Ok(()), |digest| self.schema(digest).map(|_| ()))
+        config
+            .schema
+            .as_ref()
+            .map_or(Ok(()), |digest| self.schema(digest).map(|_| ()))
     }
 
     /// Whether a change can be applied now.
@@ -126,24 +132,33 @@ impl Registry {
                 partition,
                 epoch,
                 ..
-            } => self.check_epoch(self.numbered(*topic)?, group, *partition, *epoch).map(|_| ()),
+            } => self
+                .check_epoch(self.numbered(*topic)?, group, *partition, *epoch)
+                .map(|_| ()),
             Change::Shed { topic, .. } => self.numbered(*topic).map(|_| ()),
             Change::GroupForgotten { topic, group } => self.numbered(*topic)?.known_group(group).map(|_| ()),
         }
     }
 
     /// The group's place, if the subscription of that epoch may go on.
-    pub(super) fn check_epoch(&self, topic: &Topic, group: &str, partition: u16, epoch: u64) -> Result<Seat, LedgerError> {
+    pub(super) fn check_epoch(
+        &self,
+        topic: &Topic,
+        group: &str,
+        partition: u16,
+        epoch: u64,
+    ) -> Result<Seat, LedgerError> {
         topic.partition(partition)?;
         let seat = topic.known_group(group)?.seat(partition);
         let current = seat.map_or(0, |seat| seat.epoch);
-        seat.filter(|seat| seat.epoch == epoch).ok_or_else(|| LedgerError::Fenced {
-            group: group.into(),
-            topic: topic.name.as_ref().into(),
-            partition,
-            epoch,
-            current,
-        })
+        seat.filter(|seat| seat.epoch == epoch)
+            .ok_or_else(|| LedgerError::Fenced {
+                group: group.into(),
+                topic: topic.name.as_ref().into(),
+                partition,
+                epoch,
+                current,
+            })
     }
 
     /// Applies a change, and gives what the index is to keep of it.
@@ -209,7 +224,9 @@ impl Registry {
                 Ok(vec![(Table::Meta, key, Some(total.to_be_bytes().to_vec()))])
             }
             Change::GroupForgotten { topic, group } => {
-                let Some(group) = self.numbered(topic)?.forget_group(&group) else { return Ok(Vec::new()) };
+                let Some(group) = self.numbered(topic)?.forget_group(&group) else {
+                    return Ok(Vec::new());
+                };
                 let seats = std::mem::take(&mut *group.seats.lock());
                 group.changed.notify_waiters();
                 let gone = |partition: &u16| (Table::Meta, seat_key(topic, *partition, &group.name), None);
@@ -297,7 +314,9 @@ impl Registry {
 
     /// The group of a seat that pins the log, for each that does.
     pub(super) fn seats(&self) -> impl Iterator<Item = (&Arc<Topic>, Arc<Group>)> {
-        self.by_id.iter().flat_map(|topic| topic.groups().into_iter().map(move |group| (topic, group)))
+        self.by_id
+            .iter()
+            .flat_map(|topic| topic.groups().into_iter().map(move |group| (topic, group)))
     }
 }
 
@@ -317,7 +336,9 @@ fn load(
         for (key, value) in &found {
             take(key.strip_prefix(prefix).unwrap_or_default(), value)?;
         }
-        let Some((last, _)) = found.into_iter().nth(LOADED - 1) else { return Ok(()) };
+        let Some((last, _)) = found.into_iter().nth(LOADED - 1) else {
+            return Ok(());
+        };
         from = last;
         from.push(0);
     }
@@ -335,7 +356,13 @@ fn keep_seat(topic: TopicId, partition: u16, group: &str, seat: &Seat) -> Staged
 }
 
 fn seat_key(topic: TopicId, partition: u16, group: &str) -> Vec<u8> {
-    [META_SEAT, &topic.0.to_be_bytes(), &partition.to_be_bytes(), group.as_bytes()].concat()
+    [
+        META_SEAT,
+        &topic.0.to_be_bytes(),
+        &partition.to_be_bytes(),
+        group.as_bytes(),
+    ]
+    .concat()
 }
 
 fn number(key: &[u8]) -> Result<u32, LedgerError> {

@@ -70,7 +70,11 @@ impl Held {
     /// Takes out what all have read. It is for the caller to drop, outside the lock.
     fn trim(&mut self) -> Vec<Arc<Event>> {
         let end = self.base + self.events.len() as u64;
-        let slowest = self.cursors.iter().map(|cursor| cursor.at.load(Ordering::Relaxed)).min();
+        let slowest = self
+            .cursors
+            .iter()
+            .map(|cursor| cursor.at.load(Ordering::Relaxed))
+            .min();
         let read = slowest.unwrap_or(end).saturating_sub(self.base);
         let count = usize::try_from(read).unwrap_or(usize::MAX).min(self.events.len());
         let gone: Vec<_> = self.events.drain(..count).collect();
@@ -127,7 +131,11 @@ impl Ring {
     /// How far the slowest subscriber has read, counted from the topic's beginning.
     pub(super) fn slowest(&self) -> u64 {
         let held = self.held.lock();
-        held.cursors.iter().map(|cursor| cursor.at.load(Ordering::Relaxed)).min().unwrap_or_default()
+        held.cursors
+            .iter()
+            .map(|cursor| cursor.at.load(Ordering::Relaxed))
+            .min()
+            .unwrap_or_default()
     }
 
     pub(super) fn attach(&self, partitions: Option<Vec<u16>>) -> Arc<Cursor> {
@@ -163,7 +171,9 @@ impl Ring {
     ) -> Offered {
         let mut heads = self.heads.lock();
         let mut offered = Offered::default();
-        let Some((mut room, mut room_weight)) = self.room(topic, config, when_full) else { return offered };
+        let Some((mut room, mut room_weight)) = self.room(topic, config, when_full) else {
+            return offered;
+        };
         let mut taken = Vec::new();
         while let Some(event) = events.peek() {
             let weight = event.weight();
@@ -174,7 +184,9 @@ impl Ring {
             room_weight -= weight;
             let Some(event) = events.next() else { break };
             let partition = topic.spread.partition(event.key.as_deref(), config.partitions);
-            let Some(head) = heads.get_mut(usize::from(partition)) else { continue };
+            let Some(head) = heads.get_mut(usize::from(partition)) else {
+                continue;
+            };
             taken.push(Arc::new(Event {
                 topic: topic.id,
                 partition,
@@ -237,7 +249,11 @@ impl Ring {
         let mut taken = Vec::with_capacity(waiting.min(events_max));
         let mut weight = 0;
         for event in held.events.iter().skip(skip) {
-            if cursor.partitions.as_ref().is_none_or(|wanted| wanted.contains(&event.partition)) {
+            if cursor
+                .partitions
+                .as_ref()
+                .is_none_or(|wanted| wanted.contains(&event.partition))
+            {
                 weight += event.weight();
                 if !taken.is_empty() && (taken.len() >= events_max || weight > weight_max) {
                     break;

@@ -47,7 +47,9 @@ impl Run {
     fn read((key, value): &Pair) -> Result<Self, LedgerError> {
         let number = |bytes: Option<&[u8]>| {
             let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
-            bytes.map(u64::from_be_bytes).ok_or_else(|| malformed("an entry of the bus's index is too short"))
+            bytes
+                .map(u64::from_be_bytes)
+                .ok_or_else(|| malformed("an entry of the bus's index is too short"))
         };
         let index = value.get(16..20).and_then(|bytes| bytes.try_into().ok());
         Ok(Self {
@@ -66,7 +68,11 @@ impl Run {
 
 fn key(topic: TopicId, partition: u16, offset: u64) -> [u8; KEY_BYTES] {
     let mut key = [0; KEY_BYTES];
-    let parts = [&topic.0.to_be_bytes()[..], &partition.to_be_bytes(), &offset.to_be_bytes()];
+    let parts = [
+        &topic.0.to_be_bytes()[..],
+        &partition.to_be_bytes(),
+        &offset.to_be_bytes(),
+    ];
     for (place, byte) in key.iter_mut().zip(parts.into_iter().flatten()) {
         *place = *byte;
     }
@@ -106,7 +112,9 @@ impl Runs<'_> {
 
     /// Those that begin at this offset or after, a few.
     fn from(&self, offset: u64) -> Result<Vec<Run>, LedgerError> {
-        let found = self.index.range(Table::Runs, &self.key(offset), &self.key(u64::MAX), RUNS_READ)?;
+        let found = self
+            .index
+            .range(Table::Runs, &self.key(offset), &self.key(u64::MAX), RUNS_READ)?;
         found.iter().map(Run::read).collect()
     }
 
@@ -148,8 +156,11 @@ impl Runs<'_> {
         let Some(last) = self.last()? else { return Ok(0) };
         let mut first = last.end();
         let mut gone = Vec::new();
-        self.index.visit(Table::Runs, &self.key(0), &self.key(u64::MAX), |key, value| {
-            match Run::read(&(key.to_vec(), value.to_vec())) {
+        self.index.visit(
+            Table::Runs,
+            &self.key(0),
+            &self.key(u64::MAX),
+            |key, value| match Run::read(&(key.to_vec(), value.to_vec())) {
                 Ok(run) if run.seq < horizon => {
                     if run.first < last.first {
                         gone.push((Table::Runs, key.to_vec(), None));
@@ -161,8 +172,8 @@ impl Runs<'_> {
                     ControlFlow::Break(())
                 }
                 Err(_) => ControlFlow::Break(()),
-            }
-        })?;
+            },
+        )?;
         self.index.stage_upkeep(gone);
         Ok(first)
     }
@@ -203,7 +214,9 @@ impl Found {
         if self.next == run.end() {
             Ok(ControlFlow::Continue(()))
         } else {
-            Err(malformed("a record does not hold the events that the index expects there"))
+            Err(malformed(
+                "a record does not hold the events that the index expects there",
+            ))
         }
     }
 }

@@ -82,7 +82,11 @@ impl Schema {
         };
         let error = validator.validate(&value).err()?;
         let at = error.instance_path().to_string();
-        let at = if at.is_empty() { String::new() } else { format!("at {at}: ") };
+        let at = if at.is_empty() {
+            String::new()
+        } else {
+            format!("at {at}: ")
+        };
         Some(shortened(&format!("{at}{error}")))
     }
 
@@ -134,7 +138,9 @@ fn compile(text: &[u8]) -> Result<Validator, String> {
 
 /// An engine whose time is linear in the text.
 fn patterns() -> PatternOptions<jsonschema::Regex> {
-    PatternOptions::regex().size_limit(REGEX_BYTES_MAX).dfa_size_limit(REGEX_BYTES_MAX)
+    PatternOptions::regex()
+        .size_limit(REGEX_BYTES_MAX)
+        .dfa_size_limit(REGEX_BYTES_MAX)
 }
 
 fn parse(text: &[u8]) -> Result<Value, String> {

@@ -132,7 +132,11 @@ fn groups(topic: &Topic, heads: &[u64]) -> Vec<GroupStats> {
                 partition,
                 committed: seat.next,
                 epoch: seat.epoch,
-                lag: heads.get(usize::from(partition)).copied().unwrap_or_default().saturating_sub(seat.next),
+                lag: heads
+                    .get(usize::from(partition))
+                    .copied()
+                    .unwrap_or_default()
+                    .saturating_sub(seat.next),
             })
             .collect();
         GroupStats {

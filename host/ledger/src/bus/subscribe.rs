@@ -133,7 +133,11 @@ impl BusView {
             }
             (Store::Log(_), Some(group)) => {
                 let (member, cursors) = self.join(&topic, group, &partitions, &ask).await?;
-                Kind::Log(Delivery::new(Some(member), cursors, (ask.credit_events, ask.credit_bytes)))
+                Kind::Log(Delivery::new(
+                    Some(member),
+                    cursors,
+                    (ask.credit_events, ask.credit_bytes),
+                ))
             }
         };
         Ok(Subscription::begin(self, topic, kind))
@@ -185,7 +189,11 @@ impl BusView {
         let known = topic.group(group);
         let seat = |partition: u16| known.as_ref().and_then(|group| group.seat(partition));
         let epoch = topic.epoch.load(Ordering::Acquire) + 1;
-        let fresh: Vec<u16> = partitions.iter().copied().filter(|&partition| seat(partition).is_none()).collect();
+        let fresh: Vec<u16> = partitions
+            .iter()
+            .copied()
+            .filter(|&partition| seat(partition).is_none())
+            .collect();
         let fresh = self.starts(topic, &fresh, ask)?;
         let begin = |&partition: &u16| {
             let start = fresh.iter().find(|(fresh, _)| *fresh == partition);
@@ -239,6 +247,9 @@ fn wanted(topic: &Topic, ask: &Subscribe) -> Result<Vec<u16>, LedgerError> {
 pub(super) fn attachment(member: Option<&Member>, cursors: &[(u16, u64)]) -> Arc<Attached> {
     Arc::new(Attached {
         group: member.map(|member| Arc::clone(&member.group)),
-        cursors: cursors.iter().map(|&(partition, offset)| (partition, AtomicU64::new(offset))).collect(),
+        cursors: cursors
+            .iter()
+            .map(|&(partition, offset)| (partition, AtomicU64::new(offset)))
+            .collect(),
     })
 }

@@ -98,7 +98,9 @@ impl Subscription {
     /// Where it goes on in each of its partitions. Nothing for a group, whose positions are in the log, and for topics in
     /// memory, which have none.
     pub fn positions(&self) -> Vec<Position> {
-        let Kind::Log(delivery) = &self.kind else { return Vec::new() };
+        let Kind::Log(delivery) = &self.kind else {
+            return Vec::new();
+        };
         if delivery.member.is_some() {
             return Vec::new();
         }
@@ -120,7 +122,12 @@ impl Subscription {
     /// # Errors
     /// `Fenced` when a newer subscription of the group took over; `NoGroup` when it was forgotten; `OffsetGone` when
     /// retention removed what comes next; `Closed`; a commit's.
-    pub async fn next(&self, events_max: usize, bytes_max: u64, wait: Duration) -> Result<Vec<Arc<Event>>, LedgerError> {
+    pub async fn next(
+        &self,
+        events_max: usize,
+        bytes_max: u64,
+        wait: Duration,
+    ) -> Result<Vec<Arc<Event>>, LedgerError> {
         let deadline = Instant::now() + wait.min(WAIT_MAX);
         let Ok(_turn) = tokio::time::timeout_at(deadline, self.turn.lock()).await else {
             return Ok(Vec::new());
@@ -141,7 +148,9 @@ impl Subscription {
         weight_max: u64,
         deadline: Instant,
     ) -> Result<Vec<Arc<Event>>, LedgerError> {
-        let Store::Memory(ring) = &self.topic.store else { return Ok(Vec::new()) };
+        let Store::Memory(ring) = &self.topic.store else {
+            return Ok(Vec::new());
+        };
         let take = || {
             let events = ring.take(cursor, events_max, weight_max);
             if !events.is_empty() && self.topic.pressure.is_on() {
@@ -231,7 +240,8 @@ impl Subscription {
         let read = tokio::task::spawn_blocking(move || {
             let records = bus.records()?;
             let limits = (FETCH_EVENTS, FETCH_WEIGHT);
-            bus.runs(&topic, partition).read(records.as_ref(), offset, visible, limits)
+            bus.runs(&topic, partition)
+                .read(records.as_ref(), offset, visible, limits)
         });
         let events = read.await.map_err(|_| LedgerError::Closed {})?;
         match events {
@@ -306,7 +316,9 @@ impl Subscription {
     fn delivery(&self) -> Result<&Delivery, LedgerError> {
         match &self.kind {
             Kind::Log(delivery) => Ok(delivery),
-            Kind::Memory(_) => Err(self.topic.bad_subscription("the topic is in memory, where nothing is acknowledged")),
+            Kind::Memory(_) => Err(self
+                .topic
+                .bad_subscription("the topic is in memory, where nothing is acknowledged")),
         }
     }
 
@@ -369,7 +381,9 @@ impl Subscription {
     /// Whether an event was delivered here and is not acknowledged.
     fn check_pending(&self, event: Position) -> Result<(), LedgerError> {
         if self.offsets_to(&[event])?.is_empty() {
-            return Err(self.topic.bad_offset(event.partition, event.offset, "it is acknowledged already"));
+            return Err(self
+                .topic
+                .bad_offset(event.partition, event.offset, "it is acknowledged already"));
         }
         Ok(())
     }

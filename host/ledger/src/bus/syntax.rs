@@ -7,7 +7,11 @@ pub(super) fn is_text(text: &str) -> bool {
         let code = u32::from(c);
         c.is_control() || code & 0xfffe == 0xfffe || (0xfdd0..=0xfdef).contains(&code)
     };
-    if text.is_ascii() { text.bytes().all(|b| (0x20..0x7f).contains(&b)) } else { !text.chars().any(forbidden) }
+    if text.is_ascii() {
+        text.bytes().all(|b| (0x20..0x7f).contains(&b))
+    } else {
+        !text.chars().any(forbidden)
+    }
 }
 
 /// Whether a text can be a URI reference (RFC 3986): no white space and none of the characters it rules out.
@@ -29,7 +33,12 @@ pub(super) fn is_uri(text: &str) -> bool {
 /// Whether a text can be a media type (RFC 2046): two tokens, then anything printable.
 pub(super) fn is_media_type(text: &str) -> bool {
     let essence = essence(text);
-    let token = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&b));
+    let token = |part: &str| {
+        !part.is_empty()
+            && part
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&b))
+    };
     let parts = essence.split_once('/');
     text.is_ascii() && is_text(text) && parts.is_some_and(|(kind, subtype)| token(kind) && token(subtype))
 }
@@ -42,7 +51,10 @@ pub(super) fn is_json(media_type: Option<&str>) -> bool {
 }
 
 fn essence(media_type: &str) -> &str {
-    media_type.split_once(';').map_or(media_type, |(essence, _)| essence).trim_end()
+    media_type
+        .split_once(';')
+        .map_or(media_type, |(essence, _)| essence)
+        .trim_end()
 }
 
 /// Whether a text can be the name of an attribute: lower-case letters and digits.
@@ -58,9 +70,13 @@ pub(super) fn is_timestamp(text: &str) -> bool {
 fn timestamp(text: &[u8]) -> Option<()> {
     let (date, rest) = text.split_at_checked(10)?;
     let (year, date) = date.split_at_checked(4)?;
-    let [b'-', m1, m2, b'-', d1, d2] = date else { return None };
+    let [b'-', m1, m2, b'-', d1, d2] = date else {
+        return None;
+    };
     let (clock, rest) = rest.split_at_checked(9)?;
-    let [b'T' | b't', h1, h2, b':', n1, n2, b':', s1, s2] = clock else { return None };
+    let [b'T' | b't', h1, h2, b':', n1, n2, b':', s1, s2] = clock else {
+        return None;
+    };
     let year = number(year)?;
     let month = number(&[*m1, *m2])?;
     let day = number(&[*d1, *d2])?;
@@ -107,16 +123,34 @@ mod tests {
     #[test]
     fn timestamps_are_those_of_rfc_3339() {
         for good in [
-            "1985-04-12T23:20:50.52Z", "1996-12-19T16:39:57-08:00", "1990-12-31T23:59:60Z", "2024-02-29T00:00:00+00:00",
-            "2000-02-29t00:00:00z", "0000-01-01T00:00:00Z",
+            "1985-04-12T23:20:50.52Z",
+            "1996-12-19T16:39:57-08:00",
+            "1990-12-31T23:59:60Z",
+            "2024-02-29T00:00:00+00:00",
+            "2000-02-29t00:00:00z",
+            "0000-01-01T00:00:00Z",
         ] {
             assert!(is_timestamp(good), "{good}");
         }
         for bad in [
-            "", "2024", "2023-02-29T00:00:00Z", "1900-02-29T00:00:00Z", "2024-13-01T00:00:00Z", "2024-01-32T00:00:00Z",
-            "2024-01-01 00:00:00Z", "2024-01-01T24:00:00Z", "2024-01-01T00:60:00Z", "2024-01-01T00:00:61Z",
-            "2024-01-01T00:00:00", "2024-01-01T00:00:00.Z", "2024-01-01T00:00:00+24:00", "2024-01-01T00:00:00+0000",
-            "2024-00-01T00:00:00Z", "2024-01-00T00:00:00Z", "+024-01-01T00:00:00Z", "2024-01-01T00:00:00ZZ",
+            "",
+            "2024",
+            "2023-02-29T00:00:00Z",
+            "1900-02-29T00:00:00Z",
+            "2024-13-01T00:00:00Z",
+            "2024-01-32T00:00:00Z",
+            "2024-01-01 00:00:00Z",
+            "2024-01-01T24:00:00Z",
+            "2024-01-01T00:60:00Z",
+            "2024-01-01T00:00:61Z",
+            "2024-01-01T00:00:00",
+            "2024-01-01T00:00:00.Z",
+            "2024-01-01T00:00:00+24:00",
+            "2024-01-01T00:00:00+0000",
+            "2024-00-01T00:00:00Z",
+            "2024-01-00T00:00:00Z",
+            "+024-01-01T00:00:00Z",
+            "2024-01-01T00:00:00ZZ",
             "2024-01-01T00:00:00ä",
         ] {
             assert!(!is_timestamp(bad), "{bad}");
@@ -132,7 +166,15 @@ mod tests {
         assert!(!is_media_type("text") && !is_media_type("/a") && !is_media_type("a/b/c") && !is_media_type("text/ä"));
         assert!(is_json(None) && is_json(Some("Application/JSON; x=y")) && is_json(Some("a/b+json")));
         assert!(!is_json(Some("text/plain")) && !is_json(Some("application/jsonlines")));
-        assert!(is_name("traceparent") && !is_name("") && !is_name("A") && !is_name("a_b") && !is_name(&"a".repeat(21)));
-        assert!(is_text("Grüße 😀") && !is_text("a\u{0}") && !is_text("\u{85}") && !is_text("\u{fffe}") && !is_text("\u{7f}"));
+        assert!(
+            is_name("traceparent") && !is_name("") && !is_name("A") && !is_name("a_b") && !is_name(&"a".repeat(21))
+        );
+        assert!(
+            is_text("Grüße 😀")
+                && !is_text("a\u{0}")
+                && !is_text("\u{85}")
+                && !is_text("\u{fffe}")
+                && !is_text("\u{7f}")
+        );
     }
 }

@@ -69,7 +69,9 @@ impl Partition {
         let Some((_, front)) = tail.front() else {
             return if offset < self.head() { Next::Log } else { Next::NotYet };
         };
-        let Some(skip) = offset.checked_sub(front.offset) else { return Next::Log };
+        let Some(skip) = offset.checked_sub(front.offset) else {
+            return Next::Log;
+        };
         let skip = usize::try_from(skip).unwrap_or(usize::MAX);
         for (seq, event) in tail.iter().skip(skip) {
             if *seq >= visible {
@@ -118,13 +120,17 @@ impl Tails {
     /// Adds an event of a record to its partition.
     pub(super) fn push(&self, partitions: &Arc<[Partition]>, seq: u64, event: Arc<Event>) {
         let (partition, weight) = (event.partition, event.weight());
-        let Some(place) = partitions.get(usize::from(partition)) else { return };
+        let Some(place) = partitions.get(usize::from(partition)) else {
+            return;
+        };
         let mut held = self.held.lock();
         place.push(seq, event);
         held.oldest.push_back((Arc::clone(partitions), partition, weight));
         held.bytes += weight;
         while held.oldest.len() > self.limits.events || held.bytes > self.limits.bytes {
-            let Some((partitions, partition, weight)) = held.oldest.pop_front() else { break };
+            let Some((partitions, partition, weight)) = held.oldest.pop_front() else {
+                break;
+            };
             held.bytes -= weight;
             if let Some(partition) = partitions.get(usize::from(partition)) {
                 partition.shorten();

@@ -83,7 +83,11 @@ impl Pressure {
 
     /// From the high watermark on, down to the low one.
     pub(super) fn update(&self, config: &TopicConfig, fullness: f64) -> bool {
-        let on = if self.is_on() { fullness > config.watermark_low } else { fullness >= config.watermark_high };
+        let on = if self.is_on() {
+            fullness > config.watermark_low
+        } else {
+            fullness >= config.watermark_high
+        };
         self.0.store(on, Ordering::Release);
         on
     }
@@ -241,7 +245,11 @@ impl Topic {
             Store::Log(partitions) => partitions,
         };
         let attached = self.attached.lock().clone();
-        attached.iter().map(|attached| attached.behind(partitions)).max().unwrap_or_default()
+        attached
+            .iter()
+            .map(|attached| attached.behind(partitions))
+            .max()
+            .unwrap_or_default()
     }
 
     /// How many events the slowest attached subscriber has not consumed.
@@ -269,13 +277,15 @@ impl Attached {
     /// How many events it has not consumed, and how many it has.
     fn behind(&self, partitions: &[Partition]) -> (u64, u64) {
         let seats = self.group.as_ref().map(|group| group.seats.lock().clone());
-        self.cursors.iter().fold((0, 0), |(behind, consumed), (partition, position)| {
-            let head = partitions.get(usize::from(*partition)).map_or(0, Partition::head);
-            let next = match &seats {
-                Some(seats) => seats.get(partition).map_or(head, |seat| seat.next),
-                None => position.load(Ordering::Acquire),
-            };
-            (behind + head.saturating_sub(next), consumed + next)
-        })
+        self.cursors
+            .iter()
+            .fold((0, 0), |(behind, consumed), (partition, position)| {
+                let head = partitions.get(usize::from(*partition)).map_or(0, Partition::head);
+                let next = match &seats {
+                    Some(seats) => seats.get(partition).map_or(head, |seat| seat.next),
+                    None => position.load(Ordering::Acquire),
+                };
+                (behind + head.saturating_sub(next), consumed + next)
+            })
     }
 }

@@ -50,7 +50,9 @@ struct Links {
 impl std::fmt::Debug for BusView {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let topics = self.registry.read().topics().len();
-        f.debug_struct("BusView").field("topics", &topics).finish_non_exhaustive()
+        f.debug_struct("BusView")
+            .field("topics", &topics)
+            .finish_non_exhaustive()
     }
 }
 
@@ -80,7 +82,10 @@ impl BusView {
     }
 
     pub(super) fn records(&self) -> Result<Arc<dyn Records>, LedgerError> {
-        self.links.get().and_then(|links| links.records.upgrade()).ok_or(LedgerError::Closed {})
+        self.links
+            .get()
+            .and_then(|links| links.records.upgrade())
+            .ok_or(LedgerError::Closed {})
     }
 
     pub(super) async fn commit(&self, commit: Commit) -> Result<u64, LedgerError> {
@@ -106,7 +111,11 @@ impl BusView {
     }
 
     pub(super) fn check_open(&self) -> Result<(), LedgerError> {
-        if self.closed.load(Ordering::Acquire) { Err(LedgerError::Closed {}) } else { Ok(()) }
+        if self.closed.load(Ordering::Acquire) {
+            Err(LedgerError::Closed {})
+        } else {
+            Ok(())
+        }
     }
 
     /// Whether a commit may become the next record; gives its events their partitions and offsets. To be called, then
@@ -210,7 +219,10 @@ impl BusView {
     pub(crate) fn durability(&self, events: &[NewEvent]) -> Durability {
         let registry = self.registry.read();
         let known = events.iter().filter_map(|event| registry.named(&event.topic).ok());
-        known.map(|topic| topic.config().effective_durability()).max().unwrap_or_default()
+        known
+            .map(|topic| topic.config().effective_durability())
+            .max()
+            .unwrap_or_default()
     }
 
     /// The oldest record that a group has still to consume events of: retention must leave it and all after it. Who
@@ -225,7 +237,9 @@ impl BusView {
                     continue;
                 }
                 let run = self.runs(topic, partition).at(seat.next)?;
-                oldest = run.map(|run| oldest.map_or(run.seq, |oldest: u64| oldest.min(run.seq))).or(oldest);
+                oldest = run
+                    .map(|run| oldest.map_or(run.seq, |oldest: u64| oldest.min(run.seq)))
+                    .or(oldest);
             }
         }
         Ok(oldest)
@@ -327,5 +341,6 @@ fn runs(seq: u64, events: &[Event]) -> impl Iterator<Item = Staged> {
         });
         run.count += 1;
     }
-    runs.into_iter().map(|((topic, partition), run)| run.staged(topic, partition))
+    runs.into_iter()
+        .map(|((topic, partition), run)| run.staged(topic, partition))
 }

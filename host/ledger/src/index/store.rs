@@ -173,7 +173,10 @@ impl Store {
     }
 
     /// Goes through all entries as of one moment. Gives the number below which all records are in them.
-    pub(super) fn export(&self, visit: impl FnMut(Table, &[u8], &[u8]) -> Result<(), LedgerError>) -> Result<u64, LedgerError> {
+    pub(super) fn export(
+        &self,
+        visit: impl FnMut(Table, &[u8], &[u8]) -> Result<(), LedgerError>,
+    ) -> Result<u64, LedgerError> {
         let mut visit = visit;
         let snapshot = self.database.snapshot();
         let mut applied = 0;

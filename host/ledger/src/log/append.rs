@@ -133,8 +133,8 @@ impl Log {
             };
             let leaf = leaf.hash(seq);
             let unix_ns = shared.seal(sequencer, start, leaf);
-            let acknowledged = (shown || durability == Durability::Synced)
-                .then(|| shared.marks.lock().expect(seq, durability));
+            let acknowledged =
+                (shown || durability == Durability::Synced).then(|| shared.marks.lock().expect(seq, durability));
             stage(seq, value);
             Ticket {
                 seq,
@@ -232,7 +232,12 @@ impl Log {
                     Ok(Some((record, _))) if record.seq == seq => records.push(record),
                     Ok(None) => break,
                     Ok(Some((record, _))) => {
-                        return Err(damaged(&segment, seq, frames.at(), format!("record {} is in its place", record.seq)));
+                        return Err(damaged(
+                            &segment,
+                            seq,
+                            frames.at(),
+                            format!("record {} is in its place", record.seq),
+                        ));
                     }
                     Err(problem) => return Err(damaged(&segment, problem.seq.max(seq), problem.at, problem.why)),
                 }
@@ -270,7 +275,9 @@ impl Shared {
         };
         // Room on the disk is taken before anything is promised: a full disk refuses a commit, it never tears one.
         let segment = Segment::create(&*self.disk, &self.folder, header, capacity).map_err(|e| match e.kind() {
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => LedgerError::DiskFull { bytes: capacity },
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                LedgerError::DiskFull { bytes: capacity }
+            }
             _ => LedgerError::Io {
                 what: "begin a new segment".into(),
                 why: e.to_string(),
@@ -350,7 +357,10 @@ impl Shared {
                 let at = segment.end();
                 let bytes = batch.bytes.get(start..end).unwrap_or_default();
                 segment.file.write_at(bytes, at)?;
-                let places: Vec<_> = now.iter().map(|(seq, from, _)| (*seq, at + (from - start) as u64)).collect();
+                let places: Vec<_> = now
+                    .iter()
+                    .map(|(seq, from, _)| (*seq, at + (from - start) as u64))
+                    .collect();
                 segment.grew(&places, at + bytes.len() as u64);
             }
             let Some((at, next)) = roll else {
@@ -366,7 +376,10 @@ impl Shared {
 
     /// Moves what is visible, tells those who wait and the views.
     pub(crate) fn advance(&self) {
-        let (written, synced) = (self.written.load(Ordering::Acquire), self.synced.load(Ordering::Acquire));
+        let (written, synced) = (
+            self.written.load(Ordering::Acquire),
+            self.synced.load(Ordering::Acquire),
+        );
         let (moved, told) = {
             let mut marks = self.marks.lock();
             let (visible, told) = marks.advance(written, synced);

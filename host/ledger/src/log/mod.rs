@@ -15,8 +15,8 @@ pub(crate) mod tests;
 pub(crate) use append::{Log, Ticket};
 pub use disk::{Disk, DiskFile, SystemDisk};
 pub(crate) use frame::Leaf;
-pub use scan::Record;
 pub(crate) use scan::Frames;
+pub use scan::Record;
 pub(crate) use segment::{SEGMENT_HEADER_BYTES, SegmentHeader, list_segments};
 
 use std::time::Duration;

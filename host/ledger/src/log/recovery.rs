@@ -8,17 +8,17 @@ use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex, RwLock};
 
+use super::LogConfig;
 use super::append::{Log, Output, Pending, Sequencer, Shared, damaged};
 use super::disk::Disk;
+use super::marks::Marks;
 use super::scan::Frames;
 use super::segment::{SEGMENT_HEADER_BYTES, Segment, SegmentHeader, list_segments, note};
 use super::sync::{Tree, Wish, read_head, write_head};
-use super::LogConfig;
-use super::marks::Marks;
 use crate::LedgerError;
 use crate::error::io;
-use crate::retention::Horizon;
 use crate::merkle::{Checkpoint, CheckpointFile, Hash, Leaves as _, Signer, TreeFiles};
+use crate::retention::Horizon;
 
 /// The last segment, read to its end.
 struct Tail {
@@ -136,13 +136,19 @@ fn check_begin(segments: &[Arc<Segment>], horizon: Option<&Horizon>) -> Result<(
     if begin.header.first > first {
         return Err(LedgerError::Missing {
             seq: first,
-            why: format!("the log begins with {}, and no horizon was signed for that", begin.header.first),
+            why: format!(
+                "the log begins with {}, and no horizon was signed for that",
+                begin.header.first
+            ),
         });
     }
     match horizon {
-        Some(horizon) if begin.header.first == first && begin.header.chain != horizon.chain => {
-            Err(damaged(begin, first, 16, "the segment does not follow from the records that were removed".into()))
-        }
+        Some(horizon) if begin.header.first == first && begin.header.chain != horizon.chain => Err(damaged(
+            begin,
+            first,
+            16,
+            "the segment does not follow from the records that were removed".into(),
+        )),
         _ => Ok(()),
     }
 }
@@ -196,10 +202,9 @@ fn open_segments(
         let file = disk.open(&path, true).map_err(io("open a segment"))?;
         let header = SegmentHeader::read(&*file).map_err(io("read a segment"))?;
         // A damaged old segment is named when it is read; the host can start without it.
-        let header = header.filter(|header| header.first == first).unwrap_or(SegmentHeader {
-            first,
-            chain: [0; 32],
-        });
+        let header = header
+            .filter(|header| header.first == first)
+            .unwrap_or(SegmentHeader { first, chain: [0; 32] });
         sealed.push(Arc::new(Segment::sealed(header, path, file)?));
     }
     Ok((sealed, tail))
@@ -243,7 +248,13 @@ fn read_tail(segment: Segment, known: u64) -> Result<Tail, LedgerError> {
         }
         (frames.next_seq(), frames.at(), frames.chain())
     };
-    let segment = Segment::new(segment.header, segment.path, segment.file, end.max(SEGMENT_HEADER_BYTES), Some(index));
+    let segment = Segment::new(
+        segment.header,
+        segment.path,
+        segment.file,
+        end.max(SEGMENT_HEADER_BYTES),
+        Some(index),
+    );
     Ok(Tail {
         segment,
         next,
@@ -273,7 +284,8 @@ fn open_tree(
         });
     }
     let overlap = files.size().saturating_sub(first);
-    let same = leaves.get(..usize::try_from(overlap).unwrap_or(usize::MAX)) == Some(&files.leaves(first.min(files.size()), files.size())?[..]);
+    let same = leaves.get(..usize::try_from(overlap).unwrap_or(usize::MAX))
+        == Some(&files.leaves(first.min(files.size()), files.size())?[..]);
     if overlap > 0 && !same {
         files.shorten(begin)?;
     }
@@ -282,7 +294,10 @@ fn open_tree(
         return Ok(files);
     };
     if files.frontier(last.size)?.root() != last.root {
-        tracing::warn!("the tree's files contradict checkpoint {}; they are made anew from the log", last.size);
+        tracing::warn!(
+            "the tree's files contradict checkpoint {}; they are made anew from the log",
+            last.size
+        );
         files.shorten(begin)?;
         catch_up(&mut files, segments, (first, leaves))?;
         if files.frontier(last.size)?.root() != last.root {

@@ -40,15 +40,25 @@ impl Log {
             let count = segments.partition_point(|segment| segment.header.first < first);
             // Only whole segments, and never the last one.
             let whole = segments.get(count).is_some_and(|next| next.header.first == first);
-            if whole { segments.drain(..count).collect() } else { Vec::new() }
+            if whole {
+                segments.drain(..count).collect()
+            } else {
+                Vec::new()
+            }
         };
         for segment in &gone {
-            self.shared.disk.remove(&segment.path).map_err(io("remove an old segment"))?;
+            self.shared
+                .disk
+                .remove(&segment.path)
+                .map_err(io("remove an old segment"))?;
         }
         if gone.is_empty() {
             return Ok(());
         }
-        self.shared.disk.sync_folder(&self.shared.folder).map_err(io("remove old segments"))?;
+        self.shared
+            .disk
+            .sync_folder(&self.shared.folder)
+            .map_err(io("remove old segments"))?;
         tracing::info!(
             first,
             segments = gone.len(),

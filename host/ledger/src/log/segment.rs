@@ -105,7 +105,13 @@ impl Segment {
             let _ = disk.remove(&path);
             return Err(error);
         }
-        Ok(Arc::new(Self::new(header, path, file, SEGMENT_HEADER_BYTES, Some(Vec::new()))))
+        Ok(Arc::new(Self::new(
+            header,
+            path,
+            file,
+            SEGMENT_HEADER_BYTES,
+            Some(Vec::new()),
+        )))
     }
 
     /// One that exists; its index is made when it is first asked.

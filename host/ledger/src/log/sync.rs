@@ -73,12 +73,22 @@ impl Shared {
                 return None;
             }
             if let Some(since) = wish.dirty_since {
-                if self.wished.wait_until(&mut wish, since + self.config.sync_within).timed_out() && wish.waiting == 0 {
+                if self
+                    .wished
+                    .wait_until(&mut wish, since + self.config.sync_within)
+                    .timed_out()
+                    && wish.waiting == 0
+                {
                     wish.dirty_since = None;
                     return Some(0);
                 }
             } else if unsigned {
-                if self.wished.wait_for(&mut wish, self.config.checkpoint_within).timed_out() && wish.waiting == 0 {
+                if self
+                    .wished
+                    .wait_for(&mut wish, self.config.checkpoint_within)
+                    .timed_out()
+                    && wish.waiting == 0
+                {
                     return Some(0);
                 }
             } else {
@@ -158,7 +168,8 @@ impl Shared {
         if size <= covered {
             return Ok(false);
         }
-        let due = size - covered >= self.config.checkpoint_records || tree.last_at.elapsed() >= self.config.checkpoint_within;
+        let due =
+            size - covered >= self.config.checkpoint_records || tree.last_at.elapsed() >= self.config.checkpoint_within;
         if !(now || due) {
             return Ok(true);
         }

@@ -163,7 +163,9 @@ impl CheckpointFile {
         let text: String = kept.collect();
         // Shorter than before and read up to the first note that does not parse: a crash in between loses old
         // checkpoints, never a record.
-        self.file.write_at(text.as_bytes(), 0).map_err(io("thin the checkpoints"))?;
+        self.file
+            .write_at(text.as_bytes(), 0)
+            .map_err(io("thin the checkpoints"))?;
         self.end = text.len() as u64;
         self.file.set_len(self.end).map_err(io("thin the checkpoints"))
     }

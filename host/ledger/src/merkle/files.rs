@@ -4,9 +4,9 @@ use std::path::Path;
 
 use super::proof::BLOCK_LEAVES;
 use super::{Frontier, Hash, Leaves, range_root};
+use crate::LedgerError;
 use crate::error::io;
 use crate::log::{Disk, DiskFile};
-use crate::LedgerError;
 
 const HASH_BYTES: u64 = 32;
 
@@ -26,7 +26,11 @@ impl TreeFiles {
                 .map_err(io(format!("open the tree's {name}")))
         };
         let (leaves, blocks) = (open("leaves")?, open("blocks")?);
-        let length = |file: &dyn DiskFile| file.len().map(|bytes| bytes / HASH_BYTES).map_err(io("read the tree's length"));
+        let length = |file: &dyn DiskFile| {
+            file.len()
+                .map(|bytes| bytes / HASH_BYTES)
+                .map_err(io("read the tree's length"))
+        };
         let mut size = size.min(length(&*leaves)?);
         let whole = size / BLOCK_LEAVES;
         let ready = whole.min(length(&*blocks)?);
@@ -47,7 +51,9 @@ impl TreeFiles {
     pub(crate) fn shorten(&mut self, size: u64) -> Result<(), LedgerError> {
         let whole = size / BLOCK_LEAVES;
         self.leaves.set_len(size * HASH_BYTES).map_err(io("shorten the tree"))?;
-        self.blocks.set_len(whole * HASH_BYTES).map_err(io("shorten the tree"))?;
+        self.blocks
+            .set_len(whole * HASH_BYTES)
+            .map_err(io("shorten the tree"))?;
         self.size = size;
         self.block = Frontier::default();
         for leaf in self.leaves(whole * BLOCK_LEAVES, size)? {
@@ -58,7 +64,10 @@ impl TreeFiles {
 
     /// Makes all that was appended survive a power cut: what cannot be rebuilt from the log any more must be there.
     pub(crate) fn sync(&self) -> Result<(), LedgerError> {
-        self.leaves.sync_data().and_then(|()| self.blocks.sync_data()).map_err(io("sync the tree"))
+        self.leaves
+            .sync_data()
+            .and_then(|()| self.blocks.sync_data())
+            .map_err(io("sync the tree"))
     }
 
     /// Opens the files as they are, to read; none when they are not there.

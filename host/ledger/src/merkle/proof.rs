@@ -140,7 +140,11 @@ pub fn verify_consistency(old: u64, old_root: &Hash, new: u64, new_root: &Hash, 
         node >>= 1;
         last >>= 1;
     }
-    let first = if old.is_power_of_two() { Some(old_root) } else { path.next() };
+    let first = if old.is_power_of_two() {
+        Some(old_root)
+    } else {
+        path.next()
+    };
     let Some(&first) = first else {
         return false;
     };

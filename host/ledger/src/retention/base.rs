@@ -55,7 +55,11 @@ impl Writer<'_> {
         self.pending.extend_from_slice(&length(value));
         self.pending.extend_from_slice(key);
         self.pending.extend_from_slice(value);
-        if self.pending.len() >= CHUNK_BYTES { self.flush() } else { Ok(()) }
+        if self.pending.len() >= CHUNK_BYTES {
+            self.flush()
+        } else {
+            Ok(())
+        }
     }
 
     fn flush(&mut self) -> Result<(), LedgerError> {
@@ -150,7 +154,10 @@ impl<'a> Reader<'a> {
             let begin = self.bytes.len();
             self.bytes.resize(begin + CHUNK_BYTES, 0);
             let place = self.bytes.get_mut(begin..).unwrap_or_default();
-            let read = self.file.read_at(place, self.at).map_err(io("read the horizon's base"))?;
+            let read = self
+                .file
+                .read_at(place, self.at)
+                .map_err(io("read the horizon's base"))?;
             self.bytes.truncate(begin + read);
             self.at += read as u64;
             if read == 0 {
@@ -176,12 +183,16 @@ impl<'a> Reader<'a> {
             return Ok(Some(None));
         }
         let table = table.first().copied().and_then(Table::numbered);
-        let (Some(table), Some(lengths)) = (table, self.take(8)?) else { return Ok(None) };
+        let (Some(table), Some(lengths)) = (table, self.take(8)?) else {
+            return Ok(None);
+        };
         let length = |at: usize| {
             let bytes = lengths.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
             usize::try_from(u32::from_le_bytes(bytes.unwrap_or_default())).unwrap_or(usize::MAX)
         };
-        let (Some(key), Some(value)) = (self.take(length(0))?, self.take(length(4))?) else { return Ok(None) };
+        let (Some(key), Some(value)) = (self.take(length(0))?, self.take(length(4))?) else {
+            return Ok(None);
+        };
         Ok(Some(Some((table, key, Some(value)))))
     }
 }

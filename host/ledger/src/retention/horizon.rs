@@ -85,7 +85,9 @@ impl Horizon {
             }
             let found = read(disk, &path(ledger, first, NOTE))?;
             let note = String::from_utf8(found).unwrap_or_default();
-            let horizon = open_note(&note, origin, key).ok().and_then(|text| Self::parse(text, origin));
+            let horizon = open_note(&note, origin, key)
+                .ok()
+                .and_then(|text| Self::parse(text, origin));
             match horizon.filter(|horizon| horizon.first == first) {
                 Some(horizon) if newest.as_ref().is_none_or(|newest| newest.first < first) => newest = Some(horizon),
                 Some(_) => {}
@@ -104,7 +106,8 @@ impl Horizon {
     pub(crate) fn remove_others(&self, disk: &dyn Disk, ledger: &Path) -> Result<(), LedgerError> {
         for (first, suffix) in list(disk, ledger)? {
             if first != self.first {
-                disk.remove(&path(ledger, first, suffix)).map_err(io("remove an old horizon"))?;
+                disk.remove(&path(ledger, first, suffix))
+                    .map_err(io("remove an old horizon"))?;
             }
         }
         Ok(())
@@ -124,7 +127,10 @@ fn list(disk: &dyn Disk, ledger: &Path) -> Result<Vec<(u64, &'static str)>, Ledg
     let known = |name: String| {
         let suffix = [NOTE, BASE].into_iter().find(|suffix| name.ends_with(suffix))?;
         let digits = name.strip_suffix(suffix)?;
-        (digits.len() == 20).then(|| digits.parse().ok()).flatten().map(|first| (first, suffix))
+        (digits.len() == 20)
+            .then(|| digits.parse().ok())
+            .flatten()
+            .map(|first| (first, suffix))
     };
     Ok(names.into_iter().filter_map(known).collect())
 }
@@ -155,7 +161,10 @@ mod tests {
         let text = horizon.text("kinetic/ledger/a");
         assert_eq!(Horizon::parse(&text, "kinetic/ledger/a"), Some(horizon));
         assert_eq!(Horizon::parse(&text, "kinetic/ledger/b"), None);
-        assert_eq!(Horizon::parse(&text.replace("\n7\n", "\n07\n"), "kinetic/ledger/a"), None);
+        assert_eq!(
+            Horizon::parse(&text.replace("\n7\n", "\n07\n"), "kinetic/ledger/a"),
+            None
+        );
         assert_eq!(Horizon::parse(&format!("{text}more\n"), "kinetic/ledger/a"), None);
     }
 }

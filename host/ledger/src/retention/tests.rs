@@ -78,15 +78,22 @@ impl Host {
 
     fn publish(&self, ledger: &Ledger, count: usize) {
         for n in 0..count {
-            let envelope = Envelope::builder(n.to_string(), "urn:test", "test").data(vec![b'e'; 300]).build().unwrap();
-            self.runtime.block_on(ledger.bus().publish(vec![NewEvent::new(TOPIC, envelope)])).unwrap();
+            let envelope = Envelope::builder(n.to_string(), "urn:test", "test")
+                .data(vec![b'e'; 300])
+                .build()
+                .unwrap();
+            self.runtime
+                .block_on(ledger.bus().publish(vec![NewEvent::new(TOPIC, envelope)]))
+                .unwrap();
         }
     }
 
     /// Some thousands of records in many segments: a counter, other keys, events.
     fn filled(&self) -> Ledger {
         let ledger = self.open();
-        self.runtime.block_on(ledger.bus().create_topic(TOPIC, TopicConfig::default())).unwrap();
+        self.runtime
+            .block_on(ledger.bus().create_topic(TOPIC, TopicConfig::default()))
+            .unwrap();
         self.put(&ledger, BranchId::MAIN, "early", "kept");
         for n in 0..200 {
             self.put(&ledger, BranchId::MAIN, "counter", &n.to_string());
@@ -114,7 +121,10 @@ impl Host {
     }
 
     fn files(&self, folder: &str) -> Vec<PathBuf> {
-        let mut files: Vec<_> = fs::read_dir(self.path().join(folder)).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let mut files: Vec<_> = fs::read_dir(self.path().join(folder))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
         files.sort();
         files
     }
@@ -155,8 +165,14 @@ fn the_oldest_records_go_and_verifying_accepts_what_the_host_signed() {
     assert_eq!(value(&ledger, BranchId::MAIN, "counter").as_deref(), Some("199"));
     assert_eq!(value(&ledger, BranchId::MAIN, "early").as_deref(), Some("kept"));
     let old = ledger.read(horizon - 1, 1).unwrap_err();
-    assert!(matches!(old, LedgerError::BelowHorizon { horizon: h, .. } if h == horizon), "{old}");
-    let old = ledger.state().get(BranchId::MAIN, &key("counter"), horizon - 1).unwrap_err();
+    assert!(
+        matches!(old, LedgerError::BelowHorizon { horizon: h, .. } if h == horizon),
+        "{old}"
+    );
+    let old = ledger
+        .state()
+        .get(BranchId::MAIN, &key("counter"), horizon - 1)
+        .unwrap_err();
     assert!(matches!(old, LedgerError::BelowHorizon { .. }), "{old}");
     let kept = ledger.read(horizon, 10).unwrap();
     let kept = kept.iter().find(|record| record.receipt().unwrap().is_some()).unwrap();
@@ -164,7 +180,11 @@ fn the_oldest_records_go_and_verifying_accepts_what_the_host_signed() {
     let proof = host.runtime.block_on(ledger.receipt(&id)).unwrap();
     let (size, root) = (proof.checkpoint.size, &proof.checkpoint.root);
     assert!(crate::verify_inclusion(&proof.leaf, proof.seq, size, &proof.path, root));
-    assert_eq!(ledger.retain(48 << 10).unwrap(), None, "a second time there is nothing to remove");
+    assert_eq!(
+        ledger.retain(48 << 10).unwrap(),
+        None,
+        "a second time there is nothing to remove"
+    );
     drop(ledger);
     let verified = host.verified();
     assert_eq!((verified.findings, verified.first), (vec![], horizon));
@@ -208,9 +228,17 @@ fn a_lost_index_is_rebuilt_from_the_base_and_the_records_that_are_left() {
         let offsets: Vec<_> = events.iter().map(|event| event.offset).collect();
         let stats = ledger.bus().topic_stats(TOPIC).unwrap();
         assert_eq!((seen, stats.heads.clone()), (200, vec![201]));
-        assert_eq!(offsets, (seen..201).collect::<Vec<_>>(), "the group goes on where it was");
+        assert_eq!(
+            offsets,
+            (seen..201).collect::<Vec<_>>(),
+            "the group goes on where it was"
+        );
         assert!(stats.first[0] > 0);
-        let gone = ledger.bus().subscribe(Subscribe::to(TOPIC).start(Start::Offset(0))).await.unwrap_err();
+        let gone = ledger
+            .bus()
+            .subscribe(Subscribe::to(TOPIC).start(Start::Offset(0)))
+            .await
+            .unwrap_err();
         assert!(matches!(gone, LedgerError::OffsetGone { .. }), "{gone}");
     });
 }
@@ -220,7 +248,11 @@ fn what_a_group_has_still_to_read_stays() {
     let host = Host::new();
     let ledger = host.filled();
     let position = host.runtime.block_on(async {
-        let slow = ledger.bus().subscribe(Subscribe::to(TOPIC).group("slow")).await.unwrap();
+        let slow = ledger
+            .bus()
+            .subscribe(Subscribe::to(TOPIC).group("slow"))
+            .await
+            .unwrap();
         let events = slow.next(50, 1 << 20, Duration::from_secs(1)).await.unwrap();
         let last = events[events.len() - 1].position();
         slow.ack(&[last]).await.unwrap();
@@ -229,16 +261,32 @@ fn what_a_group_has_still_to_read_stays() {
     host.settle(&ledger);
     let horizon = ledger.retain(1).unwrap().unwrap();
     let stats = ledger.bus().topic_stats(TOPIC).unwrap();
-    assert!(horizon > 0 && stats.first[0] > 0 && stats.first[0] <= position + 1, "{stats:?}");
+    assert!(
+        horizon > 0 && stats.first[0] > 0 && stats.first[0] <= position + 1,
+        "{stats:?}"
+    );
     host.runtime.block_on(async {
-        let slow = ledger.bus().subscribe(Subscribe::to(TOPIC).group("slow")).await.unwrap();
+        let slow = ledger
+            .bus()
+            .subscribe(Subscribe::to(TOPIC).group("slow"))
+            .await
+            .unwrap();
         let events = slow.next(1, 1 << 20, Duration::from_secs(1)).await.unwrap();
-        assert_eq!(events[0].position(), Position { partition: 0, offset: position + 1 });
+        assert_eq!(
+            events[0].position(),
+            Position {
+                partition: 0,
+                offset: position + 1
+            }
+        );
         drop(slow);
         ledger.bus().forget_group(TOPIC, "slow").await.unwrap();
     });
     host.settle(&ledger);
-    assert!(ledger.retain(1).unwrap().unwrap() > horizon, "who was given up holds nothing back");
+    assert!(
+        ledger.retain(1).unwrap().unwrap() > horizon,
+        "who was given up holds nothing back"
+    );
 }
 
 #[test]
@@ -251,7 +299,11 @@ fn what_a_branch_shows_stays() {
         ..Commit::default()
     };
     host.runtime.block_on(ledger.commit(commit)).unwrap();
-    let then = ledger.state().branch(&Owner::Host, "then", ledger.visible()).unwrap().id;
+    let then = ledger
+        .state()
+        .branch(&Owner::Host, "then", ledger.visible())
+        .unwrap()
+        .id;
     for n in 0..100 {
         host.put(&ledger, BranchId::MAIN, "counter", &format!("later {n}"));
     }
@@ -276,24 +328,50 @@ fn removing_more_than_was_signed_or_changing_what_stands_for_it_is_named() {
     let whole = host.folder.path().join("whole");
     copy(&host.path(), &whole);
     let first = |files: Vec<PathBuf>, ending: &str| {
-        files.into_iter().find(|path| path.to_string_lossy().ends_with(ending)).unwrap()
+        files
+            .into_iter()
+            .find(|path| path.to_string_lossy().ends_with(ending))
+            .unwrap()
     };
     let changes: [(&str, Box<dyn Fn()>, &str); 5] = [
-        ("a segment more", Box::new(|| fs::remove_file(&host.files("segments")[0]).unwrap()), "did not sign"),
-        ("the note", Box::new(|| flip(&first(host.files("horizon"), ".note"))), "did not sign"),
-        ("no note", Box::new(|| fs::remove_file(first(host.files("horizon"), ".note")).unwrap()), "did not sign"),
-        ("the base", Box::new(|| flip(&first(host.files("horizon"), ".base"))), "stands for"),
-        ("a hash of what is gone", Box::new(|| {
-            let path = host.path().join("tree/leaves");
-            let mut bytes = fs::read(&path).unwrap();
-            bytes[40] ^= 1;
-            fs::write(&path, bytes).unwrap();
-        }), "the tree's hashes"),
+        (
+            "a segment more",
+            Box::new(|| fs::remove_file(&host.files("segments")[0]).unwrap()),
+            "did not sign",
+        ),
+        (
+            "the note",
+            Box::new(|| flip(&first(host.files("horizon"), ".note"))),
+            "did not sign",
+        ),
+        (
+            "no note",
+            Box::new(|| fs::remove_file(first(host.files("horizon"), ".note")).unwrap()),
+            "did not sign",
+        ),
+        (
+            "the base",
+            Box::new(|| flip(&first(host.files("horizon"), ".base"))),
+            "stands for",
+        ),
+        (
+            "a hash of what is gone",
+            Box::new(|| {
+                let path = host.path().join("tree/leaves");
+                let mut bytes = fs::read(&path).unwrap();
+                bytes[40] ^= 1;
+                fs::write(&path, bytes).unwrap();
+            }),
+            "the tree's hashes",
+        ),
     ];
     for (what, change, said) in changes {
         change();
         let findings = host.verified().findings;
-        assert!(findings.iter().any(|finding| finding.what.contains(said)), "{what}: {findings:?}");
+        assert!(
+            findings.iter().any(|finding| finding.what.contains(said)),
+            "{what}: {findings:?}"
+        );
         if !what.contains("base") && !what.contains("hash") {
             assert!(host.try_open().is_err(), "{what}: the host does not start on it");
         }
@@ -319,7 +397,10 @@ fn a_crash_between_the_steps_loses_nothing() {
     let horizon = ledger.retain(64 << 10).unwrap().unwrap();
     drop(ledger);
     // Signed, but the segments are still there.
-    for path in fs::read_dir(before.join("segments")).unwrap().map(|entry| entry.unwrap().path()) {
+    for path in fs::read_dir(before.join("segments"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+    {
         let place = host.path().join("segments").join(path.file_name().unwrap());
         if !place.exists() {
             fs::copy(&path, place).unwrap();
@@ -359,7 +440,10 @@ fn a_ledger_told_to_keep_so_much_removes_the_rest_by_itself_while_it_is_written_
         n += 1;
     }
     assert!(ledger.horizon() > 0);
-    assert_eq!(value(&ledger, BranchId::MAIN, &format!("key {}", (n - 1) % 5)), Some((n - 1).to_string()));
+    assert_eq!(
+        value(&ledger, BranchId::MAIN, &format!("key {}", (n - 1) % 5)),
+        Some((n - 1).to_string())
+    );
     drop(ledger);
     assert_eq!(host.verified().findings, vec![]);
 }

@@ -22,7 +22,9 @@ pub(crate) enum Failure {
 impl Failure {
     /// There is no ledger on an author's machine.
     pub(crate) fn no_ledger() -> Self {
-        Self::Other("there is no ledger here: call the capsule on a host, with `kinetic call` instead of `kinetic run`".into())
+        Self::Other(
+            "there is no ledger here: call the capsule on a host, with `kinetic call` instead of `kinetic run`".into(),
+        )
     }
 }
 

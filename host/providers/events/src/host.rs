@@ -72,7 +72,9 @@ fn publish(call: &mut CallState, events: Vec<NewEvent>) -> Result<(), Failure> {
         access.check_publish(&event.topic)?;
     }
     let time = timestamp(call.unix_ns());
-    let made = events.into_iter().map(|event| outgoing::event(event, &access.urn, &time));
+    let made = events
+        .into_iter()
+        .map(|event| outgoing::event(event, &access.urn, &time));
     let made = made.collect::<Result<Vec<_>, _>>()?;
     Ok(effects(call)?.publish(made)?)
 }
@@ -95,7 +97,9 @@ fn wanted(topic: &str, options: &Options, urn: &str) -> Result<Subscribe, Failur
     let mut ask = Subscribe::to(topic);
     if let Some(group) = &options.group {
         if group.is_empty() {
-            return Err(Failure::Invalid("the name of a group is empty: leave it out to read without one".into()));
+            return Err(Failure::Invalid(
+                "the name of a group is empty: leave it out to read without one".into(),
+            ));
         }
         // A URN has no slash, so no name of a group reaches those of another capsule.
         ask = ask.group(format!("{urn}/{group}"));
@@ -125,7 +129,13 @@ fn asked(topic: &str, options: &Options) -> impl Serialize {
         bus::Start::Offset(offset) => ("offset", offset),
     };
     let credit = (options.credit_events, options.credit_bytes);
-    (topic.to_string(), options.group.clone(), options.partitions.clone(), start, credit)
+    (
+        topic.to_string(),
+        options.group.clone(),
+        options.partitions.clone(),
+        start,
+        credit,
+    )
 }
 
 /// How much is wanted, and until when.
@@ -153,7 +163,11 @@ impl Ask {
 }
 
 /// The next events of a subscription that this call has not done yet.
-async fn next(subscription: &Subscription, done: &BTreeMap<u16, u64>, ask: Ask) -> Result<Vec<Arc<Event>>, LedgerError> {
+async fn next(
+    subscription: &Subscription,
+    done: &BTreeMap<u16, u64>,
+    ask: Ask,
+) -> Result<Vec<Arc<Event>>, LedgerError> {
     loop {
         let left = ask.deadline.saturating_duration_since(Instant::now());
         let mut events = subscription.next(ask.events_max, ask.bytes_max, left).await?;
@@ -168,7 +182,11 @@ async fn next(subscription: &Subscription, done: &BTreeMap<u16, u64>, ask: Ask) 
 
 impl Host for CallState {
     fn publish(&mut self, events: Vec<NewEvent>) -> Answer<()> {
-        let asked: Vec<Asked<'_>> = if self.tape().is_on() { events.iter().map(Asked::from).collect() } else { Vec::new() };
+        let asked: Vec<Asked<'_>> = if self.tape().is_on() {
+            events.iter().map(Asked::from).collect()
+        } else {
+            Vec::new()
+        };
         if let Some(answer) = self.replayed::<Result<(), Failure>>(INTERFACE, "publish", &asked)? {
             return Ok(answer.map_err(Error::from));
         }
@@ -221,10 +239,14 @@ impl HostSubscription for CallState {
         let (live, done) = (handle.live.clone(), handle.done.clone());
         let request = (handle.number, max_events, max_bytes, wait_ms);
         let given = |events: Vec<Received>| events.into_iter().map(bus::Event::from).collect();
-        if let Some(answer) = self.replayed::<Result<Vec<Received>, Failure>>(INTERFACE, "subscription.next", &request)? {
+        if let Some(answer) =
+            self.replayed::<Result<Vec<Received>, Failure>>(INTERFACE, "subscription.next", &request)?
+        {
             return Ok(answer.map(given).map_err(Error::from));
         }
-        let Some(live) = live else { return Ok(Err(Failure::no_ledger().into())) };
+        let Some(live) = live else {
+            return Ok(Err(Failure::no_ledger().into()));
+        };
         let ask = Ask::new(self, max_events, max_bytes, wait_ms);
         let answer = match next(&live, &done, ask).await {
             Ok(events) => {
@@ -263,7 +285,8 @@ impl HostSubscription for CallState {
         let done = handle.done.get(&partition).is_some_and(|next| offset < *next);
         let answer = turn(self, "subscription.reject", &(number, partition, offset), |_| {
             if done {
-                let why = format!("offset {offset} of partition {partition} is done with this call: reject it or do it");
+                let why =
+                    format!("offset {offset} of partition {partition} is done with this call: reject it or do it");
                 return Err(Failure::Invalid(why));
             }
             let live = live.ok_or_else(Failure::no_ledger)?;
@@ -275,7 +298,9 @@ impl HostSubscription for CallState {
     fn missed(&mut self, this: Resource<Handle>) -> wasmtime::Result<u64> {
         let handle = self.table().get(&this)?;
         let (number, live) = (handle.number, handle.live.clone());
-        let answer = turn(self, "subscription.missed", &number, |_| Ok(live.map_or(0, |live| live.missed())))?;
+        let answer = turn(self, "subscription.missed", &number, |_| {
+            Ok(live.map_or(0, |live| live.missed()))
+        })?;
         Ok(answer.unwrap_or_default())
     }
 

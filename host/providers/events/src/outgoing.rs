@@ -135,8 +135,14 @@ mod tests {
         let event = event(full, "urn:a", "2024-01-01T00:00:00Z").unwrap();
         let envelope = &event.envelope;
         assert_eq!(event.key.as_deref(), Some(&[1][..]));
-        assert_eq!((envelope.id(), envelope.kind(), envelope.subject()), ("i", "k", Some("s")));
-        assert_eq!((envelope.content_type(), envelope.schema()), (Some("text/plain"), Some("urn:schema")));
+        assert_eq!(
+            (envelope.id(), envelope.kind(), envelope.subject()),
+            ("i", "k", Some("s"))
+        );
+        assert_eq!(
+            (envelope.content_type(), envelope.schema()),
+            (Some("text/plain"), Some("urn:schema"))
+        );
         assert_eq!(envelope.causation().as_deref(), Some("c"));
         assert_eq!(envelope.traceparent().as_deref(), Some("00-1-2-03"));
         assert_eq!(envelope.idempotency_key().as_deref(), Some("once"));
@@ -145,6 +151,9 @@ mod tests {
             extensions: vec![("source".into(), "urn:other".into())],
             ..given()
         };
-        assert!(matches!(self::event(forged, "urn:a", "2024-01-01T00:00:00Z"), Err(LedgerError::InvalidEvent { .. })));
+        assert!(matches!(
+            self::event(forged, "urn:a", "2024-01-01T00:00:00Z"),
+            Err(LedgerError::InvalidEvent { .. })
+        ));
     }
 }

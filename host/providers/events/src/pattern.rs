@@ -42,7 +42,11 @@ impl Pattern {
     /// Whether what matches may be published to. Dead letters are made by the bus: a capsule writes among them only where
     /// its manifest names the very topic.
     pub(crate) fn publishes(&self, topic: &str) -> bool {
-        if topic.starts_with(DEAD_LETTER_PREFIX) { self.0 == topic } else { self.matches(topic) }
+        if topic.starts_with(DEAD_LETTER_PREFIX) {
+            self.0 == topic
+        } else {
+            self.matches(topic)
+        }
     }
 }
 
@@ -59,7 +63,10 @@ fn fault(text: &str) -> Option<&'static str> {
     if before.contains(&REST) {
         return Some("> stands for all that follows, so it comes last");
     }
-    if parts.iter().any(|part| ![ONE, REST].contains(part) && !part.bytes().all(name)) {
+    if parts
+        .iter()
+        .any(|part| ![ONE, REST].contains(part) && !part.bytes().all(name))
+    {
         return Some("a segment is neither * nor > nor of a-z, 0-9, _ and -");
     }
     if *last == REST {
@@ -68,7 +75,9 @@ fn fault(text: &str) -> Option<&'static str> {
     if parts.len() < SEGMENTS_MIN {
         return Some("a topic's name has at least two segments and a version");
     }
-    let number = last.strip_prefix('v').filter(|number| !number.is_empty() && !number.starts_with('0'));
+    let number = last
+        .strip_prefix('v')
+        .filter(|number| !number.is_empty() && !number.starts_with('0'));
     let version = number.is_some_and(|number| number.bytes().all(|b| b.is_ascii_digit()));
     (*last != ONE && !version).then_some("a topic's name ends in .v and a number from 1 on")
 }
@@ -84,7 +93,13 @@ mod tests {
     #[test]
     fn a_name_means_itself_and_nothing_else() {
         assert!(matches("orders.placed.v1", "orders.placed.v1"));
-        for other in ["orders.placed.v10", "orders.placed.v2", "orders.placed", "x.orders.placed.v1", "orders.placed.v1.v1"] {
+        for other in [
+            "orders.placed.v10",
+            "orders.placed.v2",
+            "orders.placed",
+            "x.orders.placed.v1",
+            "orders.placed.v1.v1",
+        ] {
             assert!(!matches("orders.placed.v1", other), "{other}");
         }
     }
@@ -120,8 +135,8 @@ mod tests {
     fn nonsense_and_what_no_topic_matches_is_refused() {
         let long = format!("{}.v1", "a.".repeat(120));
         for bad in [
-            "", ".", "a", "*", "a.b", "a.>.v1", "a..v1", "a.b.v0", "a.b.v01", "a.b.v", "a.b.c", "a.B.v1", "a.b*.v1", "a.b.>>",
-            "a b.c.v1", &long,
+            "", ".", "a", "*", "a.b", "a.>.v1", "a..v1", "a.b.v0", "a.b.v01", "a.b.v", "a.b.c", "a.B.v1", "a.b*.v1",
+            "a.b.>>", "a b.c.v1", &long,
         ] {
             assert!(Pattern::parse(bad).is_err(), "{bad}");
         }

@@ -98,7 +98,10 @@ impl Host for CallState {
         let value = Value(value);
         turn(self, "put", &(shown(&owner), &key, &value), |access, effects| {
             let key = Key::new(writable(access, &owner)?, key.as_bytes());
-            effects.transaction().and_then(|t| t.put(key, value.0.clone())).map_err(failed)
+            effects
+                .transaction()
+                .and_then(|t| t.put(key, value.0.clone()))
+                .map_err(failed)
         })
     }
 
@@ -116,7 +119,10 @@ impl Host for CallState {
             let range = KeyRange::prefix(&owner, prefix.as_bytes());
             let after = after.as_ref().map(|after| Key::new(owner.clone(), after.as_bytes()));
             let limit = usize::try_from(limit.min(LIMIT_MAX)).unwrap_or(usize::MAX);
-            let found = effects.transaction().and_then(|t| t.scan(&range, limit, after.as_ref())).map_err(failed)?;
+            let found = effects
+                .transaction()
+                .and_then(|t| t.scan(&range, limit, after.as_ref()))
+                .map_err(failed)?;
             let entries = found.entries.into_iter();
             Ok(TapedPage {
                 entries: entries
@@ -170,7 +176,9 @@ impl Host for CallState {
             if effects.use_branch(branch.id) {
                 Ok(())
             } else {
-                Err(Failure::Other("a branch can only be chosen before anything is read or written".into()))
+                Err(Failure::Other(
+                    "a branch can only be chosen before anything is read or written".into(),
+                ))
             }
         })
     }
@@ -179,7 +187,10 @@ impl Host for CallState {
         turn(self, "create-branch", &name, |access, effects| {
             let parent = effects.branch();
             let base = effects.transaction().map_err(failed)?.snapshot();
-            change(effects, StateView::create_branch(access.own.clone(), name.clone(), parent, base))
+            change(
+                effects,
+                StateView::create_branch(access.own.clone(), name.clone(), parent, base),
+            )
         })
     }
 

@@ -81,7 +81,10 @@ impl Keys<'_> {
 
     fn set(&mut self, key: &str, value: Vec<u8>) -> Result<(), Failure> {
         let key = self.key(key)?;
-        self.effects.transaction().and_then(|t| t.put(key, value)).map_err(failed)
+        self.effects
+            .transaction()
+            .and_then(|t| t.put(key, value))
+            .map_err(failed)
     }
 
     fn delete(&mut self, key: &str) -> Result<(), Failure> {
@@ -108,8 +111,15 @@ impl Keys<'_> {
     /// The keys after one, and where they end when there are more.
     fn list(&mut self, after: Option<&Key>) -> Result<(Vec<String>, Option<Key>), Failure> {
         let range = KeyRange::prefix(&writable(self.access, &owner(self.shared))?, b"");
-        let found = self.effects.transaction().and_then(|t| t.scan(&range, KEYS_MAX, after)).map_err(failed)?;
-        Ok((found.entries.iter().filter_map(|(key, _)| text(key)).collect(), found.next))
+        let found = self
+            .effects
+            .transaction()
+            .and_then(|t| t.scan(&range, KEYS_MAX, after))
+            .map_err(failed)?;
+        Ok((
+            found.entries.iter().filter_map(|(key, _)| text(key)).collect(),
+            found.next,
+        ))
     }
 
     /// Numbers are decimal text, as other hosts of the interface have them.
@@ -118,11 +128,15 @@ impl Keys<'_> {
         let number = match self.get(key)? {
             None => 0,
             Some(value) => {
-                let number = std::str::from_utf8(&value.0).ok().and_then(|text| text.parse::<u64>().ok());
+                let number = std::str::from_utf8(&value.0)
+                    .ok()
+                    .and_then(|text| text.parse::<u64>().ok());
                 number.ok_or_else(|| other("is no whole number in decimal text: set it to one first"))?
             }
         };
-        let number = number.checked_add(delta).ok_or_else(|| other("would pass 64 bits: set it to a smaller one first"))?;
+        let number = number
+            .checked_add(delta)
+            .ok_or_else(|| other("would pass 64 bits: set it to a smaller one first"))?;
         self.set(key, number.to_string().into_bytes())?;
         Ok(number)
     }
@@ -142,7 +156,11 @@ fn turn<T: Serialize + DeserializeOwned>(
 ) -> Answer<T> {
     let shared = call.table().get(bucket)?.shared;
     crate::turn::turn(call, KEYVALUE, function, &(shared, request), |access, effects| {
-        work(&mut Keys { access, effects, shared })
+        work(&mut Keys {
+            access,
+            effects,
+            shared,
+        })
     })
 }
 
@@ -174,7 +192,9 @@ impl store::HostBucket for CallState {
 
     fn set(&mut self, bucket: Resource<Bucket>, key: String, value: Vec<u8>) -> Answer<()> {
         let value = Value(value);
-        turn(self, &bucket, "set", &(&key, &value), |keys| keys.set(&key, value.0.clone()))
+        turn(self, &bucket, "set", &(&key, &value), |keys| {
+            keys.set(&key, value.0.clone())
+        })
     }
 
     fn delete(&mut self, bucket: Resource<Bucket>, key: String) -> Answer<()> {
@@ -188,15 +208,23 @@ impl store::HostBucket for CallState {
     fn list_keys(&mut self, bucket: Resource<Bucket>, cursor: Option<u64>) -> Answer<store::KeyResponse> {
         let cursors = &self.table().get(&bucket)?.cursors;
         let given = cursors.len();
-        let after = cursor.map(|cursor| usize::try_from(cursor).ok().and_then(|cursor| cursors.get(cursor).cloned()));
+        let after = cursor.map(|cursor| {
+            usize::try_from(cursor)
+                .ok()
+                .and_then(|cursor| cursors.get(cursor).cloned())
+        });
         let mut end = None;
         let listed = turn(self, &bucket, "list-keys", &cursor, |keys| {
             if after == Some(None) {
-                return Err(Failure::Other("the cursor is none that this bucket gave: begin without one".into()));
+                return Err(Failure::Other(
+                    "the cursor is none that this bucket gave: begin without one".into(),
+                ));
             }
             let (names, more) = keys.list(after.flatten().as_ref())?;
             if more.is_some() && given >= CURSORS_MAX {
-                return Err(Failure::Other(format!("the bucket has given {CURSORS_MAX} cursors: open it anew")));
+                return Err(Failure::Other(format!(
+                    "the bucket has given {CURSORS_MAX} cursors: open it anew"
+                )));
             }
             end = more;
             Ok((names, end.is_some().then_some(given)))
@@ -218,7 +246,9 @@ impl store::HostBucket for CallState {
 
 impl atomics::Host for CallState {
     fn increment(&mut self, bucket: Resource<Bucket>, key: String, delta: u64) -> Answer<u64> {
-        turn(self, &bucket, "increment", &(&key, delta), |keys| keys.increment(&key, delta))
+        turn(self, &bucket, "increment", &(&key, delta), |keys| {
+            keys.increment(&key, delta)
+        })
     }
 }
 
@@ -232,11 +262,15 @@ impl batch::Host for CallState {
     fn set_many(&mut self, bucket: Resource<Bucket>, pairs: Vec<(String, Vec<u8>)>) -> Answer<()> {
         let pairs: Vec<(String, Value)> = pairs.into_iter().map(|(name, value)| (name, Value(value))).collect();
         turn(self, &bucket, "set-many", &pairs, |keys| {
-            pairs.iter().try_for_each(|(name, value)| keys.set(name, value.0.clone()))
+            pairs
+                .iter()
+                .try_for_each(|(name, value)| keys.set(name, value.0.clone()))
         })
     }
 
     fn delete_many(&mut self, bucket: Resource<Bucket>, names: Vec<String>) -> Answer<()> {
-        turn(self, &bucket, "delete-many", &names, |keys| names.iter().try_for_each(|name| keys.delete(name)))
+        turn(self, &bucket, "delete-many", &names, |keys| {
+            names.iter().try_for_each(|name| keys.delete(name))
+        })
     }
 }

@@ -53,11 +53,18 @@ impl Provider for StateProvider {
     }
 
     fn serves(&self, interface: &str) -> bool {
-        matches!(interface, INTERFACE | KEYVALUE | "wasi:keyvalue/atomics" | "wasi:keyvalue/batch")
+        matches!(
+            interface,
+            INTERFACE | KEYVALUE | "wasi:keyvalue/atomics" | "wasi:keyvalue/batch"
+        )
     }
 
     fn granted_by(&self, interface: &str) -> String {
-        if interface == INTERFACE { INTERFACE.into() } else { KEYVALUE.into() }
+        if interface == INTERFACE {
+            INTERFACE.into()
+        } else {
+            KEYVALUE.into()
+        }
     }
 
     fn link(&self, linker: &mut Linker<CallState>) -> wasmtime::Result<()> {

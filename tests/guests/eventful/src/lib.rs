@@ -83,8 +83,13 @@ fn shown(event: bus::Event) -> Seen {
 
 /// Consumes all of these events.
 fn done<'a>(subscription: &Subscription, events: impl IntoIterator<Item = &'a bus::Event>) -> Result<(), String> {
-    let last: BTreeMap<u16, u64> = events.into_iter().map(|event| (event.partition, event.offset)).collect();
-    last.into_iter().try_for_each(|(partition, offset)| subscription.done(partition, offset)).map_err(text)
+    let last: BTreeMap<u16, u64> = events
+        .into_iter()
+        .map(|event| (event.partition, event.offset))
+        .collect();
+    last.into_iter()
+        .try_for_each(|(partition, offset)| subscription.done(partition, offset))
+        .map_err(text)
 }
 
 fn counted() -> Result<u64, String> {
@@ -136,7 +141,10 @@ impl Guest for Eventful {
         store::put(&Owner::Mine, "count", sum.to_string().as_bytes()).map_err(lost)?;
         let output = |event: &bus::Event| NewEvent {
             causation: Some(event.id.clone()),
-            ..new_event(&into, std::str::from_utf8(event.data.as_deref().unwrap_or_default()).unwrap())
+            ..new_event(
+                &into,
+                std::str::from_utf8(event.data.as_deref().unwrap_or_default()).unwrap(),
+            )
         };
         let outputs: Vec<NewEvent> = events.iter().map(output).collect();
         bus::publish(&outputs).map_err(text)?;
@@ -173,7 +181,9 @@ impl Guest for Eventful {
         let (mut came, mut others) = (0, 0);
         loop {
             let events = subscription.next(1, BYTES, wait_ms).map_err(text)?;
-            let Some(event) = events.first() else { return Ok((came, others)) };
+            let Some(event) = events.first() else {
+                return Ok((came, others));
+            };
             if event.data.as_deref() == Some(data.as_bytes()) {
                 came += 1;
                 subscription.reject(event.partition, event.offset).map_err(text)?;

@@ -48,7 +48,10 @@ impl Guest for Keyvalue {
     fn many(bucket: String, count: u32) -> Result<u32, String> {
         let bucket = open(&bucket)?;
         let names: Vec<String> = (0..count).map(|number| format!("many-{number:05}")).collect();
-        let pairs: Vec<(String, Vec<u8>)> = names.iter().map(|name| (name.clone(), name.clone().into_bytes())).collect();
+        let pairs: Vec<(String, Vec<u8>)> = names
+            .iter()
+            .map(|name| (name.clone(), name.clone().into_bytes()))
+            .collect();
         batch::set_many(&bucket, &pairs).map_err(text)?;
         let second: Vec<String> = names.iter().skip(1).step_by(2).cloned().collect();
         batch::delete_many(&bucket, &second).map_err(text)?;

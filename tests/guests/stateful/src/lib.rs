@@ -24,7 +24,11 @@ fn sum(prefix: &str) -> Result<i64, String> {
     let (mut sum, mut after) = (0, None);
     loop {
         let page = store::scan(&Owner::Mine, prefix, after.as_deref(), 100).map_err(text)?;
-        sum += page.entries.into_iter().map(|entry| number(Some(entry.value))).sum::<i64>();
+        sum += page
+            .entries
+            .into_iter()
+            .map(|entry| number(Some(entry.value)))
+            .sum::<i64>();
         after = page.next;
         if after.is_none() {
             return Ok(sum);

@@ -21,7 +21,9 @@ fn config(qos: Qos, backpressure: Backpressure) -> TopicConfig {
 fn sheds(host: &Host) -> Vec<u64> {
     let records = host.log.records.lock();
     let controls = records.iter().flat_map(|stored| stored.controls.clone());
-    let changes = controls.filter(|control| control.view == View::Bus).map(|control| Change::decode(&control.payload));
+    let changes = controls
+        .filter(|control| control.view == View::Bus)
+        .map(|control| Change::decode(&control.payload));
     let total = |change| match change {
         Ok(Change::Shed { total, .. }) => Some(total),
         _ => None,
@@ -107,17 +109,32 @@ async fn a_batch_larger_than_the_buffer_goes_through_bit_by_bit() {
         assert!(host.bus.topic_stats(TOPIC).unwrap().level <= 10);
         all.extend(numbers(&events));
     }
-    assert_eq!(publishing.await.unwrap().unwrap(), Published { seq: None, accepted: 1_000, shed: 0 });
+    assert_eq!(
+        publishing.await.unwrap().unwrap(),
+        Published {
+            seq: None,
+            accepted: 1_000,
+            shed: 0
+        }
+    );
     assert_eq!(all, (0..1_000).collect::<Vec<_>>());
 }
 
 #[tokio::test(start_paused = true)]
 async fn drop_oldest_keeps_the_newest_events() {
     let host = Host::new();
-    host.topic(TOPIC, config(Qos::AtMostOnce, Backpressure::DropOldest)).await;
+    host.topic(TOPIC, config(Qos::AtMostOnce, Backpressure::DropOldest))
+        .await;
     let reader = host.bus.subscribe(Subscribe::to(TOPIC)).await.unwrap();
     let published = host.publish(events(TOPIC, 0..25)).await.unwrap();
-    assert_eq!(published, Published { seq: None, accepted: 25, shed: 15 });
+    assert_eq!(
+        published,
+        Published {
+            seq: None,
+            accepted: 25,
+            shed: 15
+        }
+    );
     let left = drain(&reader).await;
     assert_eq!(numbers(&left), (15..25).collect::<Vec<_>>());
     assert_eq!(left[0].offset, 15, "a gap in the offsets shows what is missing");
@@ -127,10 +144,18 @@ async fn drop_oldest_keeps_the_newest_events() {
 #[tokio::test(start_paused = true)]
 async fn drop_newest_keeps_the_oldest_events() {
     let host = Host::new();
-    host.topic(TOPIC, config(Qos::AtMostOnce, Backpressure::DropNewest)).await;
+    host.topic(TOPIC, config(Qos::AtMostOnce, Backpressure::DropNewest))
+        .await;
     let reader = host.bus.subscribe(Subscribe::to(TOPIC)).await.unwrap();
     let published = host.publish(events(TOPIC, 0..25)).await.unwrap();
-    assert_eq!(published, Published { seq: None, accepted: 10, shed: 15 });
+    assert_eq!(
+        published,
+        Published {
+            seq: None,
+            accepted: 10,
+            shed: 15
+        }
+    );
     assert_eq!(numbers(&drain(&reader).await), (0..10).collect::<Vec<_>>());
     assert_eq!((reader.missed(), host.bus.topic_stats(TOPIC).unwrap().shed), (0, 15));
 }
@@ -185,7 +210,11 @@ async fn adaptive_waits_for_a_consumer_that_gets_on_and_not_for_one_that_does_no
         for number in 12..20 {
             host.publish(vec![event(TOPIC, number)]).await.unwrap();
         }
-        assert_eq!(before.elapsed().as_millis(), 0, "{qos:?}: that it stands still is known");
+        assert_eq!(
+            before.elapsed().as_millis(),
+            0,
+            "{qos:?}: that it stands still is known"
+        );
         all.extend(numbers(&drain(&reader).await));
         let lost = host.bus.topic_stats(TOPIC).unwrap().shed;
         if qos == Qos::AtMostOnce {
@@ -204,7 +233,10 @@ async fn adaptive_waits_for_a_consumer_that_gets_on_and_not_for_one_that_does_no
 
 #[tokio::test(start_paused = true)]
 async fn spill_lets_publishers_go_on_and_loses_nothing() {
-    let host = Host::with_tails(TailLimits { events: 5, bytes: u64::MAX });
+    let host = Host::with_tails(TailLimits {
+        events: 5,
+        bytes: u64::MAX,
+    });
     host.topic(TOPIC, config(Qos::AtLeastOnce, Backpressure::Spill)).await;
     let reader = host.bus.subscribe(Subscribe::to(TOPIC)).await.unwrap();
     let before = tokio::time::Instant::now();
@@ -219,7 +251,8 @@ async fn spill_lets_publishers_go_on_and_loses_nothing() {
 #[tokio::test(start_paused = true)]
 async fn what_was_shed_is_recorded_at_most_once_a_second_and_at_the_end() {
     let host = Host::new();
-    host.topic(TOPIC, config(Qos::AtMostOnce, Backpressure::DropOldest)).await;
+    host.topic(TOPIC, config(Qos::AtMostOnce, Backpressure::DropOldest))
+        .await;
     let _reader = host.bus.subscribe(Subscribe::to(TOPIC)).await.unwrap();
     for _ in 0..35 {
         host.publish(events(TOPIC, 0..10)).await.unwrap();

@@ -48,7 +48,10 @@ async fn giving_back_acknowledges_what_came_before_and_delivers_again_at_once() 
     let consumer = group(&host, "g").await;
     take(&consumer, 4).await;
     consumer.nack(at(0, 2)).await.unwrap();
-    assert_eq!(host.bus.topic_stats(TOPIC).unwrap().groups[0].partitions[0].committed, 2);
+    assert_eq!(
+        host.bus.topic_stats(TOPIC).unwrap().groups[0].partitions[0].committed,
+        2
+    );
     assert_eq!(numbers(&take(&consumer, 10).await), [2, 3, 4]);
     consumer.nack(at(0, 2)).await.unwrap();
     assert_eq!(numbers(&take(&consumer, 10).await), [2, 3, 4]);
@@ -62,18 +65,29 @@ async fn what_is_to_be_delivered_again_is_and_nothing_is_acknowledged_by_that() 
     let consumer = group(&host, "g").await;
     take(&consumer, 4).await;
     consumer.redeliver(at(0, 2)).unwrap();
-    assert_eq!(host.bus.topic_stats(TOPIC).unwrap().groups[0].partitions[0].committed, 0);
+    assert_eq!(
+        host.bus.topic_stats(TOPIC).unwrap().groups[0].partitions[0].committed,
+        0
+    );
     assert_eq!(numbers(&take(&consumer, 10).await), [2, 3, 4]);
     consumer.ack(&[at(0, 2)]).await.unwrap();
-    assert!(matches!(consumer.redeliver(at(0, 2)), Err(LedgerError::InvalidOffset { .. })), "it is acknowledged");
-    assert!(matches!(consumer.redeliver(at(0, 5)), Err(LedgerError::InvalidOffset { .. })), "it was not delivered");
+    assert!(
+        matches!(consumer.redeliver(at(0, 2)), Err(LedgerError::InvalidOffset { .. })),
+        "it is acknowledged"
+    );
+    assert!(
+        matches!(consumer.redeliver(at(0, 5)), Err(LedgerError::InvalidOffset { .. })),
+        "it was not delivered"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_event_that_fails_too_often_becomes_a_dead_letter_in_the_commit_that_passes_over_it() {
     let host = Host::new();
     host.topic(TOPIC, config(1, 3)).await;
-    host.publish(vec![event(TOPIC, 0), event(TOPIC, 1).with_key("k"), event(TOPIC, 2)]).await.unwrap();
+    host.publish(vec![event(TOPIC, 0), event(TOPIC, 1).with_key("k"), event(TOPIC, 2)])
+        .await
+        .unwrap();
     let consumer = group(&host, "g").await;
     assert_eq!(numbers(&take(&consumer, 10).await), [0, 1, 2]);
     for _ in 0..2 {
@@ -88,11 +102,19 @@ async fn an_event_that_fails_too_often_becomes_a_dead_letter_in_the_commit_that_
     assert_eq!(host.records(), records + 3);
     let stats = host.bus.topic_stats(TOPIC).unwrap();
     assert_eq!((stats.dead_letters, stats.groups[0].partitions[0].committed), (1, 2));
-    let dead = host.bus.subscribe(Subscribe::to(DEAD).start(Start::Earliest)).await.unwrap();
+    let dead = host
+        .bus
+        .subscribe(Subscribe::to(DEAD).start(Start::Earliest))
+        .await
+        .unwrap();
     let dead = drain(&dead).await;
     assert_eq!(numbers(&dead), [1]);
     assert_eq!(dead[0].key.as_deref(), Some(&b"k"[..]));
-    let extensions: Vec<String> = dead[0].envelope.extensions().map(|(name, value)| format!("{name}={value:?}")).collect();
+    let extensions: Vec<String> = dead[0]
+        .envelope
+        .extensions()
+        .map(|(name, value)| format!("{name}={value:?}"))
+        .collect();
     assert_eq!(
         extensions,
         [
@@ -135,7 +157,16 @@ async fn a_new_subscription_of_a_group_fences_the_old_one() {
     let old = group(&host, "g").await;
     let events = take(&old, 10).await;
     let new = group(&host, "g").await;
-    let fenced = |result: Result<(), LedgerError>| matches!(result, Err(LedgerError::Fenced { epoch: 1, current: 2, .. }));
+    let fenced = |result: Result<(), LedgerError>| {
+        matches!(
+            result,
+            Err(LedgerError::Fenced {
+                epoch: 1,
+                current: 2,
+                ..
+            })
+        )
+    };
     assert!(fenced(old.next(1, 1, Duration::ZERO).await.map(|_| ())));
     assert!(fenced(old.ack(&[events[0].position()]).await));
     assert!(fenced(old.nack(events[0].position()).await));
@@ -162,7 +193,10 @@ async fn a_waiting_consumer_learns_at_once_that_it_is_fenced() {
 async fn consumers_of_a_group_share_its_partitions_without_fencing_each_other() {
     let host = Host::new();
     host.topic(TOPIC, config(4, 0)).await;
-    let some = |partitions: &[u16]| host.bus.subscribe(Subscribe::to(TOPIC).group("g").partitions(partitions));
+    let some = |partitions: &[u16]| {
+        host.bus
+            .subscribe(Subscribe::to(TOPIC).group("g").partitions(partitions))
+    };
     let left = some(&[0, 1]).await.unwrap();
     let right = some(&[2, 3]).await.unwrap();
     host.publish(events(TOPIC, 0..8)).await.unwrap();
@@ -172,7 +206,10 @@ async fn consumers_of_a_group_share_its_partitions_without_fencing_each_other() 
     left.ack(&[at(0, 1), at(1, 1)]).await.unwrap();
     // Who takes over one of the partitions fences the one that had it.
     let _third = some(&[1]).await.unwrap();
-    assert!(matches!(left.next(1, 1, Duration::ZERO).await, Err(LedgerError::Fenced { partition: 1, .. })));
+    assert!(matches!(
+        left.next(1, 1, Duration::ZERO).await,
+        Err(LedgerError::Fenced { partition: 1, .. })
+    ));
     right.ack(&[at(2, 1)]).await.unwrap();
 }
 
@@ -181,7 +218,11 @@ async fn a_group_gets_no_more_than_its_credit() {
     let host = Host::new();
     host.topic(TOPIC, config(2, 0)).await;
     host.publish(events(TOPIC, 0..100)).await.unwrap();
-    let consumer = host.bus.subscribe(Subscribe::to(TOPIC).group("g").credit(10, u64::MAX)).await.unwrap();
+    let consumer = host
+        .bus
+        .subscribe(Subscribe::to(TOPIC).group("g").credit(10, u64::MAX))
+        .await
+        .unwrap();
     let events = drain(&consumer).await;
     assert_eq!(events.len(), 10);
     let last = events.iter().rfind(|event| event.partition == 0).unwrap();
@@ -191,9 +232,17 @@ async fn a_group_gets_no_more_than_its_credit() {
 
     // In bytes: as many as fit, and one at least.
     let weight = events[0].weight();
-    let narrow = host.bus.subscribe(Subscribe::to(TOPIC).group("h").credit(100, 3 * weight + 10)).await.unwrap();
+    let narrow = host
+        .bus
+        .subscribe(Subscribe::to(TOPIC).group("h").credit(100, 3 * weight + 10))
+        .await
+        .unwrap();
     assert_eq!(drain(&narrow).await.len(), 3);
-    let narrower = host.bus.subscribe(Subscribe::to(TOPIC).group("i").credit(100, 1)).await.unwrap();
+    let narrower = host
+        .bus
+        .subscribe(Subscribe::to(TOPIC).group("i").credit(100, 1))
+        .await
+        .unwrap();
     let one = drain(&narrower).await;
     assert_eq!(one.len(), 1);
     narrower.ack(&[one[0].position()]).await.unwrap();
@@ -205,7 +254,11 @@ async fn an_acknowledgement_wakes_a_consumer_that_waits_for_credit() {
     let host = Host::new();
     host.topic(TOPIC, config(1, 0)).await;
     host.publish(events(TOPIC, 0..4)).await.unwrap();
-    let consumer = host.bus.subscribe(Subscribe::to(TOPIC).group("g").credit(2, u64::MAX)).await.unwrap();
+    let consumer = host
+        .bus
+        .subscribe(Subscribe::to(TOPIC).group("g").credit(2, u64::MAX))
+        .await
+        .unwrap();
     let consumer = Arc::new(consumer);
     assert_eq!(take(&consumer, 10).await.len(), 2);
     let waiting = tokio::spawn({
@@ -229,9 +282,16 @@ async fn only_what_was_delivered_can_be_acknowledged() {
     assert!(refused(consumer.ack(&[at(0, 4)]).await));
     assert!(refused(consumer.nack(at(0, 4)).await));
     assert!(refused(consumer.ack(&[at(7, 0)]).await));
-    let reader = host.bus.subscribe(Subscribe::to(TOPIC).start(Start::Earliest)).await.unwrap();
+    let reader = host
+        .bus
+        .subscribe(Subscribe::to(TOPIC).start(Start::Earliest))
+        .await
+        .unwrap();
     take(&reader, 1).await;
-    assert!(matches!(reader.ack(&[at(0, 0)]).await, Err(LedgerError::InvalidSubscription { .. })));
+    assert!(matches!(
+        reader.ack(&[at(0, 0)]).await,
+        Err(LedgerError::InvalidSubscription { .. })
+    ));
 }
 
 #[tokio::test]
@@ -248,19 +308,31 @@ async fn a_group_resumes_where_it_stood_and_a_new_one_begins_where_it_says() {
     assert_eq!(numbers(&take(&consumer, 1).await), [6]);
     let latest = starting("h", Start::Latest).await.unwrap();
     assert!(take(&latest, 1).await.is_empty());
-    assert!(matches!(starting("i", Start::Offset(11)).await, Err(LedgerError::InvalidOffset { .. })));
+    assert!(matches!(
+        starting("i", Start::Offset(11)).await,
+        Err(LedgerError::InvalidOffset { .. })
+    ));
     host.bus.forget_group(TOPIC, "g").await.unwrap();
-    assert!(matches!(consumer.next(1, 1, Duration::ZERO).await, Err(LedgerError::NoGroup { .. })));
+    assert!(matches!(
+        consumer.next(1, 1, Duration::ZERO).await,
+        Err(LedgerError::NoGroup { .. })
+    ));
     let consumer = starting("g", Start::Earliest).await.unwrap();
     assert_eq!(numbers(&take(&consumer, 1).await), [0]);
     for bad in ["", "with space", "ü", &"x".repeat(201)] {
-        assert!(matches!(starting(bad, Start::Earliest).await, Err(LedgerError::InvalidSubscription { .. })));
+        assert!(matches!(
+            starting(bad, Start::Earliest).await,
+            Err(LedgerError::InvalidSubscription { .. })
+        ));
     }
 }
 
 #[tokio::test]
 async fn dropping_a_call_for_the_next_events_loses_none() {
-    let host = Host::with_tails(TailLimits { events: 2, bytes: u64::MAX });
+    let host = Host::with_tails(TailLimits {
+        events: 2,
+        bytes: u64::MAX,
+    });
     host.topic(TOPIC, config(2, 2)).await;
     host.publish(events(TOPIC, 0..20)).await.unwrap();
     let mut seen = std::collections::BTreeSet::new();
@@ -347,18 +419,34 @@ async fn a_reader_without_a_group_goes_on_at_the_positions_it_had() {
     let host = Host::new();
     host.topic(TOPIC, config(3, 0)).await;
     host.publish(events(TOPIC, 0..30)).await.unwrap();
-    let reader = host.bus.subscribe(Subscribe::to(TOPIC).start(Start::Earliest)).await.unwrap();
+    let reader = host
+        .bus
+        .subscribe(Subscribe::to(TOPIC).start(Start::Earliest))
+        .await
+        .unwrap();
     assert_eq!(reader.positions(), [at(0, 0), at(1, 0), at(2, 0)]);
     let mut seen = numbers(&take(&reader, 17).await);
     let positions = reader.positions();
     assert_eq!(positions.iter().map(|position| position.offset).sum::<u64>(), 17);
     drop(reader);
-    let reader = host.bus.subscribe(Subscribe::to(TOPIC).positions(positions)).await.unwrap();
+    let reader = host
+        .bus
+        .subscribe(Subscribe::to(TOPIC).positions(positions))
+        .await
+        .unwrap();
     seen.extend(numbers(&drain(&reader).await));
     seen.sort_unstable();
     assert_eq!(seen, (0..30).collect::<Vec<_>>());
-    let one = host.bus.subscribe(Subscribe::to(TOPIC).positions([at(1, 4)])).await.unwrap();
-    assert_eq!(drain(&one).await.len(), 6, "the partitions that are not named are not read");
+    let one = host
+        .bus
+        .subscribe(Subscribe::to(TOPIC).positions([at(1, 4)]))
+        .await
+        .unwrap();
+    assert_eq!(
+        drain(&one).await.len(),
+        6,
+        "the partitions that are not named are not read"
+    );
     for bad in [at(3, 0), at(0, 11)] {
         let refused = host.bus.subscribe(Subscribe::to(TOPIC).positions([bad])).await;
         assert!(matches!(refused, Err(LedgerError::InvalidOffset { .. })), "{bad:?}");

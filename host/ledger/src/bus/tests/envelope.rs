@@ -42,7 +42,10 @@ fn a_full_envelope_reads_back_what_was_put_in() {
         .build()
         .unwrap();
     for envelope in [envelope.clone(), Envelope::decode(envelope.as_bytes()).unwrap()] {
-        assert_eq!((envelope.id(), envelope.source(), envelope.kind()), ("id-1", "https://a.example/b?c", "com.example.made"));
+        assert_eq!(
+            (envelope.id(), envelope.source(), envelope.kind()),
+            ("id-1", "https://a.example/b?c", "com.example.made")
+        );
         assert_eq!(envelope.subject(), Some("Größe 😀"));
         assert_eq!(envelope.time(), Some("2026-11-21T12:34:56.789Z"));
         assert_eq!(envelope.content_type(), Some("application/json; charset=utf-8"));
@@ -52,7 +55,11 @@ fn a_full_envelope_reads_back_what_was_put_in() {
         assert!(envelope.traceparent().unwrap().starts_with("00-"));
         assert_eq!(envelope.data_bytes().unwrap(), &br#"{"a": [1, 2]}"#[..]);
         assert_eq!(envelope.extensions().count(), 5);
-        assert!(envelope.extensions().any(|(name, value)| name == "retries" && value == Attribute::Integer(3)));
+        assert!(
+            envelope
+                .extensions()
+                .any(|(name, value)| name == "retries" && value == Attribute::Integer(3))
+        );
     }
     let expected = json!({
         "specversion": "1.0", "id": "id-1", "source": "https://a.example/b?c", "type": "com.example.made",
@@ -94,11 +101,20 @@ fn attributes_that_are_not_of_their_form_are_refused() {
         let short = format!("{builder:?}").chars().take(200).collect::<String>();
         assert!(builder.build().is_err(), "{short}");
     }
-    let many = |count| (0..count).fold(minimal(), |builder, number| builder.extension(format!("n{number}"), number));
+    let many = |count| {
+        (0..count).fold(minimal(), |builder, number| {
+            builder.extension(format!("n{number}"), number)
+        })
+    };
     assert!(many(32).build().is_ok());
     assert_eq!(EXTENSIONS_MAX, 32);
     assert!(matches!(many(33).build(), Err(LedgerError::TooMany { .. })));
-    assert!(minimal().data(vec![0; usize::try_from(DATA_BYTES_MAX).unwrap()]).build().is_ok());
+    assert!(
+        minimal()
+            .data(vec![0; usize::try_from(DATA_BYTES_MAX).unwrap()])
+            .build()
+            .is_ok()
+    );
 }
 
 #[test]
@@ -128,12 +144,21 @@ fn the_examples_of_the_specification_are_read() {
         "datacontenttype": "application/json", "data": { "appinfoA": "abc", "appinfoB": 123, "appinfoC": true }
     }"#;
     let event = NewEvent::from_json(TOPIC, object).unwrap();
-    assert_eq!(event.envelope.data(), Some(&br#"{ "appinfoA": "abc", "appinfoB": 123, "appinfoC": true }"#[..]));
+    assert_eq!(
+        event.envelope.data(),
+        Some(&br#"{ "appinfoA": "abc", "appinfoB": 123, "appinfoC": true }"#[..])
+    );
 
     let number = br#"{"specversion":"1.0","type":"t","source":"/s","id":"1","data":1.5}"#;
-    assert_eq!(NewEvent::from_json(TOPIC, number).unwrap().envelope.data(), Some(&b"1.5"[..]));
+    assert_eq!(
+        NewEvent::from_json(TOPIC, number).unwrap().envelope.data(),
+        Some(&b"1.5"[..])
+    );
     let text = br#"{"specversion":"1.0","type":"t","source":"/s","id":"1","data":"I'm just a string"}"#;
-    assert_eq!(NewEvent::from_json(TOPIC, text).unwrap().envelope.data(), Some(&b"\"I'm just a string\""[..]));
+    assert_eq!(
+        NewEvent::from_json(TOPIC, text).unwrap().envelope.data(),
+        Some(&b"\"I'm just a string\""[..])
+    );
 }
 
 #[test]
@@ -151,13 +176,31 @@ fn json_that_is_not_a_cloudevent_is_refused() {
     };
     assert!(NewEvent::from_json(TOPIC, good.to_string().as_bytes()).is_ok());
     let bad = [
-        String::new(), "[]".into(), "1".into(), "{".into(), format!("{good} x"),
-        without("specversion"), without("type"), without("source"), without("id"),
-        with("specversion", json!("0.3")), with("specversion", json!(1.0)), with("id", json!(1)), with("id", json!(null)),
-        with("time", json!(0)), with("float", json!(1.5)), with("big", json!(2_147_483_648_u64)),
-        with("object", json!({})), with("list", json!([])), with("Upper", json!("x")), with("data_base64", json!("!")),
-        with("data_base64", json!(7)), with("partitionkey", json!("")), with("partitionkey", json!(1)),
-        with("kinetickey", json!("?")), with("datacontenttype", json!("nonsense")),
+        String::new(),
+        "[]".into(),
+        "1".into(),
+        "{".into(),
+        format!("{good} x"),
+        without("specversion"),
+        without("type"),
+        without("source"),
+        without("id"),
+        with("specversion", json!("0.3")),
+        with("specversion", json!(1.0)),
+        with("id", json!(1)),
+        with("id", json!(null)),
+        with("time", json!(0)),
+        with("float", json!(1.5)),
+        with("big", json!(2_147_483_648_u64)),
+        with("object", json!({})),
+        with("list", json!([])),
+        with("Upper", json!("x")),
+        with("data_base64", json!("!")),
+        with("data_base64", json!(7)),
+        with("partitionkey", json!("")),
+        with("partitionkey", json!(1)),
+        with("kinetickey", json!("?")),
+        with("datacontenttype", json!("nonsense")),
         r#"{"specversion":"1.0","type":"t","source":"/s","id":"1","id":"2"}"#.into(),
         r#"{"specversion":"1.0","type":"t","source":"/s","id":"1","data":1,"data_base64":"YQ=="}"#.into(),
         r#"{"specversion":"1.0","type":"t","source":"/s","id":"1","partitionkey":"a","kinetickey":"YQ=="}"#.into(),
@@ -170,8 +213,14 @@ fn json_that_is_not_a_cloudevent_is_refused() {
     let members: serde_json::Map<String, Value> = (0..1_000_000).map(|n| (format!("n{n}"), json!(1))).collect();
     assert!(NewEvent::from_json(TOPIC, Value::from(members).to_string().as_bytes()).is_err());
     let huge = vec![b' '; usize::try_from(JSON_BYTES_MAX).unwrap() + 1];
-    assert!(matches!(NewEvent::from_json(TOPIC, &huge), Err(LedgerError::EventTooLarge { .. })));
-    let nested = format!(r#"{{"specversion":"1.0","type":"t","source":"/s","id":"1","data":{}"#, "[".repeat(1_000_000));
+    assert!(matches!(
+        NewEvent::from_json(TOPIC, &huge),
+        Err(LedgerError::EventTooLarge { .. })
+    ));
+    let nested = format!(
+        r#"{{"specversion":"1.0","type":"t","source":"/s","id":"1","data":{}"#,
+        "[".repeat(1_000_000)
+    );
     assert!(NewEvent::from_json(TOPIC, nested.as_bytes()).is_err());
 }
 

@@ -57,7 +57,11 @@ async fn interrupted<F: Future>(future: F, polls: usize) -> Option<F::Output> {
 }
 
 async fn count(host: &Host, topic: &str) -> BTreeMap<u64, u64> {
-    let reader = host.bus.subscribe(Subscribe::to(topic).start(Start::Earliest)).await.unwrap();
+    let reader = host
+        .bus
+        .subscribe(Subscribe::to(topic).start(Start::Earliest))
+        .await
+        .unwrap();
     let mut counts = BTreeMap::new();
     for event in drain(&reader).await {
         *counts.entry(number(&event)).or_default() += 1;
@@ -122,8 +126,15 @@ async fn run(actions: Vec<Action>, tails: TailLimits) {
                     offsets,
                     ..Commit::default()
                 };
-                let late = if batch.is_empty() { Ok(0) } else { host.commit(late).await };
-                assert!(batch.is_empty() || matches!(late, Err(LedgerError::Fenced { .. })), "{late:?}");
+                let late = if batch.is_empty() {
+                    Ok(0)
+                } else {
+                    host.commit(late).await
+                };
+                assert!(
+                    batch.is_empty() || matches!(late, Err(LedgerError::Fenced { .. })),
+                    "{late:?}"
+                );
                 consumer = rival;
             }
         }
@@ -134,7 +145,11 @@ async fn run(actions: Vec<Action>, tails: TailLimits) {
         work(&host, &consumer, 100).await.unwrap();
     }
     let counts = count(&host, OUT).await;
-    assert_eq!(counts, (0..published).map(|number| (number, 1)).collect(), "each once, none left out");
+    assert_eq!(
+        counts,
+        (0..published).map(|number| (number, 1)).collect(),
+        "each once, none left out"
+    );
 }
 
 proptest! {
@@ -166,7 +181,17 @@ async fn a_commit_that_was_dropped_while_it_waited_is_not_repeated() {
     };
     assert!(interrupted(host.commit(commit()), 1).await.is_none());
     let again = host.commit(commit()).await;
-    assert!(matches!(again, Err(LedgerError::OffsetMoved { from: 0, committed: 3, .. })), "{again:?}");
+    assert!(
+        matches!(
+            again,
+            Err(LedgerError::OffsetMoved {
+                from: 0,
+                committed: 3,
+                ..
+            })
+        ),
+        "{again:?}"
+    );
     // One that would pass over what was not consumed neither.
     host.publish(events(IN, 3..9)).await.unwrap();
     take(&consumer, 2).await;
@@ -175,7 +200,10 @@ async fn a_commit_that_was_dropped_while_it_waited_is_not_repeated() {
         offsets: consumer.offsets(&later).unwrap(),
         ..Commit::default()
     };
-    assert!(matches!(host.commit(skipping).await, Err(LedgerError::OffsetMoved { .. })));
+    assert!(matches!(
+        host.commit(skipping).await,
+        Err(LedgerError::OffsetMoved { .. })
+    ));
     assert!(matches!(
         consumer.offsets(&[Arc::clone(&later[1]), Arc::clone(&later[0])]),
         Err(LedgerError::InvalidOffset { .. })
@@ -191,7 +219,13 @@ async fn the_key_for_a_sink_outside_names_the_event_wherever_it_is_delivered() {
     let mut keys = Vec::new();
     for group in ["a", "b"] {
         let consumer = host.bus.subscribe(Subscribe::to(IN).group(group)).await.unwrap();
-        keys.push(take(&consumer, 2).await.iter().map(|event| consumer.idempotency_key(event)).collect::<Vec<_>>());
+        keys.push(
+            take(&consumer, 2)
+                .await
+                .iter()
+                .map(|event| consumer.idempotency_key(event))
+                .collect::<Vec<_>>(),
+        );
     }
     assert_eq!(keys[0], ["test.in.v1/0/0", "test.in.v1/0/1"]);
     assert_eq!(keys[0], keys[1]);

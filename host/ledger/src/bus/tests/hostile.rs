@@ -4,9 +4,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::View;
+use crate::bus::TopicId;
 use crate::bus::control::{Change, changes};
 use crate::bus::group::Seat;
-use crate::bus::TopicId;
 
 fn encoded() -> Vec<Vec<u8>> {
     let sample = Event {
@@ -39,13 +39,40 @@ fn encoded() -> Vec<Vec<u8>> {
     offset.encode(&mut second);
     assert_eq!(OffsetCommit::decode(&second).unwrap(), offset);
     let changes = [
-        Change::TopicCreated { id: TopicId(1), name: "a.b.v1".into(), config: TopicConfig::default() },
-        Change::TopicChanged { id: TopicId(1), config: TopicConfig::default() },
-        Change::SchemaRegistered { text: Bytes::from_static(b"{}") },
-        Change::Joined { topic: TopicId(1), group: "g".into(), epoch: 1, starts: vec![(0, 1), (1, 2)] },
-        Change::Delivered { topic: TopicId(1), group: "g".into(), partition: 1, offset: 2, count: 3, epoch: 4 },
-        Change::Shed { topic: TopicId(1), total: 2 },
-        Change::GroupForgotten { topic: TopicId(1), group: "g".into() },
+        Change::TopicCreated {
+            id: TopicId(1),
+            name: "a.b.v1".into(),
+            config: TopicConfig::default(),
+        },
+        Change::TopicChanged {
+            id: TopicId(1),
+            config: TopicConfig::default(),
+        },
+        Change::SchemaRegistered {
+            text: Bytes::from_static(b"{}"),
+        },
+        Change::Joined {
+            topic: TopicId(1),
+            group: "g".into(),
+            epoch: 1,
+            starts: vec![(0, 1), (1, 2)],
+        },
+        Change::Delivered {
+            topic: TopicId(1),
+            group: "g".into(),
+            partition: 1,
+            offset: 2,
+            count: 3,
+            epoch: 4,
+        },
+        Change::Shed {
+            topic: TopicId(1),
+            total: 2,
+        },
+        Change::GroupForgotten {
+            topic: TopicId(1),
+            group: "g".into(),
+        },
     ];
     let controls = changes.iter().map(|change| {
         let control = change.control();
@@ -59,7 +86,13 @@ fn encoded() -> Vec<Vec<u8>> {
 fn read_all(bytes: &[u8]) {
     let shared = Bytes::copy_from_slice(bytes);
     let _ = Envelope::decode(&shared).map(|envelope| {
-        let _ = (envelope.id(), envelope.source(), envelope.kind(), envelope.data(), envelope.extensions().count());
+        let _ = (
+            envelope.id(),
+            envelope.source(),
+            envelope.kind(),
+            envelope.data(),
+            envelope.extensions().count(),
+        );
     });
     if let Ok(event) = Event::decode(&shared) {
         let json = event.to_json();
@@ -110,7 +143,11 @@ async fn a_commit_with_changes_or_positions_that_make_no_sense_is_refused_and_ch
     let host = Host::new();
     host.topic("a.b.v1", TopicConfig::default()).await;
     host.publish(events("a.b.v1", 0..5)).await.unwrap();
-    let consumer = host.bus.subscribe(super::super::Subscribe::to("a.b.v1").group("g")).await.unwrap();
+    let consumer = host
+        .bus
+        .subscribe(super::super::Subscribe::to("a.b.v1").group("g"))
+        .await
+        .unwrap();
     let before = host.bus.stats();
     let records = host.records();
     let offset = |topic, partition, from, next| OffsetCommit {
@@ -128,14 +165,27 @@ async fn a_commit_with_changes_or_positions_that_make_no_sense_is_refused_and_ch
         vec![offset(0, 9, 0, 1)],
         vec![offset(9, 0, 0, 1)],
         vec![offset(0, 0, 0, 1), offset(0, 0, 1, 2)],
-        vec![OffsetCommit { group: "nobody".into(), ..offset(0, 0, 0, 1) }],
-        vec![OffsetCommit { epoch: 2, ..offset(0, 0, 0, 1) }],
+        vec![OffsetCommit {
+            group: "nobody".into(),
+            ..offset(0, 0, 0, 1)
+        }],
+        vec![OffsetCommit {
+            epoch: 2,
+            ..offset(0, 0, 0, 1)
+        }],
     ];
     for offsets in offsets {
-        let commit = Commit { offsets: offsets.clone(), ..Commit::default() };
+        let commit = Commit {
+            offsets: offsets.clone(),
+            ..Commit::default()
+        };
         assert!(host.commit(commit).await.is_err(), "{offsets:?}");
     }
-    let topic = |name: &str, id| Change::TopicCreated { id: TopicId(id), name: name.into(), config: TopicConfig::default() };
+    let topic = |name: &str, id| Change::TopicCreated {
+        id: TopicId(id),
+        name: name.into(),
+        config: TopicConfig::default(),
+    };
     let joined = |partition, start, epoch| Change::Joined {
         topic: TopicId(0),
         group: "g".into(),
@@ -143,24 +193,73 @@ async fn a_commit_with_changes_or_positions_that_make_no_sense_is_refused_and_ch
         starts: vec![(partition, start)],
     };
     let bad = [
-        topic("a.b.v1", 1), topic("a.c.v1", 7), topic("A", 1),
-        Change::TopicChanged { id: TopicId(4), config: TopicConfig::default() },
-        Change::TopicChanged { id: TopicId(0), config: TopicConfig { partitions: 2, ..TopicConfig::default() } },
-        joined(0, 0, 1), joined(1, 0, 2), joined(0, 6, 2),
-        Change::Shed { topic: TopicId(4), total: 1 },
-        Change::GroupForgotten { topic: TopicId(0), group: "nobody".into() },
-        Change::Delivered { topic: TopicId(0), group: "g".into(), partition: 0, offset: 0, count: 2, epoch: 9 },
+        topic("a.b.v1", 1),
+        topic("a.c.v1", 7),
+        topic("A", 1),
+        Change::TopicChanged {
+            id: TopicId(4),
+            config: TopicConfig::default(),
+        },
+        Change::TopicChanged {
+            id: TopicId(0),
+            config: TopicConfig {
+                partitions: 2,
+                ..TopicConfig::default()
+            },
+        },
+        joined(0, 0, 1),
+        joined(1, 0, 2),
+        joined(0, 6, 2),
+        Change::Shed {
+            topic: TopicId(4),
+            total: 1,
+        },
+        Change::GroupForgotten {
+            topic: TopicId(0),
+            group: "nobody".into(),
+        },
+        Change::Delivered {
+            topic: TopicId(0),
+            group: "g".into(),
+            partition: 0,
+            offset: 0,
+            count: 2,
+            epoch: 9,
+        },
     ];
     for change in bad {
-        let commit = Commit { controls: vec![change.control()], ..Commit::default() };
+        let commit = Commit {
+            controls: vec![change.control()],
+            ..Commit::default()
+        };
         assert!(host.commit(commit).await.is_err(), "{change:?}");
     }
     let two = vec![topic("a.c.v1", 1).control(), topic("a.d.v1", 2).control()];
-    assert!(host.commit(Commit { controls: two, ..Commit::default() }).await.is_err());
-    let nonsense = Control { view: View::Bus, payload: Bytes::from_static(b"\xff") };
+    assert!(
+        host.commit(Commit {
+            controls: two,
+            ..Commit::default()
+        })
+        .await
+        .is_err()
+    );
+    let nonsense = Control {
+        view: View::Bus,
+        payload: Bytes::from_static(b"\xff"),
+    };
     assert!(changes(std::slice::from_ref(&nonsense)).next().unwrap().is_err());
-    assert!(host.commit(Commit { controls: vec![nonsense], ..Commit::default() }).await.is_err());
-    let keyed = |key: Vec<u8>| Commit { events: vec![event("a.b.v1", 1).with_key(key)], ..Commit::default() };
+    assert!(
+        host.commit(Commit {
+            controls: vec![nonsense],
+            ..Commit::default()
+        })
+        .await
+        .is_err()
+    );
+    let keyed = |key: Vec<u8>| Commit {
+        events: vec![event("a.b.v1", 1).with_key(key)],
+        ..Commit::default()
+    };
     assert!(host.commit(keyed(Vec::new())).await.is_err());
     assert!(host.commit(keyed(vec![0; 1025])).await.is_err());
     assert_eq!((host.bus.stats(), host.records()), (before, records));

@@ -22,7 +22,8 @@ use tempfile::TempDir;
 
 use super::tail::TailLimits;
 use super::{
-    BusView, Committer, Envelope, Event, NewEvent, OffsetCommit, Position, Published, Records, Subscription, TopicConfig,
+    BusView, Committer, Envelope, Event, NewEvent, OffsetCommit, Position, Published, Records, Subscription,
+    TopicConfig,
 };
 use crate::index::Index;
 use crate::{Commit, Control, Durability, LedgerError, Parts};
@@ -63,7 +64,11 @@ impl Log {
         let stored = stored.ok_or(LedgerError::NotYet { seq, next: 0 })?;
         Ok(Parts {
             events: stored.events.iter().map(Event::decode).collect::<Result<_, _>>()?,
-            offsets: stored.offsets.iter().map(|bytes| OffsetCommit::decode(bytes)).collect::<Result<_, _>>()?,
+            offsets: stored
+                .offsets
+                .iter()
+                .map(|bytes| OffsetCommit::decode(bytes))
+                .collect::<Result<_, _>>()?,
             controls: stored.controls,
             ..Parts::default()
         })
@@ -229,7 +234,10 @@ pub(super) fn events(topic: &str, numbers: std::ops::Range<u64>) -> Vec<NewEvent
 
 /// The number that an event carries.
 pub(super) fn number(event: &Event) -> u64 {
-    std::str::from_utf8(event.envelope.data().unwrap()).unwrap().parse().unwrap()
+    std::str::from_utf8(event.envelope.data().unwrap())
+        .unwrap()
+        .parse()
+        .unwrap()
 }
 
 pub(super) fn numbers(events: &[Arc<Event>]) -> Vec<u64> {

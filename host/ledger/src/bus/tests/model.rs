@@ -27,18 +27,45 @@ enum Action {
     /// One commit with events; each has one of a few keys, or none.
     Publish(Vec<Option<u8>>),
     /// A subscription of a group to some partitions, from the beginning or the end.
-    Join { group: usize, partitions: u8, latest: bool },
+    Join {
+        group: usize,
+        partitions: u8,
+        latest: bool,
+    },
     /// A subscription without a group.
-    Read { start: prop::sample::Index },
-    Next { who: prop::sample::Index, events_max: usize },
-    Ack { who: prop::sample::Index, partition: u16, offset: prop::sample::Index },
-    Nack { who: prop::sample::Index, partition: u16, offset: prop::sample::Index },
+    Read {
+        start: prop::sample::Index,
+    },
+    Next {
+        who: prop::sample::Index,
+        events_max: usize,
+    },
+    Ack {
+        who: prop::sample::Index,
+        partition: u16,
+        offset: prop::sample::Index,
+    },
+    Nack {
+        who: prop::sample::Index,
+        partition: u16,
+        offset: prop::sample::Index,
+    },
     /// Commits the positions of the last batch together with an output.
-    Consume { who: prop::sample::Index },
-    Drop { who: prop::sample::Index },
-    Forget { group: usize },
-    Sleep { ms: u64 },
-    Restart { keep_index: bool },
+    Consume {
+        who: prop::sample::Index,
+    },
+    Drop {
+        who: prop::sample::Index,
+    },
+    Forget {
+        group: usize,
+    },
+    Sleep {
+        ms: u64,
+    },
+    Restart {
+        keep_index: bool,
+    },
 }
 
 fn action(restarts: u32) -> BoxedStrategy<Action> {
@@ -192,7 +219,9 @@ impl Oracle {
     }
 
     async fn join(&mut self, host: &Host, group: usize, mask: u8, latest: bool) {
-        let partitions: Vec<u16> = (0..PARTITIONS).filter(|partition| mask & (1 << partition) != 0).collect();
+        let partitions: Vec<u16> = (0..PARTITIONS)
+            .filter(|partition| mask & (1 << partition) != 0)
+            .collect();
         let start = if latest { Start::Latest } else { Start::Earliest };
         let ask = Subscribe::to(self.topic.as_str())
             .group(GROUPS[group])
@@ -233,7 +262,9 @@ impl Oracle {
             subscription,
             group: None,
             epoch: 0,
-            cursors: (0..PARTITIONS).map(|partition| (partition, Cursor::at(offset))).collect(),
+            cursors: (0..PARTITIONS)
+                .map(|partition| (partition, Cursor::at(offset)))
+                .collect(),
             last: Vec::new(),
         });
     }
@@ -241,15 +272,25 @@ impl Oracle {
     /// Whether a consumer's group was forgotten, or a newer subscription has one of its partitions.
     fn fenced(&self, consumer: &Consumer, partition: Option<u16>) -> bool {
         let Some(group) = consumer.group else { return false };
-        let mut partitions = consumer.cursors.keys().filter(|other| partition.is_none_or(|partition| partition == **other));
-        partitions.any(|partition| self.groups[group].get(partition).is_none_or(|place| place.epoch != consumer.epoch))
+        let mut partitions = consumer
+            .cursors
+            .keys()
+            .filter(|other| partition.is_none_or(|partition| partition == **other));
+        partitions.any(|partition| {
+            self.groups[group]
+                .get(partition)
+                .is_none_or(|place| place.epoch != consumer.epoch)
+        })
     }
 
     async fn next(&mut self, host: &Host, who: usize, events_max: usize) {
         let mut consumer = self.consumers.remove(who);
         let result = consumer.subscription.next(events_max, u64::MAX, Duration::ZERO).await;
         if self.fenced(&consumer, None) {
-            assert!(matches!(result, Err(LedgerError::Fenced { .. } | LedgerError::NoGroup { .. })), "{result:?}");
+            assert!(
+                matches!(result, Err(LedgerError::Fenced { .. } | LedgerError::NoGroup { .. })),
+                "{result:?}"
+            );
             self.consumers.push(consumer);
             return;
         }
@@ -278,10 +319,16 @@ impl Oracle {
                 cursor.due.push_back(now + ACK_TIMEOUT);
             }
             assert_eq!(event.offset, cursor.position, "in order, without gaps");
-            assert_eq!(number(event), self.log[usize::from(event.partition)][usize::try_from(event.offset).unwrap()]);
+            assert_eq!(
+                number(event),
+                self.log[usize::from(event.partition)][usize::try_from(event.offset).unwrap()]
+            );
             cursor.position += 1;
             cursor.reached = cursor.reached.max(cursor.position);
-            if consumer.group.is_some_and(|group| self.groups[group][&event.partition].next < cursor.position - 1) {
+            if consumer
+                .group
+                .is_some_and(|group| self.groups[group][&event.partition].next < cursor.position - 1)
+            {
                 cursor.counted = false;
             }
         }
@@ -290,7 +337,9 @@ impl Oracle {
             let seats = host.bus.topic_stats(&self.topic).unwrap().groups;
             let seats = seats.iter().find(|seats| seats.name == GROUPS[group]).unwrap();
             for seat in &seats.partitions {
-                let Some(cursor) = consumer.cursors.get_mut(&seat.partition) else { continue };
+                let Some(cursor) = consumer.cursors.get_mut(&seat.partition) else {
+                    continue;
+                };
                 let place = self.groups[group].get_mut(&seat.partition).unwrap();
                 let partition = &self.log[usize::from(seat.partition)];
                 bury(place, cursor, partition, &mut self.dead, seat.committed);
@@ -319,7 +368,10 @@ impl Oracle {
             None => assert!(matches!(result, Err(LedgerError::InvalidSubscription { .. }))),
             Some(_) if !known => assert!(matches!(result, Err(LedgerError::InvalidOffset { .. })), "{result:?}"),
             Some(_) if self.fenced(&consumer, Some(partition)) => {
-                assert!(matches!(result, Err(LedgerError::Fenced { .. } | LedgerError::NoGroup { .. })), "{result:?}");
+                assert!(
+                    matches!(result, Err(LedgerError::Fenced { .. } | LedgerError::NoGroup { .. })),
+                    "{result:?}"
+                );
             }
             Some(group) => {
                 let place = self.groups[group].get_mut(&partition).unwrap();
@@ -348,7 +400,9 @@ impl Oracle {
         {
             let offsets = consumer.subscription.offsets(&consumer.last).unwrap();
             let place = |offset: &OffsetCommit| self.groups[group].get(&offset.partition).copied().unwrap_or_default();
-            let good = offsets.iter().all(|offset| place(offset).epoch == offset.epoch && place(offset).next == offset.from);
+            let good = offsets
+                .iter()
+                .all(|offset| place(offset).epoch == offset.epoch && place(offset).next == offset.from);
             let commit = Commit {
                 offsets: offsets.clone(),
                 ..Commit::default()
@@ -357,7 +411,10 @@ impl Oracle {
             if good {
                 result.unwrap();
                 for offset in offsets {
-                    self.groups[group].get_mut(&offset.partition).unwrap().advance(offset.next);
+                    self.groups[group]
+                        .get_mut(&offset.partition)
+                        .unwrap()
+                        .advance(offset.next);
                 }
             } else {
                 let refused = |error: &LedgerError| {
@@ -375,23 +432,46 @@ impl Oracle {
             place.delivered = place.next;
             place.attempts = place.attempts.filter(|(_, count)| *count > 1);
         }
-        self.epoch = self.groups.iter().flat_map(BTreeMap::values).map(|place| place.epoch).max().unwrap_or_default();
+        self.epoch = self
+            .groups
+            .iter()
+            .flat_map(BTreeMap::values)
+            .map(|place| place.epoch)
+            .max()
+            .unwrap_or_default();
     }
 
     async fn check(&self, host: &Host) {
         let stats = host.bus.topic_stats(&self.topic).unwrap();
-        assert_eq!(stats.heads, (0..PARTITIONS).map(|partition| self.head(partition)).collect::<Vec<_>>());
+        assert_eq!(
+            stats.heads,
+            (0..PARTITIONS)
+                .map(|partition| self.head(partition))
+                .collect::<Vec<_>>()
+        );
         for (name, places) in GROUPS.iter().zip(&self.groups) {
             let found = stats.groups.iter().find(|group| group.name == **name);
-            let found = found.map(|group| group.partitions.iter().map(|seat| (seat.partition, seat.committed, seat.epoch)));
+            let found = found.map(|group| {
+                group
+                    .partitions
+                    .iter()
+                    .map(|seat| (seat.partition, seat.committed, seat.epoch))
+            });
             let found: Vec<_> = found.into_iter().flatten().collect();
-            let expected: Vec<_> = places.iter().map(|(&partition, place)| (partition, place.next, place.epoch)).collect();
+            let expected: Vec<_> = places
+                .iter()
+                .map(|(&partition, place)| (partition, place.next, place.epoch))
+                .collect();
             assert_eq!(found, expected);
         }
         assert_eq!(stats.dead_letters, self.dead.len() as u64);
         if !self.dead.is_empty() {
             let name = format!("{DEAD_LETTER_PREFIX}{}", self.topic);
-            let dead = host.bus.subscribe(Subscribe::to(name).start(Start::Earliest)).await.unwrap();
+            let dead = host
+                .bus
+                .subscribe(Subscribe::to(name).start(Start::Earliest))
+                .await
+                .unwrap();
             let mut found = numbers(&drain(&dead).await);
             let mut expected = self.dead.clone();
             found.sort_unstable();
@@ -404,7 +484,10 @@ impl Oracle {
 /// Makes dead letters of what was delivered too often, up to this offset.
 fn bury(place: &mut Place, cursor: &mut Cursor, partition: &[u64], dead: &mut Vec<u64>, offset: u64) {
     while place.next == cursor.position && place.next < offset && !cursor.counted {
-        assert!(place.attempt() > MAX_DELIVERIES, "only what failed too often is passed over");
+        assert!(
+            place.attempt() > MAX_DELIVERIES,
+            "only what failed too often is passed over"
+        );
         dead.push(partition[usize::try_from(place.next).unwrap()]);
         place.advance(place.next + 1);
         cursor.position = place.next;
@@ -443,16 +526,12 @@ async fn run(mut host: Host, topic: String, actions: Vec<Action>) -> Host {
                 oracle.restarted();
             }
             Action::Next { who, events_max } if count > 0 => oracle.next(&host, who.index(count), events_max).await,
-            Action::Ack {
-                who,
-                partition,
-                offset,
-            } if count > 0 => oracle.ack(who.index(count), partition, offset, false).await,
-            Action::Nack {
-                who,
-                partition,
-                offset,
-            } if count > 0 => oracle.ack(who.index(count), partition, offset, true).await,
+            Action::Ack { who, partition, offset } if count > 0 => {
+                oracle.ack(who.index(count), partition, offset, false).await
+            }
+            Action::Nack { who, partition, offset } if count > 0 => {
+                oracle.ack(who.index(count), partition, offset, true).await
+            }
             Action::Consume { who } if count > 0 => oracle.consume(&host, who.index(count)).await,
             Action::Drop { who } if count > 0 => drop(oracle.consumers.remove(who.index(count))),
             _ => {}
@@ -464,7 +543,11 @@ async fn run(mut host: Host, topic: String, actions: Vec<Action>) -> Host {
 
 /// Runs many histories. A host serves a hundred of them: opening one takes longer than a history.
 fn histories(cases: u32, restarts: u32) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
     let host: RefCell<Option<Host>> = RefCell::new(None);
     let used = RefCell::new(0_u32);
     let mut runner = TestRunner::new(Config {

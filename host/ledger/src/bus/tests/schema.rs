@@ -11,7 +11,13 @@ use crate::bus::{Qos, Subscribe};
 const TOPIC: &str = "test.orders.v1";
 
 fn order(data: &str) -> NewEvent {
-    NewEvent::new(TOPIC, Envelope::builder("1", "/test", "order").data(data.as_bytes()).build().unwrap())
+    NewEvent::new(
+        TOPIC,
+        Envelope::builder("1", "/test", "order")
+            .data(data.as_bytes())
+            .build()
+            .unwrap(),
+    )
 }
 
 fn closed(properties: Value, required: Value) -> Value {
@@ -33,13 +39,18 @@ async fn critical(host: &Host, qos: Qos, schema: &Value, compatibility: Compatib
 
 #[tokio::test]
 async fn an_event_that_breaks_the_schema_of_a_critical_topic_is_refused() {
-    let schema = closed(json!({"sku": {"type": "string"}, "count": {"type": "integer", "minimum": 1}}), json!(["sku"]));
+    let schema = closed(
+        json!({"sku": {"type": "string"}, "count": {"type": "integer", "minimum": 1}}),
+        json!(["sku"]),
+    );
     for qos in [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce] {
         let host = Host::new();
         let config = critical(&host, qos, &schema, Compatibility::None).await;
         let reader = host.bus.subscribe(Subscribe::to(TOPIC)).await.unwrap();
         host.publish(vec![order(r#"{"sku": "a", "count": 2}"#)]).await.unwrap();
-        let plain = Envelope::builder("1", "/test", "order").content_type("text/plain").data(b"{}".as_slice());
+        let plain = Envelope::builder("1", "/test", "order")
+            .content_type("text/plain")
+            .data(b"{}".as_slice());
         let bad = [
             order(r#"{"count": 2}"#),
             order(r#"{"sku": "a", "count": 0}"#),
@@ -50,11 +61,21 @@ async fn an_event_that_breaks_the_schema_of_a_critical_topic_is_refused() {
         ];
         for bad in bad {
             let refused = host.publish(vec![order(r#"{"sku": "b"}"#), bad.clone()]).await;
-            assert!(matches!(refused, Err(LedgerError::EventRefused { .. })), "{bad:?}: {refused:?}");
+            assert!(
+                matches!(refused, Err(LedgerError::EventRefused { .. })),
+                "{bad:?}: {refused:?}"
+            );
         }
-        assert_eq!(drain(&reader).await.len(), 1, "of a publication with a bad event nothing is taken");
+        assert_eq!(
+            drain(&reader).await.len(),
+            1,
+            "of a publication with a bad event nothing is taken"
+        );
         // A topic that is not critical has a schema for its readers only.
-        let relaxed = TopicConfig { critical: false, ..config };
+        let relaxed = TopicConfig {
+            critical: false,
+            ..config
+        };
         host.bus.change_topic(TOPIC, relaxed).await.unwrap();
         host.publish(vec![order("not json")]).await.unwrap();
     }
@@ -65,7 +86,10 @@ async fn a_refusal_says_where_the_data_is_wrong() {
     let host = Host::new();
     let schema = json!({"properties": {"lines": {"items": {"properties": {"count": {"minimum": 1}}}}}});
     critical(&host, Qos::AtLeastOnce, &schema, Compatibility::None).await;
-    let refused = host.publish(vec![order(r#"{"lines": [{"count": 1}, {"count": 0}]}"#)]).await.unwrap_err();
+    let refused = host
+        .publish(vec![order(r#"{"lines": [{"count": 1}, {"count": 0}]}"#)])
+        .await
+        .unwrap_err();
     assert_eq!(
         refused.to_string(),
         "the schema of test.orders.v1 refuses the event's data: at /lines/1/count: 0 is less than the minimum of 1."
@@ -79,12 +103,18 @@ async fn schemas_survive_a_restart_and_must_be_registered_before_they_are_used()
         schema: Some(kinetic_model::Digest::of(b"none")),
         ..TopicConfig::default()
     };
-    assert!(matches!(host.bus.create_topic(TOPIC, missing).await, Err(LedgerError::NoSchema { .. })));
+    assert!(matches!(
+        host.bus.create_topic(TOPIC, missing).await,
+        Err(LedgerError::NoSchema { .. })
+    ));
     let schema = json!({"type": "integer"});
     let config = critical(&host, Qos::AtLeastOnce, &schema, Compatibility::None).await;
     let digest = config.schema.unwrap();
     let records = host.records();
-    assert_eq!(host.bus.register_schema(schema.to_string().into()).await.unwrap(), digest);
+    assert_eq!(
+        host.bus.register_schema(schema.to_string().into()).await.unwrap(),
+        digest
+    );
     assert_eq!(host.records(), records, "registering it again changes nothing");
     for keep_index in [true, false] {
         let host = Host::new();
@@ -103,14 +133,27 @@ async fn schemas_that_cannot_be_used_are_refused() {
     let deep = format!("{}{{}}{}", r#"{"not":"#.repeat(100), "}".repeat(100));
     let huge = json!({"description": "x".repeat(300_000)}).to_string();
     let bad = [
-        "", "1", "[]", "{", r#"{"type": "nonsense"}"#, r#"{"pattern": "("}"#, r#"{"pattern": "(a)\\1"}"#,
-        r#"{"minimum": "x"}"#, r##"{"$ref": "#/$defs/missing"}"##, r#"{"$ref": "https://example.com/schema.json"}"#,
-        r#"{"$ref": "file:///etc/passwd"}"#, &deep, &huge,
+        "",
+        "1",
+        "[]",
+        "{",
+        r#"{"type": "nonsense"}"#,
+        r#"{"pattern": "("}"#,
+        r#"{"pattern": "(a)\\1"}"#,
+        r#"{"minimum": "x"}"#,
+        r##"{"$ref": "#/$defs/missing"}"##,
+        r#"{"$ref": "https://example.com/schema.json"}"#,
+        r#"{"$ref": "file:///etc/passwd"}"#,
+        &deep,
+        &huge,
     ];
     for bad in bad {
         let refused = host.bus.register_schema(Bytes::copy_from_slice(bad.as_bytes())).await;
         let short: String = bad.chars().take(60).collect();
-        assert!(matches!(refused, Err(LedgerError::InvalidSchema { .. })), "{short}: {refused:?}");
+        assert!(
+            matches!(refused, Err(LedgerError::InvalidSchema { .. })),
+            "{short}: {refused:?}"
+        );
     }
 }
 
@@ -129,16 +172,37 @@ async fn schemas_that_refer_to_themselves_do_no_harm() {
     let data = format!("{}1{}", r#"{"next":"#.repeat(100), "}".repeat(100));
     for (number, schema) in loops.into_iter().enumerate() {
         let topic = format!("test.loop{number}.v1");
-        let Ok(digest) = host.bus.register_schema(schema.to_string().into()).await else { continue };
-        let config = TopicConfig { critical: true, schema: Some(digest), ..TopicConfig::default() };
+        let Ok(digest) = host.bus.register_schema(schema.to_string().into()).await else {
+            continue;
+        };
+        let config = TopicConfig {
+            critical: true,
+            schema: Some(digest),
+            ..TopicConfig::default()
+        };
         host.topic(&topic, config.clone()).await;
         for data in [data.as_str(), "\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"", "1"] {
-            let event = NewEvent { topic: topic.as_str().into(), ..order(data) };
+            let event = NewEvent {
+                topic: topic.as_str().into(),
+                ..order(data)
+            };
             let _ = host.publish(vec![event]).await;
         }
-        let next = host.bus.register_schema(json!({"$ref": "#/$defs/x", "$defs": {"x": schema}}).to_string().into()).await;
+        let next = host
+            .bus
+            .register_schema(json!({"$ref": "#/$defs/x", "$defs": {"x": schema}}).to_string().into())
+            .await;
         if let Ok(next) = next {
-            let _ = host.bus.change_topic(&topic, TopicConfig { schema: Some(next), ..config }).await;
+            let _ = host
+                .bus
+                .change_topic(
+                    &topic,
+                    TopicConfig {
+                        schema: Some(next),
+                        ..config
+                    },
+                )
+                .await;
         }
     }
 }
@@ -150,24 +214,81 @@ async fn a_schema_that_is_not_compatible_as_the_topic_asks_is_refused() {
     let base = closed(json!({"a": text(), "b": text()}), json!(["a"]));
     // Each: what follows, and whether it may under backward and under forward.
     let followers = [
-        ("the same in other words", json!({"additionalProperties": false, "required": ["a"], "type": ["object"], "properties": {"b": text(), "a": text()}}), true, true),
-        ("an optional property more", closed(json!({"a": text(), "b": text(), "c": text()}), json!(["a"])), true, false),
-        ("a property less", closed(json!({"a": text()}), json!(["a"])), false, true),
-        ("one more is required", closed(json!({"a": text(), "b": text()}), json!(["a", "b"])), false, true),
-        ("none is required", closed(json!({"a": text(), "b": text()}), json!([])), true, false),
-        ("a wider type", closed(json!({"a": {"type": ["string", "null"]}, "b": text()}), json!(["a"])), true, false),
-        ("a narrower type", closed(json!({"a": {"enum": ["x", "y"]}, "b": text()}), json!(["a"])), false, true),
-        ("another type", closed(json!({"a": {"type": "integer"}, "b": text()}), json!(["a"])), false, false),
+        (
+            "the same in other words",
+            json!({"additionalProperties": false, "required": ["a"], "type": ["object"], "properties": {"b": text(), "a": text()}}),
+            true,
+            true,
+        ),
+        (
+            "an optional property more",
+            closed(json!({"a": text(), "b": text(), "c": text()}), json!(["a"])),
+            true,
+            false,
+        ),
+        (
+            "a property less",
+            closed(json!({"a": text()}), json!(["a"])),
+            false,
+            true,
+        ),
+        (
+            "one more is required",
+            closed(json!({"a": text(), "b": text()}), json!(["a", "b"])),
+            false,
+            true,
+        ),
+        (
+            "none is required",
+            closed(json!({"a": text(), "b": text()}), json!([])),
+            true,
+            false,
+        ),
+        (
+            "a wider type",
+            closed(json!({"a": {"type": ["string", "null"]}, "b": text()}), json!(["a"])),
+            true,
+            false,
+        ),
+        (
+            "a narrower type",
+            closed(json!({"a": {"enum": ["x", "y"]}, "b": text()}), json!(["a"])),
+            false,
+            true,
+        ),
+        (
+            "another type",
+            closed(json!({"a": {"type": "integer"}, "b": text()}), json!(["a"])),
+            false,
+            false,
+        ),
         ("anything", json!({}), true, false),
     ];
     for (what, next, backward, forward) in followers {
-        for (mode, allowed) in [(None, true), (Backward, backward), (Forward, forward), (Full, backward && forward)] {
+        for (mode, allowed) in [
+            (None, true),
+            (Backward, backward),
+            (Forward, forward),
+            (Full, backward && forward),
+        ] {
             let host = Host::new();
             let config = critical(&host, Qos::AtLeastOnce, &base, mode).await;
             let digest = host.bus.register_schema(next.to_string().into()).await.unwrap();
-            let changed = host.bus.change_topic(TOPIC, TopicConfig { schema: Some(digest), ..config.clone() }).await;
+            let changed = host
+                .bus
+                .change_topic(
+                    TOPIC,
+                    TopicConfig {
+                        schema: Some(digest),
+                        ..config.clone()
+                    },
+                )
+                .await;
             assert_eq!(changed.is_ok(), allowed, "{what}, {mode:?}: {changed:?}");
-            assert!(allowed || matches!(changed, Err(LedgerError::SchemaIncompatible { .. })), "{changed:?}");
+            assert!(
+                allowed || matches!(changed, Err(LedgerError::SchemaIncompatible { .. })),
+                "{changed:?}"
+            );
             let present = host.bus.topic_stats(TOPIC).unwrap().config.schema;
             assert_eq!(present, if allowed { Some(digest) } else { config.schema });
         }
@@ -177,7 +298,11 @@ async fn a_schema_that_is_not_compatible_as_the_topic_asks_is_refused() {
 #[tokio::test]
 async fn a_schema_may_come_or_go_only_where_compatibility_lets_it() {
     let host = Host::new();
-    let digest = host.bus.register_schema(Bytes::from_static(b"{\"type\": \"string\"}")).await.unwrap();
+    let digest = host
+        .bus
+        .register_schema(Bytes::from_static(b"{\"type\": \"string\"}"))
+        .await
+        .unwrap();
     for (mode, comes, goes) in [
         (Compatibility::None, true, true),
         (Compatibility::Backward, false, true),
@@ -185,12 +310,26 @@ async fn a_schema_may_come_or_go_only_where_compatibility_lets_it() {
         (Compatibility::Full, false, false),
     ] {
         let name = |part: &str| format!("test.{part}.{}.v1", mode.as_str());
-        let without = TopicConfig { compatibility: mode, ..TopicConfig::default() };
-        let with = TopicConfig { schema: Some(digest), ..without.clone() };
+        let without = TopicConfig {
+            compatibility: mode,
+            ..TopicConfig::default()
+        };
+        let with = TopicConfig {
+            schema: Some(digest),
+            ..without.clone()
+        };
         host.topic(&name("comes"), without.clone()).await;
         host.topic(&name("goes"), with.clone()).await;
-        assert_eq!(host.bus.change_topic(&name("comes"), with).await.is_ok(), comes, "{mode:?}");
-        assert_eq!(host.bus.change_topic(&name("goes"), without).await.is_ok(), goes, "{mode:?}");
+        assert_eq!(
+            host.bus.change_topic(&name("comes"), with).await.is_ok(),
+            comes,
+            "{mode:?}"
+        );
+        assert_eq!(
+            host.bus.change_topic(&name("goes"), without).await.is_ok(),
+            goes,
+            "{mode:?}"
+        );
     }
 }
 

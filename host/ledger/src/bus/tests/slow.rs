@@ -12,10 +12,21 @@ const TAILS: TailLimits = TailLimits {
 #[tokio::test]
 async fn a_slow_consumer_reads_on_from_the_log_while_the_fast_one_never_does() {
     let host = Host::with_tails(TAILS);
-    host.topic(TOPIC, TopicConfig { partitions: 3, ..TopicConfig::default() }).await;
+    host.topic(
+        TOPIC,
+        TopicConfig {
+            partitions: 3,
+            ..TopicConfig::default()
+        },
+    )
+    .await;
     let fast = host.bus.subscribe(Subscribe::to(TOPIC)).await.unwrap();
     let group = host.bus.subscribe(Subscribe::to(TOPIC).group("slow")).await.unwrap();
-    let slow = host.bus.subscribe(Subscribe::to(TOPIC).start(Start::Earliest)).await.unwrap();
+    let slow = host
+        .bus
+        .subscribe(Subscribe::to(TOPIC).start(Start::Earliest))
+        .await
+        .unwrap();
     let mut got = Vec::new();
     let mut slowly = Vec::new();
     for batch in 0..400 {
@@ -33,7 +44,11 @@ async fn a_slow_consumer_reads_on_from_the_log_while_the_fast_one_never_does() {
     assert!(host.reads() > 0);
     got.sort_unstable();
     assert_eq!(got, (0..20_000).collect::<Vec<_>>());
-    assert_eq!(host.bus.topic_stats(TOPIC).unwrap().level, 20_000, "the group has consumed nothing");
+    assert_eq!(
+        host.bus.topic_stats(TOPIC).unwrap().level,
+        20_000,
+        "the group has consumed nothing"
+    );
     slowly.extend(numbers(&drain(&slow).await));
     slowly.sort_unstable();
     assert_eq!(slowly, got, "the slow one misses nothing");
@@ -54,11 +69,31 @@ async fn a_slow_consumer_reads_on_from_the_log_while_the_fast_one_never_does() {
 
 #[tokio::test]
 async fn a_busy_partition_does_not_keep_a_lagging_one_waiting() {
-    let host = Host::with_tails(TailLimits { events: 50, bytes: u64::MAX });
-    host.topic(TOPIC, TopicConfig { partitions: 2, ..TopicConfig::default() }).await;
+    let host = Host::with_tails(TailLimits {
+        events: 50,
+        bytes: u64::MAX,
+    });
+    host.topic(
+        TOPIC,
+        TopicConfig {
+            partitions: 2,
+            ..TopicConfig::default()
+        },
+    )
+    .await;
     let (zero, one) = keys();
-    host.publish((0..40).map(|number| event(TOPIC, number).with_key(zero.clone())).collect()).await.unwrap();
-    let reader = host.bus.subscribe(Subscribe::to(TOPIC).start(Start::Earliest)).await.unwrap();
+    host.publish(
+        (0..40)
+            .map(|number| event(TOPIC, number).with_key(zero.clone()))
+            .collect(),
+    )
+    .await
+    .unwrap();
+    let reader = host
+        .bus
+        .subscribe(Subscribe::to(TOPIC).start(Start::Earliest))
+        .await
+        .unwrap();
     let mut lagging = 0;
     for round in 0..100 {
         let busy = (0..50).map(|number| event(TOPIC, 1_000 * round + number).with_key(one.clone()));
@@ -73,7 +108,8 @@ async fn a_busy_partition_does_not_keep_a_lagging_one_waiting() {
 fn keys() -> (String, String) {
     let key = |wanted: u16| {
         let mut keys = (0..).map(|number: u32| number.to_string());
-        keys.find(|key| crate::bus::partition_of(key.as_bytes(), 2) == wanted).unwrap()
+        keys.find(|key| crate::bus::partition_of(key.as_bytes(), 2) == wanted)
+            .unwrap()
     };
     (key(0), key(1))
 }

@@ -18,10 +18,18 @@ async fn events_with_a_key_are_in_its_partition_and_all_partitions_are_in_order(
     host.topic(TOPIC, log(8)).await;
     for number in 0..400 {
         let event = event(TOPIC, number);
-        let event = if number % 3 == 0 { event } else { event.with_key(format!("key-{}", number % 20)) };
+        let event = if number % 3 == 0 {
+            event
+        } else {
+            event.with_key(format!("key-{}", number % 20))
+        };
         host.publish(vec![event]).await.unwrap();
     }
-    let reader = host.bus.subscribe(Subscribe::to(TOPIC).start(Start::Earliest)).await.unwrap();
+    let reader = host
+        .bus
+        .subscribe(Subscribe::to(TOPIC).start(Start::Earliest))
+        .await
+        .unwrap();
     let all = drain(&reader).await;
     assert_eq!(all.len(), 400);
     let mut next = [0; 8];
@@ -54,7 +62,9 @@ async fn one_commit_with_events_of_several_topics_is_all_or_nothing() {
     assert!(matches!(refused.await, Err(LedgerError::NoTopic { .. })));
     assert_eq!(host.records(), before);
     assert_eq!(host.bus.topic_stats(TOPIC).unwrap().published, 0);
-    host.publish(vec![event(TOPIC, 1), event("test.others.v1", 2), event(TOPIC, 3)]).await.unwrap();
+    host.publish(vec![event(TOPIC, 1), event("test.others.v1", 2), event(TOPIC, 3)])
+        .await
+        .unwrap();
     assert_eq!(host.records(), before + 1);
     assert_eq!(host.bus.topic_stats(TOPIC).unwrap().heads, [1, 1]);
     assert_eq!(host.bus.topic_stats("test.others.v1").unwrap().heads, [1]);
@@ -73,7 +83,11 @@ async fn nothing_is_delivered_before_it_is_visible() {
     tokio::time::sleep(Duration::from_millis(20)).await;
     assert_eq!(host.bus.topic_stats(TOPIC).unwrap().heads, [3], "it is staged");
     assert!(take(&reader, 10).await.is_empty());
-    let earliest = host.bus.subscribe(Subscribe::to(TOPIC).start(Start::Earliest)).await.unwrap();
+    let earliest = host
+        .bus
+        .subscribe(Subscribe::to(TOPIC).start(Start::Earliest))
+        .await
+        .unwrap();
     assert!(take(&earliest, 10).await.is_empty());
     host.hold(false);
     let events = reader.next(10, u64::MAX, Duration::from_secs(5)).await.unwrap();
@@ -174,7 +188,12 @@ async fn many_topics_made_at_once_all_get_numbers_of_their_own() {
     let host = Arc::new(Host::new());
     let made = (0..50).map(|number| {
         let host = Arc::clone(&host);
-        tokio::spawn(async move { host.bus.create_topic(&format!("test.t{number}.v1"), log(1)).await.unwrap() })
+        tokio::spawn(async move {
+            host.bus
+                .create_topic(&format!("test.t{number}.v1"), log(1))
+                .await
+                .unwrap()
+        })
     });
     let mut ids = Vec::new();
     for made in made.collect::<Vec<_>>() {
@@ -195,7 +214,10 @@ async fn a_publication_is_acknowledged_as_the_strictest_of_its_topics_says() {
     host.topic("test.synced.v1", log(1)).await;
     let seq = |published: Published| published.seq.unwrap();
     let one = seq(host.publish(vec![event(TOPIC, 1)]).await.unwrap());
-    let both = seq(host.publish(vec![event(TOPIC, 1), event("test.synced.v1", 2)]).await.unwrap());
+    let both = seq(host
+        .publish(vec![event(TOPIC, 1), event("test.synced.v1", 2)])
+        .await
+        .unwrap());
     assert_eq!(host.durability_of(one), Some(Durability::Written));
     assert_eq!(host.durability_of(both), Some(Durability::Synced));
 }
@@ -212,26 +234,48 @@ async fn retention_leaves_what_groups_have_still_to_consume_and_tells_readers_wh
     assert_eq!(host.bus.pinned().unwrap(), Some(first));
     take(&group, 35).await;
     group.ack(&[at(0, 34)]).await.unwrap();
-    assert_eq!(host.bus.pinned().unwrap(), Some(first + 3), "offset 35 is in the fourth record");
+    assert_eq!(
+        host.bus.pinned().unwrap(),
+        Some(first + 3),
+        "offset 35 is in the fourth record"
+    );
 
-    let lagging = host.bus.subscribe(Subscribe::to(TOPIC).start(Start::Offset(5))).await.unwrap();
+    let lagging = host
+        .bus
+        .subscribe(Subscribe::to(TOPIC).start(Start::Offset(5)))
+        .await
+        .unwrap();
     host.retain(first + 3);
     let host = host.reopen(true);
     drop((group, lagging));
     let stats = host.bus.topic_stats(TOPIC).unwrap();
     assert_eq!((stats.first[0], stats.heads[0]), (30, 100));
     let below = host.bus.subscribe(Subscribe::to(TOPIC).start(Start::Offset(29))).await;
-    assert!(matches!(below, Err(LedgerError::OffsetGone { first: 30, .. })), "{below:?}");
-    let earliest = host.bus.subscribe(Subscribe::to(TOPIC).start(Start::Earliest)).await.unwrap();
+    assert!(
+        matches!(below, Err(LedgerError::OffsetGone { first: 30, .. })),
+        "{below:?}"
+    );
+    let earliest = host
+        .bus
+        .subscribe(Subscribe::to(TOPIC).start(Start::Earliest))
+        .await
+        .unwrap();
     assert_eq!(numbers(&drain(&earliest).await), (30..100).collect::<Vec<_>>());
     let group = host.bus.subscribe(Subscribe::to(TOPIC).group("g")).await.unwrap();
     assert_eq!(numbers(&drain(&group).await), (35..100).collect::<Vec<_>>());
 
     // A reader that the horizon overtakes is told so.
-    let lagging = host.bus.subscribe(Subscribe::to(TOPIC).start(Start::Offset(30))).await.unwrap();
+    let lagging = host
+        .bus
+        .subscribe(Subscribe::to(TOPIC).start(Start::Offset(30)))
+        .await
+        .unwrap();
     host.retain(first + 5);
     let gone = lagging.next(10, u64::MAX, Duration::ZERO).await;
-    assert!(matches!(gone, Err(LedgerError::OffsetGone { first: 50, .. })), "{gone:?}");
+    assert!(
+        matches!(gone, Err(LedgerError::OffsetGone { first: 50, .. })),
+        "{gone:?}"
+    );
 
     // All records gone: the offsets go on.
     host.bus.forget_group(TOPIC, "g").await.unwrap();
@@ -239,7 +283,11 @@ async fn retention_leaves_what_groups_have_still_to_consume_and_tells_readers_wh
     host.retain(host.records());
     let host = host.reopen(true);
     host.publish(events(TOPIC, 100..101)).await.unwrap();
-    let earliest = host.bus.subscribe(Subscribe::to(TOPIC).start(Start::Earliest)).await.unwrap();
+    let earliest = host
+        .bus
+        .subscribe(Subscribe::to(TOPIC).start(Start::Earliest))
+        .await
+        .unwrap();
     let left = drain(&earliest).await;
     assert_eq!((left[0].offset, number(&left[0]), left.len()), (100, 100, 1));
 }
@@ -262,7 +310,10 @@ async fn an_event_for_a_topic_in_memory_is_in_no_commit_and_one_for_the_log_is_n
     assert!(matches!(direct, Err(LedgerError::InTheLog { .. })));
     // Published without saying where, each goes where it belongs.
     let reader = host.bus.subscribe(Subscribe::to("test.memory.v1")).await.unwrap();
-    let published = host.publish(vec![event("test.memory.v1", 1), event(TOPIC, 2)]).await.unwrap();
+    let published = host
+        .publish(vec![event("test.memory.v1", 1), event(TOPIC, 2)])
+        .await
+        .unwrap();
     assert_eq!((published.accepted, published.seq.is_some()), (2, true));
     assert_eq!(numbers(&take(&reader, 10).await), [1]);
 }

@@ -77,7 +77,10 @@ impl FaultyDisk {
 
     pub(crate) fn change(&self, ending: &str, change: impl FnOnce(&mut Vec<u8>)) {
         let files = self.0.files.lock();
-        let (_, content) = files.iter().find(|(path, _)| path.to_string_lossy().ends_with(ending)).unwrap();
+        let (_, content) = files
+            .iter()
+            .find(|(path, _)| path.to_string_lossy().ends_with(ending))
+            .unwrap();
         let mut content = content.lock();
         change(&mut content.now);
         content.synced = content.now.clone();
@@ -85,7 +88,10 @@ impl FaultyDisk {
 
     pub(crate) fn bytes(&self, ending: &str) -> Vec<u8> {
         let files = self.0.files.lock();
-        let (_, content) = files.iter().find(|(path, _)| path.to_string_lossy().ends_with(ending)).unwrap();
+        let (_, content) = files
+            .iter()
+            .find(|(path, _)| path.to_string_lossy().ends_with(ending))
+            .unwrap();
         content.lock().now.clone()
     }
 }
@@ -115,11 +121,18 @@ impl Disk for FaultyDisk {
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
         let files = self.0.files.lock();
         let inside = files.keys().filter(|path| path.parent() == Some(folder));
-        Ok(inside.map(|path| path.file_name().unwrap().to_string_lossy().into_owned()).collect())
+        Ok(inside
+            .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
+            .collect())
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.0.files.lock().remove(path).map(drop).ok_or(io::ErrorKind::NotFound.into())
+        self.0
+            .files
+            .lock()
+            .remove(path)
+            .map(drop)
+            .ok_or(io::ErrorKind::NotFound.into())
     }
 
     fn sync_folder(&self, _: &Path) -> io::Result<()> {

@@ -70,7 +70,10 @@ fn texts(log: &Log) -> Vec<Vec<u8>> {
         return Vec::new();
     }
     let records = log.read(0, usize::MAX).unwrap();
-    records.iter().map(|record| record.receipt().unwrap().unwrap().to_vec()).collect()
+    records
+        .iter()
+        .map(|record| record.receipt().unwrap().unwrap().to_vec())
+        .collect()
 }
 
 #[test]
@@ -114,7 +117,11 @@ fn a_restart_goes_on_with_the_same_chain_over_many_segments() {
     for round in 0..5_u32 {
         let log = open(&disk).unwrap();
         for i in 0..40_u32 {
-            write(&log, format!("{round} {i} {}", "x".repeat(100)).as_bytes(), Durability::Written);
+            write(
+                &log,
+                format!("{round} {i} {}", "x".repeat(100)).as_bytes(),
+                Durability::Written,
+            );
         }
         log.close();
         let names = disk.list(Path::new("/ledger/segments")).unwrap();
@@ -217,8 +224,8 @@ fn after_a_failed_sync_nothing_is_acknowledged_any_more_and_reading_goes_on() {
     write(&log, b"good", Durability::Synced);
     disk.0.failing.store(true, Ordering::Relaxed);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let failed = append(&log, b"bad", Durability::Synced)
-        .and_then(|mut ticket| runtime.block_on(log.acknowledged(&mut ticket)));
+    let failed =
+        append(&log, b"bad", Durability::Synced).and_then(|mut ticket| runtime.block_on(log.acknowledged(&mut ticket)));
     assert!(matches!(failed, Err(LedgerError::Failed { .. })), "{failed:?}");
     assert!(append(&log, b"later", Durability::Written).is_err());
     assert_eq!(texts(&log), [b"good"]);
@@ -233,7 +240,17 @@ fn many_threads_share_syncs_and_each_record_has_its_place() {
             let log = log.clone();
             std::thread::spawn(move || {
                 (0..50_u8)
-                    .map(|i| write(&log, &[thread, i], if i % 3 == 0 { Durability::Written } else { Durability::Synced }))
+                    .map(|i| {
+                        write(
+                            &log,
+                            &[thread, i],
+                            if i % 3 == 0 {
+                                Durability::Written
+                            } else {
+                                Durability::Synced
+                            },
+                        )
+                    })
                     .collect::<Vec<_>>()
             })
         })
