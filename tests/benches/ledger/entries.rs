@@ -1,8 +1,8 @@
 //! The same records with what finds them again: each commit is an event of 256 bytes (topic index), two versions of state
 //! and a consumer's position, all in one record. SQLite holds the same five keys in one transaction per group.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,39 +21,24 @@ const TOPIC: &str = "bench.records.v1";
 const KEYS: u64 = 100_000;
 
 /// A consumer that advances by one with each of its commits.
-struct Consumer {
-    number: u64,
-    position: AtomicU64,
-    template: OffsetCommit,
-}
+struct Consumer(OffsetCommit);
 
 /// One consumer for each task, so that none waits for another's position.
-async fn consumers(ledger: &Ledger, count: usize) -> Vec<Arc<Consumer>> {
+async fn consumers(ledger: &Ledger, count: usize) -> Vec<Consumer> {
     let bus = ledger.bus();
     bus.create_topic(TOPIC, TopicConfig::default()).await.unwrap();
     bus.publish(vec![event()]).await.unwrap();
     let mut consumers = Vec::new();
     for number in 0..count {
-        let subscription = bus
-            .subscribe(Subscribe::to(TOPIC).group(format!("consumer-{number}")))
-            .await
-            .unwrap();
+        let subscription = bus.subscribe(Subscribe::to(TOPIC).group(format!("consumer-{number}"))).await.unwrap();
         let events = subscription.next(1, 1 << 20, Duration::from_secs(1)).await.unwrap();
-        let template = subscription.offsets(&events).unwrap().remove(0);
-        consumers.push(Arc::new(Consumer {
-            number: number as u64,
-            position: AtomicU64::new(0),
-            template,
-        }));
+        consumers.push(Consumer(subscription.offsets(&events).unwrap().remove(0)));
     }
     consumers
 }
 
 fn event() -> NewEvent {
-    let envelope = Envelope::builder("1", "urn:kinetic:bench", "bench")
-        .data(&BODY[..])
-        .build()
-        .unwrap();
+    let envelope = Envelope::builder("1", "urn:kinetic:bench", "bench").data(&BODY[..]).build().unwrap();
     NewEvent::new(TOPIC, envelope)
 }
 
@@ -61,52 +46,35 @@ pub fn measure(in_flight: usize, time: Duration) -> Run {
     let folder = crate::folder();
     let ledger = ours::open(folder.path());
     let runtime = runtime();
-    let consumers = runtime.block_on(consumers(&ledger, in_flight));
+    let free = Arc::new(Mutex::new(runtime.block_on(consumers(&ledger, in_flight))));
     let (turn, event) = (Arc::new(AtomicU64::new(0)), event());
     let owner = Owner::Capsule("urn:bench:actionspace:solver:writer:v1".into());
     fly(&runtime, in_flight, time, move || {
-        // A task asks again only when its last commit is acknowledged, so consumers are never shared by two at once.
         let turn = turn.fetch_add(1, Ordering::Relaxed);
-        let (ledger, consumers, event, owner) = (ledger.clone(), consumers.clone(), event.clone(), owner.clone());
+        let (ledger, free, event, owner) = (ledger.clone(), free.clone(), event.clone(), owner.clone());
         async move {
-            let consumer = take(&consumers);
-            let from = consumer.position.load(Ordering::Relaxed);
+            // There are as many as tasks.
+            let Consumer(offset) = free.lock().unwrap().pop().unwrap();
             let write = |n: u64| Write {
                 branch: BranchId::MAIN,
                 key: Key::new(owner.clone(), (n % KEYS).to_be_bytes()),
                 value: Some(Bytes::from_static(&BODY[..32])),
             };
+            let next = OffsetCommit {
+                from: offset.next,
+                next: offset.next + 1,
+                ..offset.clone()
+            };
             let commit = Commit {
                 writes: vec![write(turn * 2), write(turn * 2 + 1)],
                 events: vec![event],
-                offsets: vec![OffsetCommit {
-                    from,
-                    next: from + 1,
-                    ..consumer.template.clone()
-                }],
+                offsets: vec![offset],
                 ..Commit::default()
             };
             ledger.commit(commit).await.unwrap();
-            consumer.position.store(from + 1, Ordering::Relaxed);
-            release(&consumer);
+            free.lock().unwrap().push(Consumer(next));
         }
     })
-}
-
-static BUSY: [AtomicU64; 256] = [const { AtomicU64::new(0) }; 256];
-
-/// A consumer that nobody uses at the moment; there are as many as tasks.
-fn take(consumers: &[Arc<Consumer>]) -> Arc<Consumer> {
-    let free = |consumer: &&Arc<Consumer>| BUSY[consumer.number as usize].swap(1, Ordering::AcqRel) == 0;
-    loop {
-        if let Some(consumer) = consumers.iter().find(free) {
-            return consumer.clone();
-        }
-    }
-}
-
-fn release(consumer: &Consumer) {
-    BUSY[consumer.number as usize].store(0, Ordering::Release);
 }
 
 pub fn sqlite(in_flight: usize, time: Duration) -> Run {
@@ -132,13 +100,9 @@ pub fn sqlite(in_flight: usize, time: Duration) -> Run {
 fn insert(database: &mut Connection, bodies: &[Body], next: &mut u64) {
     let transaction = database.transaction().unwrap();
     {
-        let mut record = transaction
-            .prepare_cached("INSERT INTO record (body) VALUES (?1)")
-            .unwrap();
+        let mut record = transaction.prepare_cached("INSERT INTO record (body) VALUES (?1)").unwrap();
         let mut entry = transaction
-            .prepare_cached(
-                "INSERT INTO entry (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-            )
+            .prepare_cached("INSERT INTO entry (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value")
             .unwrap();
         for body in bodies {
             record.execute(params![body.as_slice()]).unwrap();

@@ -161,7 +161,7 @@ impl<'a> EnvelopeBuilder<'a> {
         within(
             "what describes the event",
             (texts + extensions.len()) as u64,
-            (ENCODED_BYTES_MAX as u64) - DATA_BYTES_MAX,
+            ENCODED_BYTES_MAX - DATA_BYTES_MAX,
         )?;
         let mut bytes = Vec::with_capacity(64 + texts + extensions.len() + data.map_or(0, <[u8]>::len));
         bytes.push(FORMAT);

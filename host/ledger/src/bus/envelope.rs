@@ -232,7 +232,7 @@ impl Envelope {
     pub fn decode(bytes: &Bytes) -> Result<Self, LedgerError> {
         let mut wire = Wire::new(bytes);
         let total = bytes.len();
-        if total > ENCODED_BYTES_MAX {
+        if total as u64 > ENCODED_BYTES_MAX {
             return Err(malformed("an envelope is too long"));
         }
         if wire.u8()? != FORMAT {
@@ -365,8 +365,8 @@ impl Envelope {
 }
 
 /// The longest encoded envelope: all attributes and the data at their limits.
-pub(super) const ENCODED_BYTES_MAX: usize =
-    DATA_BYTES_MAX as usize + (EXTENSIONS_FORMAT_MAX + 9) * (ATTRIBUTE_BYTES_MAX as usize + 64);
+pub(super) const ENCODED_BYTES_MAX: u64 =
+    DATA_BYTES_MAX + (EXTENSIONS_FORMAT_MAX as u64 + 9) * (ATTRIBUTE_BYTES_MAX + 64);
 
 pub(super) const TEXT: u8 = 0;
 pub(super) const INTEGER: u8 = 1;

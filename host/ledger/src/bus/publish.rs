@@ -24,6 +24,9 @@ const ADAPTIVE_PATIENCE: Duration = Duration::from_millis(250);
 /// How often, at most, what a topic shed is recorded.
 const SHED_RECORDED_EVERY: Duration = Duration::from_secs(1);
 
+/// Events, and the topic they all go to.
+type ForTopic = (Arc<Topic>, Vec<NewEvent>);
+
 /// What became of published events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Published {
@@ -159,7 +162,7 @@ impl BusView {
     }
 
     /// Events by their topics, all checked.
-    fn by_topic(&self, events: Vec<NewEvent>) -> Result<Vec<(Arc<Topic>, Vec<NewEvent>)>, LedgerError> {
+    fn by_topic(&self, events: Vec<NewEvent>) -> Result<Vec<ForTopic>, LedgerError> {
         let same = |pair: &[NewEvent]| matches!(pair, [a, b] if Arc::ptr_eq(&a.topic, &b.topic) || a.topic == b.topic);
         let groups = if events.windows(2).all(same) {
             vec![events]

@@ -133,32 +133,12 @@ impl Registry {
                 epoch,
                 ..
             } => self
-                .check_epoch(self.numbered(*topic)?, group, *partition, *epoch)
+                .numbered(*topic)?
+                .check_epoch(group, *partition, *epoch)
                 .map(|_| ()),
             Change::Shed { topic, .. } => self.numbered(*topic).map(|_| ()),
             Change::GroupForgotten { topic, group } => self.numbered(*topic)?.known_group(group).map(|_| ()),
         }
-    }
-
-    /// The group's place, if the subscription of that epoch may go on.
-    pub(super) fn check_epoch(
-        &self,
-        topic: &Topic,
-        group: &str,
-        partition: u16,
-        epoch: u64,
-    ) -> Result<Seat, LedgerError> {
-        topic.partition(partition)?;
-        let seat = topic.known_group(group)?.seat(partition);
-        let current = seat.map_or(0, |seat| seat.epoch);
-        seat.filter(|seat| seat.epoch == epoch)
-            .ok_or_else(|| LedgerError::Fenced {
-                group: group.into(),
-                topic: topic.name.as_ref().into(),
-                partition,
-                epoch,
-                current,
-            })
     }
 
     /// Applies a change, and gives what the index is to keep of it.

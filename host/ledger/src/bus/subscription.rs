@@ -20,7 +20,7 @@ use super::view::BusView;
 use crate::{Commit, Durability, LedgerError};
 
 /// The longest wait of one call.
-const WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
+const WAIT_MAX: Duration = Duration::from_hours(24);
 /// How much is read from the log at a time.
 const FETCH_EVENTS: usize = 256;
 const FETCH_WEIGHT: u64 = 256 << 10;

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::config::TopicConfig;
 use super::event::TopicId;
-use super::group::Group;
+use super::group::{Group, Seat};
 use super::partition::partition_of;
 use super::ring::Ring;
 use super::tail::Partition;
@@ -176,6 +176,21 @@ impl Topic {
 
     pub(super) fn known_group(&self, name: &str) -> Result<Arc<Group>, LedgerError> {
         self.group(name).ok_or_else(|| self.no_group(name))
+    }
+
+    /// The group's place, if the subscription of that epoch may go on.
+    pub(super) fn check_epoch(&self, group: &str, partition: u16, epoch: u64) -> Result<Seat, LedgerError> {
+        self.partition(partition)?;
+        let seat = self.known_group(group)?.seat(partition);
+        let current = seat.map_or(0, |seat| seat.epoch);
+        seat.filter(|seat| seat.epoch == epoch)
+            .ok_or_else(|| LedgerError::Fenced {
+                group: group.into(),
+                topic: self.name.as_ref().into(),
+                partition,
+                epoch,
+                current,
+            })
     }
 
     pub(super) fn no_group(&self, name: &str) -> LedgerError {

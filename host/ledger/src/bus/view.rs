@@ -285,7 +285,7 @@ fn check_offsets(registry: &Registry, offsets: &[OffsetCommit]) -> Result<(), Le
         if !seen.insert((offset.topic, offset.partition, &offset.group)) {
             return bad("a commit has one position of a group in a partition");
         }
-        let seat = registry.check_epoch(topic, &offset.group, offset.partition, offset.epoch)?;
+        let seat = topic.check_epoch(&offset.group, offset.partition, offset.epoch)?;
         if offset.from != seat.next {
             return Err(LedgerError::OffsetMoved {
                 group: offset.group.clone(),

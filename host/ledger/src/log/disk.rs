@@ -33,6 +33,10 @@ pub trait Disk: Send + Sync {
 }
 
 /// An open file.
+#[expect(
+    clippy::len_without_is_empty,
+    reason = "a file's length, read from the system, not that of a collection"
+)]
 pub trait DiskFile: Send + Sync {
     /// Reads up to the buffer's length; zero means the end.
     ///

@@ -13,7 +13,8 @@ use crate::error::io;
 use crate::merkle::Hash;
 
 /// Bytes before the first record.
-pub(crate) const SEGMENT_HEADER_BYTES: u64 = 64;
+pub(crate) const SEGMENT_HEADER_BYTES: u64 = HEADER_BYTES as u64;
+const HEADER_BYTES: usize = 64;
 /// One entry of the sparse index is kept for so many bytes.
 const INDEX_EVERY_BYTES: u64 = 16 << 10;
 const MAGIC: &[u8; 8] = b"KINLOG01";
@@ -29,8 +30,8 @@ pub(crate) struct SegmentHeader {
 }
 
 impl SegmentHeader {
-    pub(crate) fn to_bytes(self) -> [u8; SEGMENT_HEADER_BYTES as usize] {
-        let mut bytes = [0; SEGMENT_HEADER_BYTES as usize];
+    pub(crate) fn to_bytes(self) -> [u8; HEADER_BYTES] {
+        let mut bytes = [0; HEADER_BYTES];
         let mut content = Vec::with_capacity(48);
         content.extend_from_slice(MAGIC);
         content.extend_from_slice(&self.first.to_le_bytes());
@@ -44,7 +45,7 @@ impl SegmentHeader {
     }
 
     pub(crate) fn read(file: &dyn DiskFile) -> std::io::Result<Option<Self>> {
-        let mut bytes = [0; SEGMENT_HEADER_BYTES as usize];
+        let mut bytes = [0; HEADER_BYTES];
         match file.read_exact_at(&mut bytes, 0) {
             Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(None),
             other => other?,

@@ -131,16 +131,17 @@ impl Shared {
                 watcher(written);
             }
         }
-        self.grow(written).and_then(|()| self.sign(false))
+        self.grow(written);
+        self.sign(false)
     }
 
     /// Notes how far the disk has come and adds the leaves to the tree.
-    fn grow(&self, synced: u64) -> Result<(), LedgerError> {
+    fn grow(&self, synced: u64) {
         let mut tree = self.tree.lock();
         let tree = &mut *tree;
         let count = usize::try_from(synced.saturating_sub(tree.frontier.size())).unwrap_or(usize::MAX);
         if count == 0 {
-            return Ok(());
+            return;
         }
         let leaves: Vec<_> = {
             let mut output = self.output.lock();
@@ -156,7 +157,6 @@ impl Shared {
         if let Err(error) = noted.and(appended) {
             tracing::warn!("the tree's files are behind: {error}");
         }
-        Ok(())
     }
 
     /// Signs a checkpoint when it is time, or when `now`; tells whether records are left uncovered.

@@ -16,7 +16,7 @@ pub(crate) trait Leaves {
 
 /// The largest power of two below `n`, for n of 2 and more.
 const fn split_point(n: u64) -> u64 {
-    1 << (63 - (n - 1).leading_zeros())
+    1 << (n - 1).ilog2()
 }
 
 /// The root over the leaves `from..to`, as section 2.1 defines it.
@@ -184,12 +184,16 @@ mod tests {
         }
     }
 
+    fn place(number: u64) -> usize {
+        usize::try_from(number).unwrap()
+    }
+
     impl Leaves for Memory {
         fn leaves(&self, from: u64, to: u64) -> Result<Vec<Hash>, LedgerError> {
-            Ok(self.0[from as usize..to as usize].to_vec())
+            Ok(self.0[place(from)..place(to)].to_vec())
         }
         fn blocks(&self, from: u64, to: u64) -> Result<Vec<Hash>, LedgerError> {
-            let block = |i: u64| fold(self.0[(i * BLOCK_LEAVES) as usize..((i + 1) * BLOCK_LEAVES) as usize].to_vec());
+            let block = |i: u64| fold(self.0[place(i * BLOCK_LEAVES)..place((i + 1) * BLOCK_LEAVES)].to_vec());
             Ok((from..to).map(block).collect())
         }
     }
@@ -237,7 +241,7 @@ mod tests {
             prop_assert_eq!(frontier.root(), root);
             let index = pick % size;
             let path = inclusion(&tree, index, size).unwrap();
-            let leaf = tree.0[index as usize];
+            let leaf = tree.0[place(index)];
             prop_assert!(verify_inclusion(&leaf, index, size, &path, &root));
             let mut changed = leaf;
             changed[3] ^= 1;

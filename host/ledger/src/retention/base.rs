@@ -107,9 +107,14 @@ pub(crate) fn restore(disk: &dyn Disk, ledger: &Path, horizon: &Horizon, index: 
     }
     let mut entries: Vec<Staged> = Vec::with_capacity(RESTORED_AT_ONCE);
     loop {
-        let entry = reader.entry()?.ok_or_else(|| damaged("the base ends in the middle"))?;
-        let last = entry.is_none();
-        entries.extend(entry);
+        let last = match reader.next()? {
+            Next::Entry(entry) => {
+                entries.push(entry);
+                false
+            }
+            Next::End => true,
+            Next::Cut => return Err(damaged("the base ends in the middle")),
+        };
         if last || entries.len() >= RESTORED_AT_ONCE {
             index.wait_room();
             index.stage_upkeep(entries.drain(..));
@@ -122,6 +127,15 @@ pub(crate) fn restore(disk: &dyn Disk, ledger: &Path, horizon: &Horizon, index: 
         index.stage(newest, []);
     }
     Ok(())
+}
+
+/// What comes next in a base.
+enum Next {
+    Entry(Staged),
+    /// All was read.
+    End,
+    /// The file ends before its end is told.
+    Cut,
 }
 
 struct Reader<'a> {
@@ -176,23 +190,24 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
-    /// The next entry; the inner none is the end, the outer one a file that ends before it.
-    fn entry(&mut self) -> Result<Option<Option<Staged>>, LedgerError> {
-        let Some(table) = self.take(1)? else { return Ok(None) };
+    fn next(&mut self) -> Result<Next, LedgerError> {
+        let Some(table) = self.take(1)? else {
+            return Ok(Next::Cut);
+        };
         if table == [END] {
-            return Ok(Some(None));
+            return Ok(Next::End);
         }
         let table = table.first().copied().and_then(Table::numbered);
         let (Some(table), Some(lengths)) = (table, self.take(8)?) else {
-            return Ok(None);
+            return Ok(Next::Cut);
         };
         let length = |at: usize| {
             let bytes = lengths.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
             usize::try_from(u32::from_le_bytes(bytes.unwrap_or_default())).unwrap_or(usize::MAX)
         };
         let (Some(key), Some(value)) = (self.take(length(0))?, self.take(length(4))?) else {
-            return Ok(None);
+            return Ok(Next::Cut);
         };
-        Ok(Some(Some((table, key, Some(value)))))
+        Ok(Next::Entry((table, key, Some(value))))
     }
 }

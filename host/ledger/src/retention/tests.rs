@@ -100,20 +100,8 @@ impl Host {
             self.put(&ledger, BranchId::MAIN, &format!("key {}", n % 17), &n.to_string());
             self.publish(&ledger, 1);
         }
-        self.settle(&ledger);
+        settle(&ledger);
         ledger
-    }
-
-    /// Waits until all is signed.
-    fn settle(&self, ledger: &Ledger) {
-        let all = ledger.records();
-        for _ in 0..2_000 {
-            if ledger.checkpoint().is_some_and(|last| last.size >= all) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        panic!("nothing was signed");
     }
 
     fn verified(&self) -> Verified {
@@ -128,6 +116,18 @@ impl Host {
         files.sort();
         files
     }
+}
+
+/// Waits until all is signed.
+fn settle(ledger: &Ledger) {
+    let all = ledger.records();
+    for _ in 0..2_000 {
+        if ledger.checkpoint().is_some_and(|last| last.size >= all) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("nothing was signed");
 }
 
 fn value(ledger: &Ledger, branch: BranchId, name: &str) -> Option<String> {
@@ -210,7 +210,7 @@ fn a_lost_index_is_rebuilt_from_the_base_and_the_records_that_are_left() {
     host.runtime.block_on(ledger.commit(commit)).unwrap();
     let branch = ledger.state().branch(&Owner::Host, "try", ledger.visible()).unwrap().id;
     host.put(&ledger, branch, "counter", "on the branch");
-    host.settle(&ledger);
+    settle(&ledger);
     let horizon = ledger.retain(48 << 10).unwrap().unwrap();
     host.publish(&ledger, 1);
     drop(ledger);
@@ -258,7 +258,7 @@ fn what_a_group_has_still_to_read_stays() {
         slow.ack(&[last]).await.unwrap();
         last.offset
     });
-    host.settle(&ledger);
+    settle(&ledger);
     let horizon = ledger.retain(1).unwrap().unwrap();
     let stats = ledger.bus().topic_stats(TOPIC).unwrap();
     assert!(
@@ -282,7 +282,7 @@ fn what_a_group_has_still_to_read_stays() {
         drop(slow);
         ledger.bus().forget_group(TOPIC, "slow").await.unwrap();
     });
-    host.settle(&ledger);
+    settle(&ledger);
     assert!(
         ledger.retain(1).unwrap().unwrap() > horizon,
         "who was given up holds nothing back"
@@ -307,7 +307,7 @@ fn what_a_branch_shows_stays() {
     for n in 0..100 {
         host.put(&ledger, BranchId::MAIN, "counter", &format!("later {n}"));
     }
-    host.settle(&ledger);
+    settle(&ledger);
     let horizon = ledger.retain(1).unwrap().unwrap();
     assert!(horizon > base, "the branch's base is below the horizon");
     while ledger.state().sweep(100_000).unwrap() {}
@@ -318,6 +318,9 @@ fn what_a_branch_shows_stays() {
     assert_eq!(value(&ledger, then, "counter").as_deref(), Some("199"));
     assert_eq!(value(&ledger, BranchId::MAIN, "counter").as_deref(), Some("later 99"));
 }
+
+/// What is done to the files, how, and what verifying says of it.
+type Damage<'a> = (&'static str, Box<dyn Fn() + 'a>, &'static str);
 
 #[test]
 fn removing_more_than_was_signed_or_changing_what_stands_for_it_is_named() {
@@ -333,7 +336,7 @@ fn removing_more_than_was_signed_or_changing_what_stands_for_it_is_named() {
             .find(|path| path.to_string_lossy().ends_with(ending))
             .unwrap()
     };
-    let changes: [(&str, Box<dyn Fn()>, &str); 5] = [
+    let changes: [Damage<'_>; 5] = [
         (
             "a segment more",
             Box::new(|| fs::remove_file(&host.files("segments")[0]).unwrap()),

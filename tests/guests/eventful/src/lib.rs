@@ -1,11 +1,18 @@
 //! Publishes and consumes events, well and badly.
 
-wit_bindgen::generate!({ path: "wit", generate_all });
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the canonical ABI hands a record's fields over one by one"
+)]
+mod bindings {
+    wit_bindgen::generate!({ path: "wit", generate_all });
+}
 
 use std::collections::BTreeMap;
 
-use kinetic::events::bus::{self, Error, NewEvent, Options, Start, Subscription};
-use kinetic::state::store::{self, Owner};
+use bindings::kinetic::events::bus::{self, Error, NewEvent, Options, Start, Subscription};
+use bindings::kinetic::state::store::{self, Owner};
+use bindings::{Guest, Seen};
 
 const BATCH: u32 = 1_000;
 const BYTES: u32 = 1 << 20;
@@ -208,4 +215,4 @@ impl Guest for Eventful {
     }
 }
 
-export!(Eventful);
+bindings::export!(Eventful with_types_in bindings);

@@ -31,7 +31,7 @@ async fn what_is_not_acknowledged_in_time_is_delivered_again() {
     assert!(take(&consumer, 10).await.is_empty());
     // It waits exactly until the first one is due again.
     let before = tokio::time::Instant::now();
-    let again = consumer.next(10, u64::MAX, Duration::from_secs(60)).await.unwrap();
+    let again = consumer.next(10, u64::MAX, Duration::from_mins(1)).await.unwrap();
     assert_eq!(numbers(&again), [1, 2, 3, 4]);
     assert_eq!(before.elapsed().as_millis(), 1_000);
     consumer.ack(&[at(0, 4)]).await.unwrap();
@@ -183,7 +183,7 @@ async fn a_waiting_consumer_learns_at_once_that_it_is_fenced() {
     let host = Host::new();
     host.topic(TOPIC, config(1, 0)).await;
     let old = group(&host, "g").await;
-    let waiting = tokio::spawn(async move { old.next(1, 1, Duration::from_secs(60)).await });
+    let waiting = tokio::spawn(async move { old.next(1, 1, Duration::from_mins(1)).await });
     tokio::time::sleep(Duration::from_millis(10)).await;
     let _new = group(&host, "g").await;
     assert!(matches!(waiting.await.unwrap(), Err(LedgerError::Fenced { .. })));
@@ -404,7 +404,7 @@ async fn closing_ends_who_waits() {
     let host = Host::new();
     host.topic(TOPIC, config(1, 0)).await;
     let consumer = group(&host, "g").await;
-    let waiting = tokio::spawn(async move { consumer.next(1, 1, Duration::from_secs(60)).await });
+    let waiting = tokio::spawn(async move { consumer.next(1, 1, Duration::from_mins(1)).await });
     tokio::time::sleep(Duration::from_millis(10)).await;
     host.bus.close().await;
     assert!(matches!(waiting.await.unwrap(), Err(LedgerError::Closed {})));

@@ -138,18 +138,8 @@ proptest! {
     }
 }
 
-#[tokio::test]
-async fn a_commit_with_changes_or_positions_that_make_no_sense_is_refused_and_changes_nothing() {
-    let host = Host::new();
-    host.topic("a.b.v1", TopicConfig::default()).await;
-    host.publish(events("a.b.v1", 0..5)).await.unwrap();
-    let consumer = host
-        .bus
-        .subscribe(super::super::Subscribe::to("a.b.v1").group("g"))
-        .await
-        .unwrap();
-    let before = host.bus.stats();
-    let records = host.records();
+/// Positions for a topic with five events in its one partition and the group `g`, none of which can be.
+fn bad_offsets() -> Vec<Vec<OffsetCommit>> {
     let offset = |topic, partition, from, next| OffsetCommit {
         group: "g".into(),
         topic: TopicId(topic),
@@ -158,7 +148,7 @@ async fn a_commit_with_changes_or_positions_that_make_no_sense_is_refused_and_ch
         next,
         epoch: 1,
     };
-    let offsets = [
+    vec![
         vec![offset(0, 0, 0, 0)],
         vec![offset(0, 0, 0, 6)],
         vec![offset(0, 0, 1, 2)],
@@ -173,26 +163,26 @@ async fn a_commit_with_changes_or_positions_that_make_no_sense_is_refused_and_ch
             epoch: 2,
             ..offset(0, 0, 0, 1)
         }],
-    ];
-    for offsets in offsets {
-        let commit = Commit {
-            offsets: offsets.clone(),
-            ..Commit::default()
-        };
-        assert!(host.commit(commit).await.is_err(), "{offsets:?}");
-    }
-    let topic = |name: &str, id| Change::TopicCreated {
+    ]
+}
+
+fn topic(name: &str, id: u32) -> Change {
+    Change::TopicCreated {
         id: TopicId(id),
         name: name.into(),
         config: TopicConfig::default(),
-    };
+    }
+}
+
+/// Changes of that topic, none of which can be.
+fn bad_changes() -> Vec<Change> {
     let joined = |partition, start, epoch| Change::Joined {
         topic: TopicId(0),
         group: "g".into(),
         epoch,
         starts: vec![(partition, start)],
     };
-    let bad = [
+    vec![
         topic("a.b.v1", 1),
         topic("a.c.v1", 7),
         topic("A", 1),
@@ -226,8 +216,29 @@ async fn a_commit_with_changes_or_positions_that_make_no_sense_is_refused_and_ch
             count: 2,
             epoch: 9,
         },
-    ];
-    for change in bad {
+    ]
+}
+
+#[tokio::test]
+async fn a_commit_with_changes_or_positions_that_make_no_sense_is_refused_and_changes_nothing() {
+    let host = Host::new();
+    host.topic("a.b.v1", TopicConfig::default()).await;
+    host.publish(events("a.b.v1", 0..5)).await.unwrap();
+    let consumer = host
+        .bus
+        .subscribe(super::super::Subscribe::to("a.b.v1").group("g"))
+        .await
+        .unwrap();
+    let before = host.bus.stats();
+    let records = host.records();
+    for offsets in bad_offsets() {
+        let commit = Commit {
+            offsets: offsets.clone(),
+            ..Commit::default()
+        };
+        assert!(host.commit(commit).await.is_err(), "{offsets:?}");
+    }
+    for change in bad_changes() {
         let commit = Commit {
             controls: vec![change.control()],
             ..Commit::default()

@@ -101,7 +101,7 @@ async fn a_waiting_subscriber_is_woken_by_the_next_event() {
     let host = Host::new();
     host.topic(TOPIC, log(2)).await;
     let reader = host.bus.subscribe(Subscribe::to(TOPIC)).await.unwrap();
-    let waiting = tokio::spawn(async move { reader.next(10, u64::MAX, Duration::from_secs(60)).await });
+    let waiting = tokio::spawn(async move { reader.next(10, u64::MAX, Duration::from_mins(1)).await });
     tokio::time::sleep(Duration::from_millis(10)).await;
     host.publish(vec![event(TOPIC, 7)]).await.unwrap();
     assert_eq!(numbers(&waiting.await.unwrap().unwrap()), [7]);
@@ -129,7 +129,9 @@ async fn a_restart_finds_topics_heads_groups_and_counts_with_the_index_and_witho
     drop((slow, group));
     let before = {
         let mut stats = host.bus.stats();
-        stats.iter_mut().for_each(|stats| stats.delivered = 0);
+        for stats in &mut stats {
+            stats.delivered = 0;
+        }
         stats[1].heads = vec![0];
         stats[1].published = 0;
         stats

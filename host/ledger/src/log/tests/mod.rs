@@ -29,7 +29,7 @@ fn signer() -> Signer {
 fn quick() -> LogConfig {
     LogConfig {
         segment_bytes: 4096,
-        checkpoint_within: Duration::from_secs(3600),
+        checkpoint_within: Duration::from_hours(1),
         ..LogConfig::default()
     }
 }
