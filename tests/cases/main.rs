@@ -20,5 +20,6 @@ mod replay;
 mod soak;
 mod state;
 mod state_guest;
+mod state_watch;
 mod survival;
 mod values;

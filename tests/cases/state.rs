@@ -332,6 +332,7 @@ fn the_description_of_the_api_names_the_routes_of_ledger_and_state() {
         ("/api/v1/state/{owner}", "get"),
         ("/api/v1/state/{owner}/{key}", "put"),
         ("/api/v1/state/{owner}/{key}/history", "get"),
+        ("/api/v1/state-changes", "get"),
         ("/api/v1/state-branches", "post"),
         ("/api/v1/state-branches/{owner}/{name}", "delete"),
         ("/api/v1/state-branches/{owner}/{name}/diff", "get"),

@@ -1,6 +1,7 @@
 //! A capsule's own state: a call is a transaction, and nobody else's keys are reached.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use kinetic_identity::SigningKey;
 use kinetic_testkit::author::{manifest, publication};
@@ -44,6 +45,11 @@ fn call(host: &Host, function: &str, intent: Value) -> Value {
     let reply = host.execute(COUNTERS, function, intent);
     assert_eq!(reply.status, 200, "{}", reply.text());
     reply.json()["output"].clone()
+}
+
+/// The record that comes next.
+fn now(host: &Host) -> u64 {
+    host.get("/api/v1/state-changes").json()["next"].as_u64().unwrap()
 }
 
 #[test]
@@ -181,4 +187,96 @@ fn calls_with_state_replay_without_the_state() {
     let said = host.kinetic(&["--data", "data", "replay", "--capsule", COUNTERS]);
     let replayed = said.fine().json();
     assert_eq!(replayed["same"], json!(40), "{replayed:#}");
+}
+
+#[test]
+fn a_capsule_is_told_what_it_may_read_and_nothing_of_others() {
+    let (host, key) = with_counters(&[]);
+    let from = now(&host);
+    call(&host, "add", json!({ "name": "a", "amount": 3 }));
+    call(&host, "add", json!({ "name": "b", "amount": 1 }));
+    let deleted = host.kinetic(&["state", "delete", COUNTERS, "a"]).fine().json()["seq"].clone();
+    let ask = |urn: Value| json!({ "urn": urn, "prefix": "a", "start": from, "wait-ms": 0 });
+    let told = call(&host, "changes", ask(Value::Null));
+    let first = told[0][0][2].as_u64().unwrap();
+    assert_eq!(told[0], json!([["a", "3", first], ["a", null, deleted]]));
+    assert!(first >= from && told[1].as_u64() > deleted.as_u64(), "{told}");
+
+    publish(&host, &asking("stranger", &[]), &key);
+    publish(&host, &asking("friend", &[COUNTERS]), &key);
+    let of = |who: &str| {
+        let urn = format!("urn:tests:actionspace:solver:{who}:v1");
+        host.execute(&urn, "changes", ask(json!(COUNTERS))).json()
+    };
+    assert_eq!(of("friend")["output"][0], told[0]);
+    let refused = of("stranger");
+    assert_eq!(refused["success"], json!(false));
+    assert!(refused["output"].to_string().contains("owners"), "{refused:#}");
+    let future = host.execute(
+        COUNTERS,
+        "changes",
+        json!({ "urn": null, "prefix": "", "start": 999_999, "wait-ms": 0 }),
+    );
+    assert!(future.json()["output"].to_string().contains("not written yet"));
+}
+
+#[test]
+fn a_capsule_is_told_nothing_newer_than_what_it_reads_and_waits_only_before_it_reads() {
+    let (host, _) = with_counters(&[]);
+    call(&host, "add", json!({ "name": "a", "amount": 1 }));
+    let start = now(&host);
+    let ask = json!({ "name": "a", "start": start });
+    std::thread::scope(|scope| {
+        let host = &host;
+        let waiting = {
+            let ask = ask.clone();
+            scope.spawn(move || call(host, "changes-then-read", ask))
+        };
+        std::thread::sleep(Duration::from_millis(500));
+        assert!(!waiting.is_finished(), "nothing came");
+        let wrote = Instant::now();
+        assert_eq!(call(host, "add", json!({ "name": "a", "amount": 1 })), json!(2));
+        let answer = waiting.join().unwrap();
+        assert!(wrote.elapsed() < Duration::from_secs(10), "{:?}", wrote.elapsed());
+        let seq = answer[0][0][0][2].as_u64().unwrap();
+        assert_eq!(answer[0], json!([[["a", "2", seq]], seq + 1]));
+        assert_eq!(answer[1], json!(2), "what it was told, it reads");
+        assert!(answer[2].as_u64().unwrap() > seq, "{answer}");
+    });
+    let begun = Instant::now();
+    let answer = call(&host, "read-then-changes", ask);
+    assert_eq!((&answer[0], answer[1][0].as_array().unwrap().len()), (&json!(2), 1));
+    let start = answer[1][1].clone();
+    let answer = call(&host, "read-then-changes", json!({ "name": "a", "start": start }));
+    assert_eq!((&answer[0], &answer[1][0]), (&json!(2), &json!([])));
+    assert!(
+        begun.elapsed() < Duration::from_secs(10),
+        "it waited: {:?}",
+        begun.elapsed()
+    );
+}
+
+#[test]
+fn calls_that_were_told_changes_replay_without_the_state() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::start_in(folder.path(), &[]);
+    let key = trusted(&host);
+    publish(&host, &asking("counters", &[]), &key);
+    let start = now(&host);
+    for round in 1..=5 {
+        call(&host, "add", json!({ "name": "a", "amount": 1 }));
+        let told = call(
+            &host,
+            "changes",
+            json!({ "urn": null, "prefix": "", "start": start, "wait-ms": 100 }),
+        );
+        assert_eq!(told[0].as_array().unwrap().len(), round);
+        let told = call(&host, "read-then-changes", json!({ "name": "a", "start": start }));
+        assert_eq!(told[1][0].as_array().unwrap().len(), round);
+    }
+    // From here on the same questions have other answers.
+    call(&host, "add", json!({ "name": "a", "amount": 1 }));
+    let said = host.kinetic(&["--data", "data", "replay", "--capsule", COUNTERS]);
+    let replayed = said.fine().json();
+    assert_eq!(replayed["same"], json!(16), "{replayed:#}");
 }

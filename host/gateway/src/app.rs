@@ -14,10 +14,10 @@ use crate::calls::Calls;
 use crate::error::tame;
 use crate::problem::Problem;
 use crate::request_id::RequestId;
-use crate::topics::{self, Readers};
+use crate::waiting::Readers;
 use crate::{
     GatewayConfig, GatewayError, capabilities, errors_page, execute, health, ledger, mcp, openapi, registry_routes,
-    state,
+    state, topics,
 };
 
 /// Tables of error codes with their headings, for the pages problems point to.
@@ -99,6 +99,8 @@ pub(crate) fn router(app: &Shared, mcp: mcp::Service) -> Router {
             get(state::get).put(state::put).delete(state::delete),
         )
         .route("/api/v1/state/{owner}/{key}/history", get(state::history))
+        // Beside the owners, not among them, as branches are.
+        .route("/api/v1/state-changes", get(state::changes::changes))
         .route(
             "/api/v1/state-branches",
             get(state::branches::list).post(state::branches::create),

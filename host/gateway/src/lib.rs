@@ -29,6 +29,7 @@ mod server;
 mod stall;
 mod state;
 mod topics;
+mod waiting;
 
 pub use app::{Activating, ErrorTables};
 pub use config::GatewayConfig;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::paths::{JSON, OCTETS, Operation, content, ok, path};
+use super::paths::{JSON, OCTETS, Operation, STREAM, content, contents, ok, path};
 
 /// An answer of these members, all there.
 pub(super) fn answer(description: &str, members: Value) -> (&'static str, Value) {
@@ -117,7 +117,7 @@ fn new(id: &'static str, summary: &'static str, answer: (&'static str, Value)) -
 
 pub(super) fn paths() -> Value {
     let mut all = records();
-    for more in [keys(), branches()] {
+    for more in [keys(), changes(), branches()] {
         if let (Some(all), Value::Object(more)) = (all.as_object_mut(), more) {
             all.extend(more);
         }
@@ -198,6 +198,41 @@ fn keys() -> Value {
             answer("next is the before of the following page.", json!({ "revisions": list(revision), "next": optional_seq() })),
         ).of_key().on_branch().page("before").write() },
     })
+}
+
+fn changes() -> Value {
+    let change = json!({
+        "type": "object", "required": ["key", "value", "seq"],
+        "properties": { "owner": text("Whose key; where no owner was named."), "key": bytes(), "value": or_null(bytes()), "seq": seq() },
+    });
+    let page = object(json!({ "changes": list(change), "next": seq() }));
+    let word = || json!({ "type": "string" });
+    let wait = json!({ "type": "integer", "minimum": 0, "maximum": 60_000, "default": 0 });
+    let last = json!({
+        "name": "last-event-id", "in": "header", "schema": word(),
+        "description": "With text/event-stream: the id of the change to go on behind, of a stream that was asked for the same.",
+    });
+    json!({ "/api/v1/state-changes": { "get": new(
+        "watchState", "What changes in the state, in the order of the log",
+        ok("A page, or a stream.", contents(&[(JSON, page), (STREAM, word())])),
+    )
+    .described(
+        "Each write of a key, none left out; value is null where the key was deleted. A branch has its own writes, not its \
+         parent's. A page holds whole records, so it may have more changes than limit; it may have none though there are \
+         more, and next is the from of the following one. With Accept: text/event-stream the changes come as they are made, \
+         as events named change. Their id is the record's number, for more changes of one record followed by /1, /2 and so \
+         on. The first frame is named start and holds next, where it begins; problem is the end. limit and wait_ms are for \
+         pages.",
+    )
+    .with(query("owner", "Whose keys: host, a capsule's URN, or a type; everybody's without it.", word()))
+    .with(query("prefix", "What the keys begin with; goes with owner.", word()))
+    .with(query("from", "The record to begin at, or now; now without it.", word()))
+    .with(query("branch", "The branch; main without it.", word()))
+    .with(query("branch-owner", "Whose branch; the owner's without it.", word()))
+    .with(query("limit", "How many at most, about.", json!({ "type": "integer", "minimum": 1, "maximum": 10_000, "default": 1_000 })))
+    .with(query("wait_ms", "How long to wait for the first one.", wait))
+    .with(last)
+    .write() } })
 }
 
 fn branches() -> Value {

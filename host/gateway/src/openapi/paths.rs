@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 pub(super) const JSON: &str = "application/json";
 pub(super) const OCTETS: &str = "application/octet-stream";
+pub(super) const STREAM: &str = "text/event-stream";
 
 /// One operation; how it fails is the same for all.
 pub(super) struct Operation {
@@ -79,6 +80,16 @@ fn schema(name: &str) -> Value {
 
 pub(super) fn content(media_type: &str, schema: Value) -> Value {
     json!({ media_type: { "schema": schema } })
+}
+
+/// Content of several media types.
+pub(super) fn contents(types: &[(&str, Value)]) -> Value {
+    Value::Object(
+        types
+            .iter()
+            .map(|(name, schema)| ((*name).to_string(), json!({ "schema": schema })))
+            .collect(),
+    )
 }
 
 pub(super) fn ok(description: &str, content: Value) -> (&'static str, Value) {

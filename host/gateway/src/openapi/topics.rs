@@ -3,11 +3,10 @@
 use serde_json::{Value, json};
 
 use super::ledger::{answer, list, object, optional_seq, optional_text, query, text};
-use super::paths::{JSON, Operation, content, ok, path};
+use super::paths::{JSON, Operation, STREAM, content, contents, ok, path};
 
 const EVENT: &str = "application/cloudevents+json";
 const BATCH: &str = "application/cloudevents-batch+json";
-const STREAM: &str = "text/event-stream";
 const SCHEMA: &str = "application/schema+json";
 
 fn new(id: &'static str, summary: &'static str, answer: (&'static str, Value)) -> Operation {
@@ -25,16 +24,6 @@ fn one_of(description: &str, words: &[&str]) -> Value {
 fn one_of_or_null(description: &str, words: &[&str]) -> Value {
     let words: Vec<Option<&str>> = words.iter().copied().map(Some).chain([None]).collect();
     json!({ "enum": words, "description": description })
-}
-
-/// Content of several media types.
-fn contents(types: &[(&str, Value)]) -> Value {
-    Value::Object(
-        types
-            .iter()
-            .map(|(name, schema)| ((*name).to_string(), json!({ "schema": schema })))
-            .collect(),
-    )
 }
 
 impl Operation {

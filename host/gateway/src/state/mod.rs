@@ -1,10 +1,11 @@
 //! The versioned state for people: keys and their values as of any record, their history, conditional writes.
 //!
 //! Everything is read as of a number, what the records below it left; without one, as of now. Branches are in
-//! `branches`, how a request is read in `ask`.
+//! `branches`, what changes in `changes`, how a request is read in `ask`.
 
 mod ask;
 pub(crate) mod branches;
+pub(crate) mod changes;
 
 use axum::Json;
 use axum::extract::{Request, State};

@@ -7,12 +7,11 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
-use http::{HeaderMap, HeaderName};
+use http::HeaderMap;
 use kinetic_ledger::LedgerError;
 use kinetic_ledger::bus::{BusView, Event, PARTITIONS_MAX, Position, Start, Subscribe, Subscription};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{stream, too_many};
 use crate::GatewayError;
@@ -21,36 +20,14 @@ use crate::ask::{Ask, bad};
 use crate::execute::accepts;
 use crate::ledger::ledger_of;
 use crate::problem::Problem;
+pub(crate) use crate::waiting::Readers;
+use crate::waiting::{LAST_EVENT_ID, STREAM, Wait};
 
-/// The most that wait for events at once, on streams and for pages.
-const READERS_MAX: usize = 256;
 /// Events of a page for which nobody named a limit, and the most of one.
 const EVENTS_DEFAULT: usize = 100;
 const EVENTS_MAX: usize = 1_000;
 /// What the events of a page take in memory, about, in bytes; one event is answered whatever it takes.
 const PAGE_BYTES: u64 = 4 << 20;
-/// The longest wait for a page, in milliseconds.
-const WAIT_MS_MAX: u64 = 60_000;
-/// What a stream's reader had last, as it tells when it comes back.
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-
-/// The places of those who wait for events.
-pub(crate) struct Readers(Arc<Semaphore>);
-
-impl Default for Readers {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(READERS_MAX)))
-    }
-}
-
-impl Readers {
-    fn place(&self) -> Result<OwnedSemaphorePermit, GatewayError> {
-        let place = self.0.clone().try_acquire_owned();
-        place.map_err(|_| GatewayError::TooManyReaders {
-            readers_max: READERS_MAX,
-        })
-    }
-}
 
 /// A page of events, and where the one behind it begins.
 #[derive(Serialize)]
@@ -88,7 +65,7 @@ pub(super) fn by_partition(positions: &[Position]) -> BTreeMap<u16, u64> {
 
 /// `GET /api/v1/topics/{name}/events`: a page of events, or all that come as server-sent events.
 pub(crate) async fn events(State(app): State<Shared>, request: Request) -> Result<Response, Problem> {
-    let streamed = accepts(request.headers(), stream::MEDIA_TYPE);
+    let streamed = accepts(request.headers(), STREAM);
     let known: &[&str] = if streamed {
         &["from", "partition"]
     } else {
@@ -99,25 +76,15 @@ pub(crate) async fn events(State(app): State<Shared>, request: Request) -> Resul
     let subscribe = wanted(&ask, ledger.bus(), request.headers())?;
     if streamed {
         let place = app.readers.place()?;
-        return stream::respond(&app, place, ledger.bus(), subscribe).await;
+        return stream::begin(&app, place, ledger.bus(), subscribe).await;
     }
     let limit = ask.limit(EVENTS_DEFAULT, EVENTS_MAX)?;
-    let wait_ms = ask.number("wait_ms")?.unwrap_or_default();
-    if wait_ms > WAIT_MS_MAX {
-        return Err(bad("wait_ms", format!("it must be 0 to {WAIT_MS_MAX}")).into());
-    }
-    // A page with nothing in it is better than a request that took too long.
-    let wait = Duration::from_millis(wait_ms).min(app.config.request_timeout() / 2);
-    let _place = if wait.is_zero() {
-        None
-    } else {
-        Some(app.readers.place()?)
-    };
+    let wait = Wait::of(&app, &ask)?;
     let subscription = ledger.bus().subscribe(subscribe).await?;
     let first = tokio::select! {
         biased;
         () = app.readiness.draining() => Vec::new(),
-        events = subscription.next(limit, PAGE_BYTES, wait) => events?,
+        events = subscription.next(limit, PAGE_BYTES, wait.longest) => events?,
     };
     let events = filled(&subscription, first, limit).await?;
     let page = Page {
@@ -254,14 +221,5 @@ mod tests {
         for bad in ["", "7", "2/", "/7", "2/18446744073709551615"] {
             assert_eq!(behind(bad), None, "{bad}");
         }
-    }
-
-    #[test]
-    fn only_so_many_wait_at_once() {
-        let readers = Readers::default();
-        let places: Vec<_> = (0..READERS_MAX).map(|_| readers.place().unwrap()).collect();
-        assert!(matches!(readers.place(), Err(GatewayError::TooManyReaders { .. })));
-        drop(places);
-        assert!(readers.place().is_ok());
     }
 }

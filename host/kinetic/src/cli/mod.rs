@@ -23,6 +23,7 @@ mod replay;
 mod run;
 mod state;
 mod state_branch;
+mod state_watch;
 mod tail;
 mod time_travel;
 mod topics;

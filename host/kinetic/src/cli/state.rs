@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::Context;
 use super::state_branch::{self, Branching};
+use super::state_watch::Watching;
 use crate::client::Client;
 use crate::error::{self, CliError};
 use crate::{render, terminal};
@@ -26,6 +27,7 @@ const VALUE_BYTES_MAX: u64 = kinetic_ledger::state::VALUE_BYTES_MAX;
 ///     kinetic state put host greeting hello
 ///     kinetic state get host greeting
 ///     kinetic state history host greeting
+///     kinetic state watch host
 ///     kinetic state as-of 12 host greeting
 ///     kinetic state branch create host try-out
 ///     kinetic state put host greeting hi --branch try-out
@@ -40,7 +42,7 @@ pub struct State {
 
 /// Which branch, for what works on one.
 #[derive(Args)]
-struct On {
+pub(super) struct On {
     /// The branch [default: main]
     #[arg(long, value_name = "NAME")]
     branch: Option<String>,
@@ -50,11 +52,11 @@ struct On {
 }
 
 impl On {
-    fn query(self) -> Vec<(&'static str, String)> {
-        let given = [("branch", self.branch), ("branch-owner", self.branch_owner)];
+    pub(super) fn query(&self) -> Vec<(&'static str, String)> {
+        let given = [("branch", &self.branch), ("branch-owner", &self.branch_owner)];
         given
             .into_iter()
-            .filter_map(|(name, value)| Some((name, value?)))
+            .filter_map(|(name, value)| Some((name, value.clone()?)))
             .collect()
     }
 }
@@ -167,6 +169,16 @@ enum What {
         #[command(flatten)]
         on: On,
     },
+    /// Show what changes, as it changes
+    ///
+    /// One line for each write: its record, key and value; with --output json one JSON object a
+    /// line. When the host goes away, the command waits for it and goes on where it was. A branch
+    /// has its own writes, not its parent's.
+    ///
+    ///     kinetic state watch host settings/
+    ///     kinetic state watch host --from 12 --count 10 --output json
+    #[command(verbatim_doc_comment)]
+    Watch(Watching),
     /// Create, list, merge and discard branches
     ///
     ///     kinetic state branch create host try-out
@@ -261,6 +273,7 @@ impl What {
                 context.print(&document, || revisions(&document));
                 Ok(())
             }
+            Self::Watch(watching) => watching.run(context, client).await,
             Self::Branch { what } => what.run(context, client).await,
             Self::Diff { owner, branch, limit } => state_branch::diff(context, client, &owner, &branch, limit).await,
         }

@@ -3,7 +3,7 @@
 use kinetic_engine::TapedBytes as Value;
 use serde::{Deserialize, Serialize};
 
-use crate::bindings::kinetic::state::store::{Entry, Error, Page, Revision, Version};
+use crate::bindings::kinetic::state::store::{Change, ChangesPage, Entry, Error, Page, Revision, Version};
 
 /// Why a call of the interface failed.
 #[derive(Serialize, Deserialize)]
@@ -13,6 +13,15 @@ pub(crate) enum Failure {
     NoBranch(String),
     BelowHorizon(u64),
     Other(String),
+}
+
+impl Failure {
+    /// There is no ledger on an author's machine.
+    pub(crate) fn no_ledger() -> Self {
+        Self::Other(
+            "there is no ledger here: call the capsule on a host, with `kinetic call` instead of `kinetic run`".into(),
+        )
+    }
 }
 
 impl From<Failure> for Error {
@@ -62,6 +71,27 @@ impl From<TapedPage> for Page {
         let entry = |(key, value): (String, Value)| Entry { key, value: value.0 };
         Self {
             entries: page.entries.into_iter().map(entry).collect(),
+            next: page.next,
+        }
+    }
+}
+
+/// A page of changes on a tape: keys, values and records.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct TapedChanges {
+    pub(crate) changes: Vec<(String, Option<Value>, u64)>,
+    pub(crate) next: u64,
+}
+
+impl From<TapedChanges> for ChangesPage {
+    fn from(page: TapedChanges) -> Self {
+        let change = |(key, value, seq): (String, Option<Value>, u64)| Change {
+            key,
+            value: value.map(|value| value.0),
+            seq,
+        };
+        Self {
+            changes: page.changes.into_iter().map(change).collect(),
             next: page.next,
         }
     }

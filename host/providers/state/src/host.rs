@@ -11,11 +11,11 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::answers::{Failure, TapedPage, TapedRevision, TapedVersion};
-use crate::bindings::kinetic::state::store::{self, Error, Host, Page, Revision, Version};
-use crate::{Access, INTERFACE};
+use crate::bindings::kinetic::state::store::{self, ChangesPage, Error, Host, Page, Revision, Version};
+use crate::{Access, INTERFACE, changes};
 
 /// The most entries one page has.
-const LIMIT_MAX: u32 = 10_000;
+pub(crate) const LIMIT_MAX: u32 = 10_000;
 
 type Answer<T> = wasmtime::Result<Result<T, Error>>;
 
@@ -28,7 +28,7 @@ fn turn<T: Serialize + DeserializeOwned>(
     crate::turn::turn(call, INTERFACE, function, request, work)
 }
 
-fn shown(owner: &store::Owner) -> serde_json::Value {
+pub(crate) fn shown(owner: &store::Owner) -> serde_json::Value {
     match owner {
         store::Owner::Mine => json!("mine"),
         store::Owner::Shared => json!("shared"),
@@ -37,7 +37,7 @@ fn shown(owner: &store::Owner) -> serde_json::Value {
 }
 
 /// Whose keys may be read.
-fn readable(access: &Access, owner: &store::Owner) -> Result<Owner, Failure> {
+pub(crate) fn readable(access: &Access, owner: &store::Owner) -> Result<Owner, Failure> {
     match owner {
         store::Owner::Other(urn) if access.readable.contains(urn) => Ok(Owner::Capsule(urn.clone())),
         store::Owner::Other(urn) => Err(Failure::Denied(format!(
@@ -160,6 +160,24 @@ impl Host for CallState {
             Ok(taped.collect::<Vec<_>>())
         })?;
         Ok(found.map(|revisions| revisions.into_iter().map(Revision::from).collect()))
+    }
+
+    async fn changes(
+        &mut self,
+        owner: store::Owner,
+        prefix: String,
+        from: u64,
+        limit: u32,
+        wait_ms: u32,
+    ) -> Answer<ChangesPage> {
+        let ask = changes::Ask {
+            owner,
+            prefix,
+            from,
+            limit,
+            wait_ms,
+        };
+        changes::turn(self, ask).await
     }
 
     fn snapshot(&mut self) -> Answer<u64> {

@@ -5,6 +5,7 @@
 //! capsules, so a replay needs no ledger. `wasi:keyvalue` is an adapter over the same.
 
 mod answers;
+mod changes;
 mod error;
 mod host;
 mod keyvalue;
@@ -13,6 +14,7 @@ mod turn;
 pub use error::StateError;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use kinetic_engine::{CallState, Configured, Grantee, Provider};
 use kinetic_ledger::state::Owner;
@@ -31,7 +33,10 @@ mod bindings {
     wasmtime::component::bindgen!({
         path: "../../../wit/kinetic-state",
         world: "stateful",
-        imports: { default: trappable },
+        imports: {
+            "kinetic:state/store.changes": async | trappable,
+            default: trappable,
+        },
     });
 }
 
@@ -115,6 +120,8 @@ pub(crate) struct Access {
 /// What a call has of this provider.
 pub(crate) struct PerCall {
     pub(crate) access: Arc<Access>,
+    /// When the call began: its wall time bounds how long it waits.
+    pub(crate) begun: Instant,
 }
 
 struct Granted {
@@ -126,6 +133,7 @@ impl Configured for Granted {
     fn prepare(&self, call: &mut CallState) {
         call.put_extension(PerCall {
             access: self.access.clone(),
+            begun: Instant::now(),
         });
         if let Some(ledger) = &self.ledger {
             call.put_extension(Effects::new(ledger.clone()));

@@ -22,9 +22,7 @@ pub(crate) fn turn<T: Serialize + DeserializeOwned, E: From<Failure>>(
     let access = call.extension::<PerCall>().0.map(|own| own.access.clone());
     let answer = match (access, call.extension::<Effects>().0) {
         (Some(access), Some(effects)) => work(&access, effects),
-        _ => Err(Failure::Other(
-            "there is no ledger here: call the capsule on a host, with `kinetic call` instead of `kinetic run`".into(),
-        )),
+        _ => Err(Failure::no_ledger()),
     };
     call.taped(&answer)?;
     Ok(answer.map_err(E::from))

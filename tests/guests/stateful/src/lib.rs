@@ -36,6 +36,15 @@ fn sum(prefix: &str) -> Result<i64, String> {
     }
 }
 
+fn changes(owner: &Owner, prefix: &str, start: u64, wait_ms: u32) -> Result<Told, String> {
+    let page = store::changes(owner, prefix, start, 100, wait_ms).map_err(text)?;
+    let changes = page.changes.into_iter().map(|change| {
+        let value = change.value.map(|value| String::from_utf8(value).unwrap());
+        (change.key, value, change.seq)
+    });
+    Ok((changes.collect(), page.next))
+}
+
 impl Guest for Stateful {
     fn add(name: String, amount: i64) -> Result<i64, String> {
         add(&name, amount)
@@ -88,6 +97,21 @@ impl Guest for Stateful {
     fn add_on(branch: String, name: String, amount: i64) -> Result<i64, String> {
         store::use_branch(&branch).map_err(text)?;
         add(&name, amount)
+    }
+
+    fn changes(urn: Option<String>, prefix: String, start: u64, wait_ms: u32) -> Result<Told, String> {
+        changes(&urn.map_or(Owner::Mine, Owner::Other), &prefix, start, wait_ms)
+    }
+
+    fn read_then_changes(name: String, start: u64) -> Result<(i64, Told), String> {
+        let now = number(store::get(&Owner::Mine, &name).map_err(text)?);
+        Ok((now, changes(&Owner::Mine, &name, start, 30_000)?))
+    }
+
+    fn changes_then_read(name: String, start: u64) -> Result<(Told, i64, u64), String> {
+        let told = changes(&Owner::Mine, &name, start, 30_000)?;
+        let now = number(store::get(&Owner::Mine, &name).map_err(text)?);
+        Ok((told, now, store::snapshot().map_err(text)?))
     }
 }
 
