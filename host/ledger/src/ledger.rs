@@ -1,5 +1,6 @@
 //! The ledger: commits go in, records, receipts and proofs come out.
 
+mod changes;
 mod receipt;
 
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+pub use changes::{ChangesAsk, ChangesPage};
 use kinetic_identity::SigningKey;
 use kinetic_model::Digest;
 use parking_lot::Mutex;

@@ -30,7 +30,10 @@ async fn consumers(ledger: &Ledger, count: usize) -> Vec<Consumer> {
     bus.publish(vec![event()]).await.unwrap();
     let mut consumers = Vec::new();
     for number in 0..count {
-        let subscription = bus.subscribe(Subscribe::to(TOPIC).group(format!("consumer-{number}"))).await.unwrap();
+        let subscription = bus
+            .subscribe(Subscribe::to(TOPIC).group(format!("consumer-{number}")))
+            .await
+            .unwrap();
         let events = subscription.next(1, 1 << 20, Duration::from_secs(1)).await.unwrap();
         consumers.push(Consumer(subscription.offsets(&events).unwrap().remove(0)));
     }
@@ -38,7 +41,10 @@ async fn consumers(ledger: &Ledger, count: usize) -> Vec<Consumer> {
 }
 
 fn event() -> NewEvent {
-    let envelope = Envelope::builder("1", "urn:kinetic:bench", "bench").data(&BODY[..]).build().unwrap();
+    let envelope = Envelope::builder("1", "urn:kinetic:bench", "bench")
+        .data(&BODY[..])
+        .build()
+        .unwrap();
     NewEvent::new(TOPIC, envelope)
 }
 
@@ -100,9 +106,13 @@ pub fn sqlite(in_flight: usize, time: Duration) -> Run {
 fn insert(database: &mut Connection, bodies: &[Body], next: &mut u64) {
     let transaction = database.transaction().unwrap();
     {
-        let mut record = transaction.prepare_cached("INSERT INTO record (body) VALUES (?1)").unwrap();
+        let mut record = transaction
+            .prepare_cached("INSERT INTO record (body) VALUES (?1)")
+            .unwrap();
         let mut entry = transaction
-            .prepare_cached("INSERT INTO entry (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value")
+            .prepare_cached(
+                "INSERT INTO entry (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            )
             .unwrap();
         for body in bodies {
             record.execute(params![body.as_slice()]).unwrap();

@@ -10,27 +10,21 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use http::HeaderMap;
-use kinetic_ledger::state::{BranchId, KeyRange, Owner, StateChange, Watch, Write};
-use kinetic_ledger::{Ledger, LedgerError};
+use kinetic_ledger::state::{BranchId, KeyRange, Owner, StateChange, Watch};
+use kinetic_ledger::{ChangesAsk, ChangesPage, Ledger, LedgerError};
 use serde_json::{Map, Value, json};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use super::ask::{below, owner, owner_text, text_or_base64};
 use crate::app::Shared;
 use crate::ask::{Ask, bad};
 use crate::execute::accepts;
-use crate::ledger::{apart, ledger_of};
+use crate::ledger::ledger_of;
 use crate::problem::Problem;
 use crate::waiting::{Frames, LAST_EVENT_ID, STREAM, Source, Wait, respond};
 
 /// What the changes of a page take, about, in bytes; those of one record are answered whatever they take.
 const PAGE_BYTES: u64 = 4 << 20;
-/// What a change takes besides its key and its value, in bytes.
-const CHANGE_BYTES: u64 = 64;
-/// Records read from the log at a time: a record may be large.
-const RECORDS_AT_ONCE: u64 = 32;
-/// Records a page looks through before it looks at the clock.
-const RECORDS_MAX: u64 = 16_384;
 
 /// Which changes are wanted.
 #[derive(Clone)]
@@ -59,13 +53,6 @@ impl Wanted {
         self.owner
             .as_ref()
             .map_or_else(KeyRange::everything, |of| KeyRange::prefix(of, &self.prefix))
-    }
-
-    fn has(&self, write: &Write) -> bool {
-        let of = self.owner.as_ref();
-        write.branch == self.branch
-            && of.is_none_or(|of| write.key.owner == *of)
-            && write.key.key.starts_with(&self.prefix)
     }
 
     fn show(&self, change: &StateChange) -> Value {
@@ -143,13 +130,20 @@ pub(crate) async fn changes(State(app): State<Shared>, request: Request) -> Resu
     let from = from(&ask, &ledger)?;
     let limit = ask.page()?;
     let wait = Wait::of(&app, &ask)?;
-    let deadline = Instant::now() + wait.longest;
-    let mut page = Page::from(from);
-    tokio::select! {
+    let pages = ledger.changes(ChangesAsk {
+        branch: wanted.branch,
+        range: wanted.range(),
+        from,
+        end: None,
+        changes_max: limit,
+        bytes_max: PAGE_BYTES,
+        deadline: Instant::now() + wait.longest,
+    });
+    let page = tokio::select! {
         biased;
-        () = app.readiness.draining() => {}
-        filled = page.fill(&ledger, &wanted, limit, deadline) => filled?,
-    }
+        () = app.readiness.draining() => ChangesPage { next: from, ..ChangesPage::default() },
+        page = pages => page?,
+    };
     let shown: Vec<Value> = page.changes.iter().map(|change| wanted.show(change)).collect();
     Ok(Json(json!({ "changes": shown, "next": page.next })).into_response())
 }
@@ -183,71 +177,6 @@ fn last(headers: &HeaderMap) -> Result<Option<Place>, Problem> {
     let place = last.to_str().ok().and_then(Place::parse);
     let why = "it is the id of a change, such as 12 or 12/1; else say from=12";
     Ok(Some(place.ok_or_else(|| bad("last-event-id", why))?))
-}
-
-/// Changes of whole records, and the record behind them.
-struct Page {
-    changes: Vec<StateChange>,
-    bytes: u64,
-    next: u64,
-}
-
-impl Page {
-    const fn from(next: u64) -> Self {
-        Self {
-            changes: Vec::new(),
-            bytes: 0,
-            next,
-        }
-    }
-
-    /// Fills it with what there is; when that is nothing, with what comes until the deadline. Dropping the future leaves
-    /// it as far as it has come.
-    async fn fill(&mut self, ledger: &Ledger, wanted: &Wanted, limit: usize, deadline: Instant) -> Result<(), Problem> {
-        loop {
-            let end = ledger.visible();
-            let (mut more, among) = (Self::from(self.next), wanted.clone());
-            let read = apart(ledger.clone(), move |ledger| {
-                more.read(ledger, &among, end, limit)?;
-                Ok(more)
-            });
-            *self = read.await?;
-            if !self.changes.is_empty() || Instant::now() >= deadline {
-                return Ok(());
-            }
-            if self.next < end {
-                continue;
-            }
-            // What is watched comes in order and none is left out: the records before it change nothing wanted.
-            let mut watch = ledger.watch(wanted.branch, wanted.range(), self.next)?;
-            match timeout_at(deadline, watch.next()).await {
-                Err(_) => return Ok(()),
-                Ok(Ok(change)) => self.next = change.seq,
-                Ok(Err(LedgerError::WatchLagged { seq })) => self.next = seq,
-                Ok(Err(error)) => return Err(error.into()),
-            }
-        }
-    }
-
-    /// Reads records below `end` until it is full.
-    fn read(&mut self, ledger: &Ledger, wanted: &Wanted, end: u64, limit: usize) -> Result<(), LedgerError> {
-        let end = end.min(self.next.saturating_add(RECORDS_MAX));
-        while self.next < end {
-            let count = usize::try_from((end - self.next).min(RECORDS_AT_ONCE)).unwrap_or(1);
-            for record in ledger.read(self.next, count)? {
-                for write in record.parts()?.writes.into_iter().filter(|write| wanted.has(write)) {
-                    let value = write.value.as_deref().map_or(0, <[u8]>::len);
-                    self.bytes += (write.key.key.len() + value) as u64 + CHANGE_BYTES;
-                    self.changes.push(StateChange { seq: record.seq, write });
-                }
-                self.next = record.seq + 1;
-                if self.changes.len() >= limit || self.bytes >= PAGE_BYTES {
-                    return Ok(());
-                }
-            }
-        }
-        Ok(())
-    }
 }
 
 /// What somebody listens to.
@@ -308,29 +237,5 @@ mod tests {
         for bad in ["", "/1", "12/", "12/1/1", "-1", "now", "18446744073709551616"] {
             assert_eq!(Place::parse(bad), None, "{bad}");
         }
-    }
-
-    #[test]
-    fn what_a_page_wants_is_what_is_watched() {
-        let wanted = Wanted {
-            branch: BranchId::MAIN,
-            owner: Some(Owner::Host),
-            prefix: b"a/".to_vec(),
-        };
-        let write = |branch: u32, owner: Owner, key: &str| Write {
-            branch: BranchId(branch),
-            key: kinetic_ledger::state::Key::new(owner, key),
-            value: None,
-        };
-        assert!(wanted.has(&write(0, Owner::Host, "a/b")));
-        assert!(!wanted.has(&write(0, Owner::Host, "a")));
-        assert!(!wanted.has(&write(1, Owner::Host, "a/b")));
-        assert!(!wanted.has(&write(0, Owner::Type("host".into()), "a/b")));
-        let all = Wanted {
-            owner: None,
-            prefix: Vec::new(),
-            ..wanted
-        };
-        assert!(all.has(&write(0, Owner::Type("x:y".into()), "z")));
     }
 }

@@ -12,6 +12,8 @@ use crate::merkle::Hash;
 
 /// Bytes read at once.
 const READ_BYTES: usize = 1 << 20;
+/// As little is read at first where a reader begins in the middle, in bytes: then more and more.
+const READ_BYTES_AT_FIRST: usize = 32 << 10;
 /// How far ahead of the expected number a frame found after damage may be.
 const AHEAD_MAX: u64 = 1 << 24;
 
@@ -69,6 +71,8 @@ pub(crate) struct Frames<'f> {
     buffer: Vec<u8>,
     /// Position in the file of the buffer's first byte.
     base: u64,
+    /// How much is read at once the next time.
+    ahead: usize,
     at: u64,
     end: u64,
     next: u64,
@@ -83,6 +87,7 @@ impl<'f> Frames<'f> {
             file,
             buffer: Vec::new(),
             base: 0,
+            ahead: READ_BYTES,
             at: SEGMENT_HEADER_BYTES,
             end,
             next: header.first,
@@ -96,6 +101,8 @@ impl<'f> Frames<'f> {
             file,
             buffer: Vec::new(),
             base: 0,
+            // Often only one record is wanted.
+            ahead: READ_BYTES_AT_FIRST,
             at,
             end,
             next: 0,
@@ -233,7 +240,8 @@ impl<'f> Frames<'f> {
             .is_some_and(|from| from + count <= self.buffer.len());
         if !buffered {
             let wanted = usize::try_from(self.end.saturating_sub(at)).unwrap_or(usize::MAX);
-            let size = count.max(READ_BYTES.min(wanted));
+            let size = count.max(self.ahead.min(wanted));
+            self.ahead = (self.ahead * 2).min(READ_BYTES);
             self.buffer.resize(size, 0);
             self.file
                 .read_exact_at(&mut self.buffer, at)

@@ -299,6 +299,11 @@ impl KeyRange {
         self
     }
 
+    /// Whether a key is in it.
+    pub fn has(&self, key: &Key) -> bool {
+        self.contains(&key.ordered())
+    }
+
     pub(super) fn contains(&self, ordered: &[u8]) -> bool {
         self.from.as_slice() <= ordered && ordered < self.end.as_slice()
     }
