@@ -12,7 +12,7 @@ use super::{CUT_BYTES, Shared, split_version};
 use crate::LedgerError;
 
 /// An entry waits no longer than this before it goes to the store.
-const CUT_AFTER: Duration = Duration::from_secs(1);
+const CUT_AFTER: Duration = Duration::from_millis(250);
 /// What was written is synced this often: what is redone after a power cut is at most so much.
 const SYNC_EVERY: Duration = Duration::from_secs(3);
 /// After a failed batch it tries again this much later.
