@@ -310,9 +310,9 @@ impl Ledger {
         self.0.log.read(seq, limit)
     }
 
-    /// Syncs, signs a last checkpoint and takes no more records.
-    pub fn close(&self) {
-        self.0.bus.end();
+    /// Records what topics shed last, ends subscriptions, syncs, signs a last checkpoint and takes no more records.
+    pub async fn close(&self) {
+        self.0.bus.close().await;
         self.0.log.close();
         self.0.index.close();
     }

@@ -10,6 +10,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use kinetic_identity::SigningKey;
 use kinetic_ledger::{Ledger, LedgerConfig};
+use kinetic_testkit::engine::runtime;
 use kinetic_testkit::host::kinetic_in;
 
 use crate::BODY;
@@ -95,6 +96,6 @@ pub fn measure() {
         let ledger = open(&folder);
         println!("opened {label} in {:.3} s", started.elapsed().as_secs_f64());
         assert_eq!(ledger.records(), RECORDS);
-        ledger.close();
+        runtime().block_on(ledger.close());
     }
 }

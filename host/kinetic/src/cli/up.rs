@@ -59,6 +59,9 @@ async fn serve(context: &Context, config: &Config, data: &DataDir, mut claim: Cl
     };
     let serving = async { anyhow::Ok(bound.serve(shutdown()).await?) };
     tokio::try_join!(ready, serving)?;
+    if let Some(ledger) = kernel.ledger() {
+        ledger.close().await;
+    }
     Ok(ExitCode::SUCCESS)
 }
 

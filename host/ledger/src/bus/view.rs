@@ -268,7 +268,7 @@ impl BusView {
     }
 
     /// Ends all subscriptions and waiting publishers, with `Closed`.
-    pub(crate) fn end(&self) {
+    pub(super) fn end(&self) {
         self.closed.store(true, Ordering::Release);
         for topic in self.registry.read().topics() {
             topic.wake_all();
