@@ -1,18 +1,15 @@
 //! Watching the state: each change once and in the order of the log, by HTTP and command line, across a kill.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead as _, BufReader};
-use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use kinetic_testkit::host::{Host, binary};
+use kinetic_testkit::host::Host;
+use kinetic_testkit::live::{Frames, PATIENCE, Running, proxy};
 use serde_json::{Value, json};
 
 const CHANGES: &str = "/api/v1/state-changes";
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Sets a key, and gives the record.
 fn put(host: &Host, owner: &str, key: &str, value: &str) -> u64 {
@@ -49,34 +46,13 @@ fn merged(host: &Host, branch: &str) -> u64 {
     merge.json()["seq"].as_u64().unwrap()
 }
 
-/// Somebody who reads a stream of server-sent events.
-struct Listener {
-    runtime: tokio::runtime::Runtime,
-    response: reqwest::Response,
-    unread: String,
-}
+/// Somebody who reads the stream of changes.
+struct Listener(Frames);
 
 impl Listener {
     /// Opens a stream, and tells where it begins.
     fn open(host: &Host, query: &str, last: Option<&str>) -> (Self, u64) {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        let mut request = reqwest::Client::new()
-            .get(format!("{}{CHANGES}?{query}", host.url))
-            .header("accept", "text/event-stream");
-        if let Some(last) = last {
-            request = request.header("last-event-id", last);
-        }
-        let response = runtime.block_on(request.send()).unwrap();
-        assert_eq!(response.status(), 200);
-        assert_eq!(response.headers()["content-type"], "text/event-stream");
-        let mut listener = Self {
-            runtime,
-            response,
-            unread: String::new(),
-        };
+        let mut listener = Self(Frames::open(&format!("{}{CHANGES}?{query}", host.url), last));
         let (name, _, start) = listener.frame().expect("a first frame");
         assert_eq!(name, "start");
         let next = start["next"].as_u64().unwrap();
@@ -85,31 +61,15 @@ impl Listener {
 
     /// The next frame's name, id and data; none at the end of the stream.
     fn frame(&mut self) -> Option<(String, String, Value)> {
-        loop {
-            if let Some((frame, rest)) = self.unread.split_once("\n\n") {
-                let (frame, rest) = (frame.to_string(), rest.to_string());
-                self.unread = rest;
-                let field = |name: &str| {
-                    frame
-                        .lines()
-                        .find_map(|line| line.strip_prefix(name))
-                        .unwrap_or_default()
-                };
-                let data = field("data: ");
-                if !data.is_empty() {
-                    let data = serde_json::from_str(data).unwrap();
-                    return Some((field("event: ").into(), field("id: ").into(), data));
-                }
-                continue;
-            }
-            let chunk = async {
-                tokio::time::timeout(PATIENCE, self.response.chunk())
-                    .await
-                    .expect("a frame")
-            };
-            let chunk = self.runtime.block_on(chunk).unwrap()?;
-            self.unread.push_str(std::str::from_utf8(&chunk).unwrap());
-        }
+        let frame = self.0.frame()?;
+        let field = |name: &str| {
+            frame
+                .lines()
+                .find_map(|line| line.strip_prefix(name))
+                .unwrap_or_default()
+        };
+        let data = serde_json::from_str(field("data: ")).unwrap();
+        Some((field("event: ").into(), field("id: ").into(), data))
     }
 
     /// The next change: its id and its data.
@@ -342,75 +302,6 @@ fn what_retention_removed_is_said_to_be_gone() {
     let seq = put(&host, "host", "small", "v");
     let there = page(&host, &format!("owner=host&from={seq}"));
     assert_eq!(there["changes"], json!([change("small", json!("v"), seq)]));
-}
-
-/// A command that runs beside the test.
-struct Running {
-    child: Child,
-    lines: Receiver<String>,
-}
-
-impl Running {
-    fn start(host: &Host, url: &str, args: &[&str]) -> Self {
-        let mut command = Command::new(binary());
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("KINETIC_")) {
-            command.env_remove(name);
-        }
-        let mut child = command
-            .current_dir(&host.folder)
-            .env("HOME", &host.folder)
-            .args(["--output", "json", "--host", url])
-            .args(args)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let out = BufReader::new(child.stdout.take().unwrap());
-        let (send, lines) = channel();
-        std::thread::spawn(move || {
-            for line in out.lines() {
-                let Ok(()) = send.send(line.unwrap()) else { return };
-            }
-        });
-        Self { child, lines }
-    }
-
-    fn line(&self) -> Value {
-        serde_json::from_str(&self.lines.recv_timeout(PATIENCE).expect("a line")).unwrap()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// An address behind which whoever `target` names answers.
-fn proxy(target: Arc<Mutex<String>>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    std::thread::spawn(move || {
-        for inside in listener.incoming() {
-            let Ok(inside) = inside else { return };
-            let address = target.lock().unwrap().trim_start_matches("http://").to_string();
-            let Ok(outside) = TcpStream::connect(address) else {
-                continue;
-            };
-            for (mut from, mut to) in [
-                (inside.try_clone().unwrap(), outside.try_clone().unwrap()),
-                (outside, inside),
-            ] {
-                std::thread::spawn(move || {
-                    let _ = std::io::copy(&mut from, &mut to);
-                    let _ = to.shutdown(std::net::Shutdown::Both);
-                });
-            }
-        }
-    });
-    url
 }
 
 #[test]

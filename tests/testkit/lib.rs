@@ -4,3 +4,4 @@ pub mod author;
 pub mod engine;
 pub mod guests;
 pub mod host;
+pub mod live;

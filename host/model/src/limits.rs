@@ -86,7 +86,7 @@ limits! {
     log_bytes = 65_536, ceiling 1_048_576;
     /// Resource handles (streams, requests, pollables) alive at once.
     handles = 1_024, ceiling 100_000;
-    /// What the guest may pass to host functions, in bytes: each single call, and all streams together.
+    /// What the guest may pass to host functions, in bytes: each single call, all streams together, and what is recorded of host calls for a replay.
     host_call_bytes = 16_777_216, ceiling 134_217_728;
 }
 

@@ -20,7 +20,7 @@ use crate::index::Index;
 use crate::log::{Disk, Log};
 
 /// How long the index may take to have all records that are to be removed.
-const INDEXED_WITHIN: Duration = Duration::from_secs(30);
+const INDEXED_WITHIN: Duration = Duration::from_secs(10);
 
 /// Where the horizon could be so that at most about `bytes` of records stay: the first record of a segment, not above
 /// what was signed, what the index has or what a group of consumers has still to read. None when nothing is to go.

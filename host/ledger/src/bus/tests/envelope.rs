@@ -270,7 +270,10 @@ fn as_in_json(event: &NewEvent) -> NewEvent {
     match data.and_then(|data| serde_json::from_slice::<&serde_json::value::RawValue>(data).ok()) {
         None => event.clone(),
         Some(data) => NewEvent {
-            envelope: EnvelopeBuilder::of(&event.envelope).data(data.get().as_bytes()).build().unwrap(),
+            envelope: EnvelopeBuilder::of(&event.envelope)
+                .data(data.get().as_bytes())
+                .build()
+                .unwrap(),
             ..event.clone()
         },
     }
@@ -278,7 +281,12 @@ fn as_in_json(event: &NewEvent) -> NewEvent {
 
 #[test]
 fn white_space_around_json_data_is_all_that_json_loses() {
-    for (data, left) in [(" 7\n", "7"), ("{\"a\" : 1}\r\n", "{\"a\" : 1}"), ("7 7", "7 7"), (" ", " ")] {
+    for (data, left) in [
+        (" 7\n", "7"),
+        ("{\"a\" : 1}\r\n", "{\"a\" : 1}"),
+        ("7 7", "7 7"),
+        (" ", " "),
+    ] {
         let envelope = Envelope::builder("1", "/s", "t").data(data.as_bytes()).build().unwrap();
         let placed = placed(NewEvent::new(TOPIC, envelope));
         let again = NewEvent::from_json(TOPIC, &placed.to_json()).unwrap();
