@@ -47,8 +47,8 @@ struct Cursor {
     position: u64,
     reached: u64,
     due: VecDeque<Instant>,
-    /// The event at the position was counted as delivered.
-    counted: bool,
+    /// The event of which a delivery was counted last.
+    counted: Option<u64>,
 }
 
 impl Cursor {
@@ -62,16 +62,13 @@ impl Cursor {
 
     fn rewind(&mut self, position: u64) {
         self.due.clear();
-        self.counted = false;
+        self.counted = None;
         self.position = position;
     }
 
     fn settle(&mut self, place: &Place, now: Instant) {
         if place.next >= self.position {
-            if place.next > self.position || !self.due.is_empty() {
-                self.due.clear();
-                self.counted &= place.next == self.position && self.due.is_empty();
-            }
+            self.due.clear();
             self.position = place.next;
             return;
         }
@@ -231,11 +228,11 @@ impl Oracle {
                 let place = self.groups[group].get_mut(&event.partition).unwrap();
                 let partition = &self.log[usize::from(event.partition)];
                 bury(place, cursor, partition, &mut self.dead, event.offset);
-                if place.next == cursor.position && !cursor.counted {
+                if place.next == cursor.position && cursor.counted != Some(cursor.position) {
                     let attempt = place.attempt();
                     assert!(attempt <= MAX_DELIVERIES);
                     place.attempts = Some((cursor.position, attempt));
-                    cursor.counted = true;
+                    cursor.counted = Some(cursor.position);
                 }
                 place.delivered = place.delivered.max(cursor.position + 1);
                 cursor.due.push_back(now + ACK_TIMEOUT);
@@ -247,12 +244,6 @@ impl Oracle {
             );
             cursor.position += 1;
             cursor.reached = cursor.reached.max(cursor.position);
-            if consumer
-                .group
-                .is_some_and(|group| self.groups[group][&event.partition].next < cursor.position - 1)
-            {
-                cursor.counted = false;
-            }
         }
         if let Some(group) = consumer.group {
             // A partition whose last event was buried delivers nothing.
@@ -420,7 +411,7 @@ impl Oracle {
 
 /// Makes dead letters of what was delivered too often, up to this offset.
 fn bury(place: &mut Place, cursor: &mut Cursor, partition: &[u64], dead: &mut Vec<u64>, offset: u64) {
-    while place.next == cursor.position && place.next < offset && !cursor.counted {
+    while place.next == cursor.position && place.next < offset && cursor.counted != Some(place.next) {
         assert!(
             place.attempt() > MAX_DELIVERIES,
             "only what failed too often is passed over"
