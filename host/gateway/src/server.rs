@@ -19,7 +19,7 @@ use crate::browser::Guard;
 use crate::calls::Calls;
 use crate::front::Front;
 use crate::stall::Stall;
-use crate::topics::Readers;
+use crate::waiting::Readers;
 use crate::{GatewayConfig, GatewayError, mcp};
 
 /// How long to wait after an error of accept that is not the connection's fault, as when there are no more descriptors.

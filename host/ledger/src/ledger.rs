@@ -126,10 +126,12 @@ impl Ledger {
         let horizon = Horizon::newest(&*disk, &folder, signer.origin(), &signer.public())?;
         let log = Log::open(disk.clone(), &folder, config.log, signer, horizon.as_ref())?;
         let next = log.written();
-        let index = Index::open(&folder.join("index"), (log.horizon(), next), config.index_cache_bytes)?;
+        // Not what the log still has: a crash may have left segments that are to go before anything reads them.
+        let first = horizon.as_ref().map_or(0, |horizon| horizon.first);
+        let index = Index::open(&folder.join("index"), (first, next), config.index_cache_bytes)?;
         let mut seq = index.applied();
         if let Some(horizon) = &horizon {
-            if seq < log.horizon() {
+            if seq < first {
                 index.synced(next);
                 restore(&*disk, &folder, horizon, &index)?;
                 seq = horizon.applied;

@@ -19,7 +19,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 pub(crate) use self::publish::publish;
-pub(crate) use self::read::{Readers, events};
+pub(crate) use self::read::events;
 use crate::app::Shared;
 use crate::ask::{Ask, read};
 use crate::ledger::{apart, ledger_of};

@@ -20,7 +20,6 @@ use crate::ask::{Ask, bad};
 use crate::execute::accepts;
 use crate::ledger::ledger_of;
 use crate::problem::Problem;
-pub(crate) use crate::waiting::Readers;
 use crate::waiting::{LAST_EVENT_ID, STREAM, Wait};
 
 /// Events of a page for which nobody named a limit, and the most of one.
