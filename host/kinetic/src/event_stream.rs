@@ -12,8 +12,8 @@ use crate::error::CliError;
 pub const MEDIA_TYPE: &str = "text/event-stream";
 /// The longest a host that is there is silent: it says so three times as often.
 const SILENCE: Duration = Duration::from_secs(35);
-/// The largest frame read, in bytes: the largest event in JSON.
-const FRAME_BYTES_MAX: usize = 32 << 20;
+/// The largest frame read, in bytes: the largest value of a key (16 MiB) in JSON, where a control character takes six.
+const FRAME_BYTES_MAX: usize = 97 << 20;
 
 /// One event of a stream.
 #[derive(Debug, PartialEq, Eq)]

@@ -9,6 +9,7 @@ mod config;
 mod docs_reference;
 mod doctor;
 mod errors;
+mod follow;
 mod input;
 mod inspect;
 mod keys;

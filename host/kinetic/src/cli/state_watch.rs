@@ -1,21 +1,15 @@
 //! `kinetic state watch`: shows what changes in the state as it changes, across restarts of the host.
 
-use std::time::Duration;
-
 use clap::Args;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::Context;
+use super::follow::{Follow, follow, parse};
 use super::state::{On, cell};
 use crate::client::Client;
-use crate::error::{CliError, Refused};
-use crate::event_stream::{EventStream, Frame};
-use crate::terminal::{note, say_on};
-
-/// How long to wait before a host that went away is tried again.
-const AGAIN_AFTER: Duration = Duration::from_millis(500);
+use crate::error::CliError;
+use crate::event_stream::Frame;
 
 /// Whose changes, from where on, and how many.
 #[derive(Args)]
@@ -58,71 +52,55 @@ struct Reading {
     shown: u64,
 }
 
-/// How a stream ended.
-enum Ended {
-    /// All that was asked for is shown.
-    Done,
-    /// The host went away.
-    Lost,
+/// A watch under way.
+struct Following<'a> {
+    watching: &'a Watching,
+    json: bool,
+    reading: Reading,
 }
 
 impl Watching {
     pub(super) async fn run(self, context: &Context, client: &Client) -> anyhow::Result<()> {
-        let mut reading = Reading::default();
-        let mut lost = false;
-        loop {
-            match client.stream(&["state-changes"], &self.query(&reading)).await {
-                Ok(stream) => {
-                    lost = false;
-                    if let Ended::Done = self.read(context.json(), stream, &mut reading).await? {
-                        return Ok(());
-                    }
-                }
-                Err(error) if reading.at.is_none() || !passes(&error) => return Err(error),
-                Err(_) => {}
-            }
-            if !lost {
-                note(&format!("{} went away; watching goes on when it is back", client.url()));
-            }
-            lost = true;
-            tokio::time::sleep(AGAIN_AFTER).await;
-        }
+        let mut following = Following {
+            watching: &self,
+            json: context.json(),
+            reading: Reading::default(),
+        };
+        follow(client, &mut following).await
+    }
+}
+
+impl Follow for Following<'_> {
+    fn path(&self) -> Vec<&str> {
+        vec!["state-changes"]
     }
 
-    fn query(&self, reading: &Reading) -> Vec<(&'static str, String)> {
-        let mut query = self.on.query();
-        query.push(("owner", self.owner.clone()));
-        query.extend(self.prefix.clone().map(|prefix| ("prefix", prefix)));
-        let from = reading.at.map(|(seq, _)| seq).or(self.from);
+    fn query(&self) -> Vec<(&'static str, String)> {
+        let asked = self.watching;
+        let mut query = asked.on.query();
+        query.push(("owner", asked.owner.clone()));
+        query.extend(asked.prefix.clone().map(|prefix| ("prefix", prefix)));
+        let from = self.reading.at.map(|(seq, _)| seq).or(asked.from);
         query.extend(from.map(|from| ("from", from.to_string())));
         query
     }
 
-    /// Shows what a stream has.
-    async fn read(&self, json: bool, mut stream: EventStream, reading: &mut Reading) -> anyhow::Result<Ended> {
-        loop {
-            let frame = match stream.next().await {
-                Ok(Some(frame)) => frame,
-                Ok(None) | Err(CliError::HostUnreachable { .. }) => return Ok(Ended::Lost),
-                Err(error) => return Err(error.into()),
-            };
-            match frame.name.as_str() {
-                "start" => reading.start(parse::<Start>(&frame.data)?.next),
-                "change" => {
-                    if let Some(line) = reading.change(&frame, json)?
-                        && !say_on(&line)
-                    {
-                        return Ok(Ended::Done);
-                    }
-                }
-                "problem" => return Err(Refused(parse(&frame.data)?).into()),
-                // Later hosts may tell more.
-                _ => {}
-            }
-            if self.count == Some(reading.shown) {
-                return Ok(Ended::Done);
-            }
+    fn has_begun(&self) -> bool {
+        self.reading.at.is_some()
+    }
+
+    fn take(&mut self, frame: &Frame) -> Result<Option<String>, CliError> {
+        match frame.name.as_str() {
+            "start" => self.reading.start(parse::<Start>(&frame.data)?.next),
+            "change" => return self.reading.change(frame, self.json),
+            // Later hosts may tell more.
+            _ => {}
         }
+        Ok(None)
+    }
+
+    fn is_done(&self) -> bool {
+        self.watching.count == Some(self.reading.shown)
     }
 }
 
@@ -159,19 +137,6 @@ impl Reading {
         };
         Ok(Some(format!("{seq}  {}  {value}", cell(Some(&key)))))
     }
-}
-
-fn parse<T: DeserializeOwned>(data: &str) -> Result<T, CliError> {
-    serde_json::from_str(data).map_err(|e| CliError::BadAnswer {
-        url: "the stream of changes".into(),
-        why: e.to_string(),
-    })
-}
-
-/// Whether a failure may pass when the host is back.
-fn passes(error: &anyhow::Error) -> bool {
-    let busy = |refused: &Refused| refused.0.get("status").and_then(Value::as_u64) == Some(503);
-    matches!(error.downcast_ref(), Some(CliError::HostUnreachable { .. })) || error.downcast_ref().is_some_and(busy)
 }
 
 #[cfg(test)]

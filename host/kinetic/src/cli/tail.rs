@@ -2,20 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Args;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::Context;
-use crate::client::Client;
-use crate::error::{CliError, Refused};
-use crate::event_stream::{EventStream, Frame};
-use crate::terminal::{note, say_on};
-
-/// How long to wait before a host that went away is tried again.
-const AGAIN_AFTER: Duration = Duration::from_millis(500);
+use super::follow::{Follow, follow, parse, unreadable};
+use crate::error::CliError;
+use crate::event_stream::Frame;
+use crate::terminal::note;
 
 /// Show the events of a topic as they come
 ///
@@ -66,44 +62,23 @@ struct Reading {
     shown: u64,
 }
 
-/// How a stream ended.
-enum Ended {
-    /// All that was asked for is shown.
-    Done,
-    /// The host went away.
-    Lost,
+/// A tail under way.
+struct Following<'a> {
+    tail: &'a Tail,
+    json: bool,
+    reading: Reading,
 }
 
 impl Tail {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let client = context.client(&context.load(None)?.config)?;
-        super::block_on(self.follow(context.json(), &client))?;
+        let mut following = Following {
+            tail: &self,
+            json: context.json(),
+            reading: Reading::default(),
+        };
+        super::block_on(follow(&client, &mut following))?;
         Ok(ExitCode::SUCCESS)
-    }
-
-    async fn follow(&self, json: bool, client: &Client) -> anyhow::Result<()> {
-        let mut reading = Reading::default();
-        let mut lost = false;
-        loop {
-            let opened = client
-                .stream(&["topics", &self.topic, "events"], &self.query(&reading))
-                .await;
-            match opened {
-                Ok(stream) => {
-                    lost = false;
-                    if let Ended::Done = self.read(json, stream, &mut reading).await? {
-                        return Ok(());
-                    }
-                }
-                Err(error) if reading.heads.is_none() || !passes(&error) => return Err(error),
-                Err(_) => {}
-            }
-            if !lost {
-                note(&format!("{} went away; reading goes on when it is back", client.url()));
-            }
-            lost = true;
-            tokio::time::sleep(AGAIN_AFTER).await;
-        }
     }
 
     fn query(&self, reading: &Reading) -> Vec<(&'static str, String)> {
@@ -123,33 +98,38 @@ impl Tail {
         query.extend(self.partition.map(|partition| ("partition", partition.to_string())));
         query
     }
+}
 
-    /// Shows what a stream has.
-    async fn read(&self, json: bool, mut stream: EventStream, reading: &mut Reading) -> anyhow::Result<Ended> {
-        loop {
-            let frame = match stream.next().await {
-                Ok(Some(frame)) => frame,
-                Ok(None) | Err(CliError::HostUnreachable { .. }) => return Ok(Ended::Lost),
-                Err(error) => return Err(error.into()),
-            };
-            if frame.name.is_empty() && !say_on(&reading.event(&frame, json, &self.topic)?) {
-                return Ok(Ended::Done);
+impl Follow for Following<'_> {
+    fn path(&self) -> Vec<&str> {
+        vec!["topics", &self.tail.topic, "events"]
+    }
+
+    fn query(&self) -> Vec<(&'static str, String)> {
+        self.tail.query(&self.reading)
+    }
+
+    fn has_begun(&self) -> bool {
+        self.reading.heads.is_some()
+    }
+
+    fn take(&mut self, frame: &Frame) -> Result<Option<String>, CliError> {
+        match frame.name.as_str() {
+            "" => return self.reading.event(frame, self.json, &self.tail.topic).map(Some),
+            "start" => self.reading.start(frame)?,
+            "missed" => {
+                let missed: Value = parse(&frame.data)?;
+                let count = missed.get("missed").and_then(Value::as_u64).unwrap_or_default();
+                note(&format!("{count} events were dropped before they were read"));
             }
-            match frame.name.as_str() {
-                "start" => reading.start(&frame)?,
-                "missed" => {
-                    let missed: Value = parse(&frame.data)?;
-                    let count = missed.get("missed").and_then(Value::as_u64).unwrap_or_default();
-                    note(&format!("{count} events were dropped before they were read"));
-                }
-                "problem" => return Err(Refused(parse(&frame.data)?).into()),
-                // An event; and later hosts may tell more.
-                _ => {}
-            }
-            if self.count == Some(reading.shown) || (self.no_follow && reading.is_at_end()) {
-                return Ok(Ended::Done);
-            }
+            // Later hosts may tell more.
+            _ => {}
         }
+        Ok(None)
+    }
+
+    fn is_done(&self) -> bool {
+        self.tail.count == Some(self.reading.shown) || (self.tail.no_follow && self.reading.is_at_end())
     }
 }
 
@@ -214,23 +194,6 @@ fn line(event: &Value, topic: &str) -> String {
         .into_iter()
         .flatten()
         .fold(String::new(), |line, part| format!("{line}  {part}"))
-}
-
-fn parse<T: serde::de::DeserializeOwned>(data: &str) -> Result<T, CliError> {
-    serde_json::from_str(data).map_err(|e| unreadable(&e.to_string()))
-}
-
-fn unreadable(why: &str) -> CliError {
-    CliError::BadAnswer {
-        url: "the stream of events".into(),
-        why: why.into(),
-    }
-}
-
-/// Whether a failure may pass when the host is back.
-fn passes(error: &anyhow::Error) -> bool {
-    let busy = |refused: &Refused| refused.0.get("status").and_then(Value::as_u64) == Some(503);
-    matches!(error.downcast_ref(), Some(CliError::HostUnreachable { .. })) || error.downcast_ref().is_some_and(busy)
 }
 
 #[cfg(test)]
