@@ -1,11 +1,13 @@
 //! A commit: what becomes one record of the log, all of it or nothing. And its encoding, which is what the hash covers.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use kinetic_model::Digest;
 
 use crate::bus::{Event, NewEvent, OffsetCommit};
 use crate::state::{Reads, Write};
-use crate::wire::{Wire, malformed, put_bytes, put_option};
+use crate::wire::{Wire, malformed, put_bytes, put_option, put_u64};
 use crate::{LedgerError, RECORD_BYTES_MAX};
 
 /// When a commit is acknowledged.
@@ -104,47 +106,74 @@ impl Commit {
     }
 }
 
-/// Appends the body of a record: receipt, call, parts. `events` are the commit's, with their offsets. Gives the digest
-/// of the parts.
-pub(crate) fn encode(commit: &Commit, events: &[Event], body: &mut Vec<u8>) -> Result<Digest, LedgerError> {
-    let start = body.len();
-    put_option(body, commit.receipt.as_deref());
-    put_option(body, commit.call.as_deref());
-    let parts = body.len();
-    for control in &commit.controls {
-        body.push(match control.view {
-            View::Bus => BUS_CONTROL,
-            View::State => STATE_CONTROL,
-        });
-        put_bytes(body, &control.payload);
+/// The parts of a commit that do not depend on its place, encoded before the log's lock is taken.
+pub(crate) struct Encoded {
+    /// What comes before the events, and what comes behind.
+    before: Vec<u8>,
+    behind: Vec<u8>,
+}
+
+impl Encoded {
+    pub(crate) fn of(commit: &Commit) -> Self {
+        let writes: usize = commit.writes.iter().map(|write| write.encoded_bytes() + PART_BYTES).sum();
+        let offsets: usize = commit.offsets.iter().map(|offset| offset.encoded_bytes() + PART_BYTES).sum();
+        let (mut before, mut behind) = (Vec::with_capacity(writes), Vec::with_capacity(offsets));
+        for control in &commit.controls {
+            before.push(match control.view {
+                View::Bus => BUS_CONTROL,
+                View::State => STATE_CONTROL,
+            });
+            put_bytes(&mut before, &control.payload);
+        }
+        for write in &commit.writes {
+            part(&mut before, WRITE, write.encoded_bytes(), |out| write.encode(out));
+        }
+        for offset in &commit.offsets {
+            part(&mut behind, OFFSET, offset.encoded_bytes(), |out| offset.encode(out));
+        }
+        Self { before, behind }
     }
-    let mut scratch = Vec::new();
-    let mut part = |tag: u8, encode: &dyn Fn(&mut Vec<u8>)| {
-        scratch.clear();
-        encode(&mut scratch);
-        body.push(tag);
-        put_bytes(body, &scratch);
-    };
-    for write in &commit.writes {
-        part(WRITE, &|out| write.encode(out));
+
+    /// Appends the body of the commit's record: receipt, call, parts. `events` are the commit's, with their offsets.
+    /// Gives the digest of the parts.
+    pub(crate) fn append(
+        &self,
+        commit: &Commit,
+        events: &[Arc<Event>],
+        body: &mut Vec<u8>,
+    ) -> Result<Digest, LedgerError> {
+        let start = body.len();
+        put_option(body, commit.receipt.as_deref());
+        put_option(body, commit.call.as_deref());
+        let parts = body.len();
+        body.extend_from_slice(&self.before);
+        for event in events {
+            part(body, EVENT, event.encoded_bytes(), |out| event.encode(out));
+        }
+        body.extend_from_slice(&self.behind);
+        let bytes = (body.len() - start) as u64;
+        if bytes > RECORD_BYTES_MAX {
+            return Err(LedgerError::RecordTooLarge {
+                bytes,
+                bytes_max: RECORD_BYTES_MAX,
+            });
+        }
+        Ok(match body.get(parts..) {
+            None | Some([]) => Digest::EMPTY,
+            Some(parts) => Digest::of(parts),
+        })
     }
-    for event in events {
-        part(EVENT, &|out| event.encode(out));
-    }
-    for offset in &commit.offsets {
-        part(OFFSET, &|out| offset.encode(out));
-    }
-    let bytes = (body.len() - start) as u64;
-    if bytes > RECORD_BYTES_MAX {
-        return Err(LedgerError::RecordTooLarge {
-            bytes,
-            bytes_max: RECORD_BYTES_MAX,
-        });
-    }
-    Ok(match body.get(parts..) {
-        None | Some([]) => Digest::EMPTY,
-        Some(parts) => Digest::of(parts),
-    })
+}
+
+/// What a part needs beside its payload at most: its kind and the payload's length.
+const PART_BYTES: usize = 11;
+
+fn part(out: &mut Vec<u8>, tag: u8, bytes: usize, encode: impl FnOnce(&mut Vec<u8>)) {
+    out.push(tag);
+    put_u64(out, bytes as u64);
+    let start = out.len();
+    encode(out);
+    debug_assert_eq!(out.len() - start, bytes, "the length in front of a part of kind {tag}");
 }
 
 /// A body's three sections, which a leaf hashes apart: a proof about a receipt shows nothing of the rest.

@@ -18,13 +18,13 @@ pub use receipt::ReceiptProof;
 pub(crate) use receipt::receipt_id;
 use tokio::sync::Notify;
 
-use crate::bus::{BusView, Committer, Event, Records};
-use crate::commit::encode;
+use crate::bus::{BusView, Checked, Committer, Records};
+use crate::commit::Encoded;
 use crate::index::Index;
 use crate::log::{Disk, Leaf, Log, LogConfig, Record, SystemDisk, Ticket};
 use crate::merkle::Signer;
 use crate::retention::{Horizon, restore};
-use crate::state::{BranchId, KeyRange, ReadRecord, StateView, Transaction, Watch};
+use crate::state::{BranchId, KeyRange, PlacedKeys, ReadRecord, StateView, Transaction, Watch};
 use crate::upkeep::Upkeep;
 use crate::{Commit, Durability, LedgerError, Parts};
 
@@ -156,6 +156,8 @@ impl Ledger {
         bus.advance(next);
         bus.retain(log.horizon())?;
         index.synced(next);
+        let settled = index.clone();
+        log.before_visible(Box::new(move || settled.settle()));
         let advanced = Arc::new(Notify::new());
         let shown = (state.clone(), bus.clone(), advanced.clone());
         log.watch_visible(Box::new(move |visible| {
@@ -332,23 +334,25 @@ impl Inner {
     }
 
     pub(crate) fn append(&self, commit: &Commit) -> Result<Ticket, LedgerError> {
-        // Hashed before the lock: a call's input may be megabytes.
+        // All that does not depend on the record's place comes before the lock: a call's input may be megabytes.
         let digest = |section: &Option<Bytes>| section.as_deref().map_or(Digest::EMPTY, Digest::of);
         let (receipt, call) = (digest(&commit.receipt), digest(&commit.call));
+        let encoded = Encoded::of(commit);
         let shown = commit.shows_in_views();
+        let keys = self.state.place(&commit.writes);
         self.log.append(
             commit.effective_durability(self.topics_durability(commit)),
             shown,
             |_, body| {
-                let mut events = Vec::new();
+                let mut checked = Checked::default();
                 if shown {
                     self.state.check(commit)?;
-                    events = self.bus.check(commit)?;
+                    checked = self.bus.check(commit)?;
                 }
-                let parts = encode(commit, &events, body)?;
-                Ok((events, Leaf { receipt, call, parts }))
+                let parts = encoded.append(commit, &checked.events, body)?;
+                Ok((checked, Leaf { receipt, call, parts }))
             },
-            |seq, events| self.stage(seq, commit, &events),
+            |seq, checked| self.stage(seq, commit, &keys, &checked),
         )
     }
 
@@ -361,17 +365,17 @@ impl Inner {
     }
 
     /// Shows a record to the views; it was checked.
-    fn stage(&self, seq: u64, commit: &Commit, events: &[Event]) {
+    fn stage(&self, seq: u64, commit: &Commit, keys: &PlacedKeys, checked: &Checked) {
         if commit.shows_in_views() {
-            let staged = self.state.stage(seq, commit);
-            let staged = staged.and_then(|()| self.bus.stage(seq, events, &commit.offsets, &commit.controls));
+            let staged = self.state.stage(seq, commit, keys);
+            let staged = staged.and_then(|()| self.bus.stage(seq, checked, &commit.offsets, &commit.controls));
             if let Err(error) = staged {
                 // Checked a moment ago under the same lock; should it still happen, the log is right and a restart
                 // rebuilds the views from it.
                 tracing::error!(seq, "the views did not take a record: {error}");
             }
         } else if seq.is_multiple_of(NOTE_EVERY_RECORDS) {
-            self.index.stage(seq, []);
+            self.index.queue(seq, |_| {});
         }
     }
 

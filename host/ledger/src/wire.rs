@@ -11,6 +11,21 @@ pub fn put_u64(out: &mut Vec<u8>, mut value: u64) {
     out.push((value & 0x7f) as u8);
 }
 
+/// How many bytes [`put_u64`] appends.
+pub const fn u64_bytes(value: u64) -> usize {
+    (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
+}
+
+/// How many bytes [`put_bytes`] appends.
+pub const fn bytes_bytes(bytes: &[u8]) -> usize {
+    u64_bytes(bytes.len() as u64) + bytes.len()
+}
+
+/// How many bytes [`put_option`] appends.
+pub fn option_bytes(bytes: Option<&[u8]>) -> usize {
+    bytes.map_or(1, |bytes| u64_bytes(bytes.len() as u64 + 1) + bytes.len())
+}
+
 /// Appends a length and the bytes.
 pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     put_u64(out, bytes.len() as u64);
@@ -141,6 +156,8 @@ mod tests {
             put_u64(&mut out, number);
             put_bytes(&mut out, &bytes);
             put_option(&mut out, option.as_deref());
+            let bytes_told = u64_bytes(number) + bytes_bytes(&bytes) + option_bytes(option.as_deref());
+            prop_assert_eq!(out.len(), bytes_told);
             let mut wire = Wire::new(&out);
             prop_assert_eq!(wire.u64().unwrap(), number);
             prop_assert_eq!(wire.bytes().unwrap(), &bytes[..]);

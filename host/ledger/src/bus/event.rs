@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::envelope::{Envelope, invalid, within};
 use crate::LedgerError;
-use crate::wire::{Wire, malformed, put_bytes, put_option, put_u64};
+use crate::wire::{Wire, bytes_bytes, malformed, option_bytes, put_bytes, put_option, put_u64, u64_bytes};
 
 /// The longest key of an event, in bytes.
 pub const KEY_BYTES_MAX: u64 = 1024;
@@ -132,6 +132,15 @@ impl Event {
         out.extend_from_slice(self.envelope.as_bytes());
     }
 
+    /// How long the encoded form is.
+    pub(crate) fn encoded_bytes(&self) -> usize {
+        u64_bytes(u64::from(self.topic.0))
+            + u64_bytes(u64::from(self.partition))
+            + u64_bytes(self.offset)
+            + option_bytes(self.key.as_deref())
+            + self.envelope.as_bytes().len()
+    }
+
     /// Reads an encoded event, sharing the bytes.
     pub(crate) fn decode(bytes: &Bytes) -> Result<Self, LedgerError> {
         let mut wire = Wire::new(bytes);
@@ -154,6 +163,18 @@ impl OffsetCommit {
         put_u64(out, self.from);
         put_u64(out, self.next);
         put_u64(out, self.epoch);
+    }
+
+    /// How long the encoded form is.
+    pub(crate) fn encoded_bytes(&self) -> usize {
+        let numbers = [
+            u64::from(self.topic.0),
+            u64::from(self.partition),
+            self.from,
+            self.next,
+            self.epoch,
+        ];
+        bytes_bytes(self.group.as_bytes()) + numbers.into_iter().map(u64_bytes).sum::<usize>()
     }
 
     /// Reads what `encode` wrote.

@@ -28,16 +28,14 @@ pub(super) struct Seat {
 }
 
 impl Seat {
-    pub(super) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        put_u64(&mut out, self.epoch);
-        put_u64(&mut out, self.next);
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        put_u64(out, self.epoch);
+        put_u64(out, self.next);
         // The first delivery is not in the log either, and what is kept is to be what the log says.
         if let Some((offset, count)) = self.attempts.filter(|(_, count)| *count > 1) {
-            put_u64(&mut out, offset);
-            put_u64(&mut out, u64::from(count));
+            put_u64(out, offset);
+            put_u64(out, u64::from(count));
         }
-        out
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, LedgerError> {
@@ -86,6 +84,13 @@ impl Group {
             seats: Mutex::default(),
             changed: Notify::new(),
         }
+    }
+
+    /// Changes its place in a partition.
+    pub(super) fn with_seat<R>(&self, partition: u16, change: impl FnOnce(&mut Seat) -> R) -> R {
+        let changed = change(self.seats.lock().entry(partition).or_default());
+        self.changed.notify_waiters();
+        changed
     }
 
     pub(super) fn seat(&self, partition: u16) -> Option<Seat> {

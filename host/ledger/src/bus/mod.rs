@@ -50,4 +50,5 @@ pub use self::subscribe::{Start, Subscribe};
 pub use self::subscription::Subscription;
 pub use self::timestamp::timestamp;
 pub use self::topic::ATTACHED_MAX;
+pub(crate) use self::view::Checked;
 pub use self::view::{BusView, Committer};

@@ -14,7 +14,7 @@ use super::runs::Runs;
 use super::schema::{SCHEMAS_MAX, Schema};
 use super::topic::{Store, Topic};
 use crate::LedgerError;
-use crate::index::{Index, Staged, Table};
+use crate::index::{Batch, Index, Staged, Table};
 use crate::wire::{Wire, malformed, put_bytes};
 
 /// The most topics of a host.
@@ -193,11 +193,16 @@ impl Registry {
                 offset,
                 count,
                 ..
-            } => self.with_seat(topic, &group, partition, |seat| {
-                if offset >= seat.next {
-                    seat.attempts = Some((offset, count));
-                }
-            }),
+            } => {
+                let group = self.numbered(topic)?.known_group(&group)?;
+                let entry = group.with_seat(partition, |seat| {
+                    if offset >= seat.next {
+                        seat.attempts = Some((offset, count));
+                    }
+                    keep_seat(topic, partition, &group.name, seat)
+                });
+                Ok(vec![entry])
+            }
             Change::Shed { topic, total } => {
                 self.numbered(topic)?.recorded_shed(total);
                 let key = [META_SHED, &topic.0.to_be_bytes()].concat();
@@ -213,24 +218,6 @@ impl Registry {
                 Ok(seats.keys().map(gone).collect())
             }
         }
-    }
-
-    /// Changes a group's place, and gives what the index is to keep of it.
-    pub(super) fn with_seat(
-        &self,
-        topic: TopicId,
-        group: &str,
-        partition: u16,
-        change: impl FnOnce(&mut Seat),
-    ) -> Result<Vec<Staged>, LedgerError> {
-        let group = self.numbered(topic)?.known_group(group)?;
-        let mut seats = group.seats.lock();
-        let seat = seats.entry(partition).or_default();
-        change(seat);
-        let entry = keep_seat(topic, partition, &group.name, seat);
-        drop(seats);
-        group.changed.notify_waiters();
-        Ok(vec![entry])
     }
 
     fn insert(&mut self, topic: Topic) -> Result<(), LedgerError> {
@@ -332,17 +319,31 @@ fn keep_topic(id: TopicId, name: &str, config: &TopicConfig) -> Staged {
 }
 
 fn keep_seat(topic: TopicId, partition: u16, group: &str, seat: &Seat) -> Staged {
-    (Table::Meta, seat_key(topic, partition, group), Some(seat.encode()))
+    let mut value = Vec::new();
+    seat.encode(&mut value);
+    (Table::Meta, seat_key(topic, partition, group), Some(value))
+}
+
+/// Puts a group's place into the index.
+pub(super) fn put_seat(batch: &mut Batch, topic: TopicId, partition: u16, group: &str, seat: &Seat) {
+    batch.put_with(
+        Table::Meta,
+        |key| put_seat_key(key, topic, partition, group),
+        Some(|value: &mut Vec<u8>| seat.encode(value)),
+    );
 }
 
 fn seat_key(topic: TopicId, partition: u16, group: &str) -> Vec<u8> {
-    [
-        META_SEAT,
-        &topic.0.to_be_bytes(),
-        &partition.to_be_bytes(),
-        group.as_bytes(),
-    ]
-    .concat()
+    let mut key = Vec::new();
+    put_seat_key(&mut key, topic, partition, group);
+    key
+}
+
+fn put_seat_key(out: &mut Vec<u8>, topic: TopicId, partition: u16, group: &str) {
+    out.extend_from_slice(META_SEAT);
+    out.extend_from_slice(&topic.0.to_be_bytes());
+    out.extend_from_slice(&partition.to_be_bytes());
+    out.extend_from_slice(group.as_bytes());
 }
 
 fn number(key: &[u8]) -> Result<u32, LedgerError> {

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::event::{Event, TopicId};
-use crate::index::{Index, Pair, Staged, Table};
+use crate::index::{Batch, Index, Pair, Table};
 use crate::wire::malformed;
 use crate::{LedgerError, Parts};
 
@@ -34,14 +34,18 @@ pub(super) struct Run {
 }
 
 const KEY_BYTES: usize = 14;
+const VALUE_BYTES: usize = 20;
 
 impl Run {
-    pub(super) fn staged(&self, topic: TopicId, partition: u16) -> Staged {
-        let mut value = Vec::with_capacity(20);
-        value.extend_from_slice(&self.seq.to_be_bytes());
-        value.extend_from_slice(&self.count.to_be_bytes());
-        value.extend_from_slice(&self.index.to_be_bytes());
-        (Table::Runs, key(topic, partition, self.first).to_vec(), Some(value))
+    pub(super) fn put(&self, batch: &mut Batch, topic: TopicId, partition: u16) {
+        let mut value = [0; VALUE_BYTES];
+        let parts = [
+            &self.seq.to_be_bytes()[..],
+            &self.count.to_be_bytes(),
+            &self.index.to_be_bytes(),
+        ];
+        fill(&mut value, &parts);
+        batch.put(Table::Runs, &key(topic, partition, self.first), Some(&value));
     }
 
     fn read((key, value): &Pair) -> Result<Self, LedgerError> {
@@ -51,7 +55,7 @@ impl Run {
                 .map(u64::from_be_bytes)
                 .ok_or_else(|| malformed("an entry of the bus's index is too short"))
         };
-        let index = value.get(16..20).and_then(|bytes| bytes.try_into().ok());
+        let index = value.get(16..VALUE_BYTES).and_then(|bytes| bytes.try_into().ok());
         Ok(Self {
             first: number(key.get(6..KEY_BYTES))?,
             seq: number(value.get(..8))?,
@@ -73,10 +77,18 @@ fn key(topic: TopicId, partition: u16, offset: u64) -> [u8; KEY_BYTES] {
         &partition.to_be_bytes(),
         &offset.to_be_bytes(),
     ];
-    for (place, byte) in key.iter_mut().zip(parts.into_iter().flatten()) {
-        *place = *byte;
-    }
+    fill(&mut key, &parts);
     key
+}
+
+fn fill(place: &mut [u8], parts: &[&[u8]]) {
+    let mut at = 0;
+    for part in parts {
+        if let Some(place) = place.get_mut(at..at + part.len()) {
+            place.copy_from_slice(part);
+        }
+        at += part.len();
+    }
 }
 
 /// The runs of one partition.

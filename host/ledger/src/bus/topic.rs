@@ -1,6 +1,6 @@
 //! A topic as it runs: its partitions, its groups, who is attached, and how far the slowest of them is behind.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -25,7 +25,7 @@ pub(super) struct Topic {
     config: RwLock<Arc<TopicConfig>>,
     pub(super) store: Store,
     pub(super) spread: Spread,
-    groups: RwLock<BTreeMap<Arc<str>, Arc<Group>>>,
+    groups: RwLock<HashMap<Arc<str>, Arc<Group>>>,
     attached: Mutex<Vec<Arc<Attached>>>,
     /// The newest subscription of any group. Counted for the topic, so that no number comes twice, not even when a group
     /// is forgotten and begins anew.
@@ -178,19 +178,27 @@ impl Topic {
         self.group(name).ok_or_else(|| self.no_group(name))
     }
 
-    /// The group's place, if the subscription of that epoch may go on.
-    pub(super) fn check_epoch(&self, group: &str, partition: u16, epoch: u64) -> Result<Seat, LedgerError> {
+    /// A group and its place, if the subscription of that epoch may go on.
+    pub(super) fn check_epoch(
+        &self,
+        group: &str,
+        partition: u16,
+        epoch: u64,
+    ) -> Result<(Arc<Group>, Seat), LedgerError> {
         self.partition(partition)?;
-        let seat = self.known_group(group)?.seat(partition);
+        let group = self.known_group(group)?;
+        let seat = group.seat(partition);
         let current = seat.map_or(0, |seat| seat.epoch);
-        seat.filter(|seat| seat.epoch == epoch)
-            .ok_or_else(|| LedgerError::Fenced {
-                group: group.into(),
+        match seat.filter(|seat| seat.epoch == epoch) {
+            Some(seat) => Ok((group, seat)),
+            None => Err(LedgerError::Fenced {
+                group: group.name.as_ref().into(),
                 topic: self.name.as_ref().into(),
                 partition,
                 epoch,
                 current,
-            })
+            }),
+        }
     }
 
     pub(super) fn no_group(&self, name: &str) -> LedgerError {
@@ -214,7 +222,9 @@ impl Topic {
     }
 
     pub(super) fn groups(&self) -> Vec<Arc<Group>> {
-        self.groups.read().values().cloned().collect()
+        let mut groups: Vec<_> = self.groups.read().values().cloned().collect();
+        groups.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        groups
     }
 
     /// Whether one more subscription can be attached.

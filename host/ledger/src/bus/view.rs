@@ -1,5 +1,6 @@
 //! The bus as a view of the log: checks what a commit would publish and consume, takes it, and wakes who waits for it.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -9,11 +10,12 @@ use parking_lot::{Mutex, RwLock};
 
 use super::control::changes;
 use super::event::{Event, NewEvent, OffsetCommit, TopicId};
-use super::registry::Registry;
+use super::group::Group;
+use super::registry::{Registry, put_seat};
 use super::runs::{Records, Run, Runs};
 use super::tail::{TailLimits, Tails};
 use super::topic::{Store, Topic};
-use crate::index::{Index, Staged};
+use crate::index::{Batch, Index};
 use crate::{Commit, Control, Durability, LedgerError, Parts};
 
 /// Takes what the bus itself has to commit: topics, epochs, attempts, dead letters, counts of what was shed.
@@ -39,6 +41,18 @@ pub struct BusView {
     closed: AtomicBool,
     /// Held by who changes topics or schemas.
     pub(super) defining: tokio::sync::Mutex<()>,
+}
+
+/// A group, and the topic it is of.
+type Seated = (Arc<Topic>, Arc<Group>);
+
+/// What a check found, for staging the same commit.
+#[derive(Default)]
+pub(crate) struct Checked {
+    /// The commit's events, with their offsets.
+    pub(crate) events: Vec<Arc<Event>>,
+    /// What its positions are of, in the same order.
+    seats: Vec<Seated>,
 }
 
 /// The ledger the bus belongs to; it owns the bus, so these are weak.
@@ -120,9 +134,9 @@ impl BusView {
 
     /// Whether a commit may become the next record; gives its events their partitions and offsets. To be called, then
     /// `stage`, while no other commit is staged. Schemas and backpressure are [`BusView::admit`]'s, before.
-    pub(crate) fn check(&self, commit: &Commit) -> Result<Vec<Event>, LedgerError> {
+    pub(crate) fn check(&self, commit: &Commit) -> Result<Checked, LedgerError> {
         if commit.events.is_empty() && commit.offsets.is_empty() && commit.controls.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Checked::default());
         }
         let registry = self.registry.read();
         let mut changes = changes(&commit.controls);
@@ -134,75 +148,95 @@ impl BusView {
                 why: "a commit makes one change at most".into(),
             });
         }
-        check_offsets(&registry, &commit.offsets)?;
-        place(&registry, &commit.events)
+        Ok(Checked {
+            seats: check_offsets(&registry, &commit.offsets)?,
+            events: place(&registry, &commit.events)?,
+        })
     }
 
     /// Takes a commit that was checked as the record `seq`. In order of the log.
     pub(crate) fn stage(
         &self,
         seq: u64,
-        events: &[Event],
+        checked: &Checked,
         offsets: &[OffsetCommit],
         controls: &[Control],
     ) -> Result<(), LedgerError> {
-        self.apply(seq, events, offsets, controls, true)
+        let Checked { events, seats } = checked;
+        if events.is_empty() && offsets.is_empty() && controls.is_empty() {
+            return Ok(());
+        }
+        self.apply(seq, events, offsets.iter().zip(seats), controls)?;
+        let registry = self.registry.read();
+        let mut arrived: Option<TopicId> = None;
+        for event in events {
+            let topic = registry.numbered(event.topic)?;
+            self.tails.push(topic.log()?, seq, Arc::clone(event));
+            if arrived != Some(topic.id) {
+                self.arrivals.lock().push_back((seq, Arc::clone(topic)));
+                arrived = Some(topic.id);
+            }
+        }
+        Ok(())
     }
 
     /// Takes a record from the log, after opening, before anything is visible. In order of the log.
     pub(crate) fn replay(&self, seq: u64, parts: &Parts) -> Result<(), LedgerError> {
-        self.apply(seq, &parts.events, &parts.offsets, &parts.controls, false)
-    }
-
-    fn apply(
-        &self,
-        seq: u64,
-        events: &[Event],
-        offsets: &[OffsetCommit],
-        controls: &[Control],
-        live: bool,
-    ) -> Result<(), LedgerError> {
+        let Parts {
+            events,
+            offsets,
+            controls,
+            ..
+        } = parts;
         if events.is_empty() && offsets.is_empty() && controls.is_empty() {
             return Ok(());
         }
-        let mut entries = Vec::new();
-        for change in changes(controls) {
-            entries.extend(self.registry.write().apply(change?)?);
-        }
+        let seats: Vec<_> = {
+            let registry = self.registry.read();
+            let seat = |offset: &OffsetCommit| {
+                let topic = registry.numbered(offset.topic)?;
+                Ok((Arc::clone(topic), topic.known_group(&offset.group)?))
+            };
+            offsets.iter().map(seat).collect::<Result<_, LedgerError>>()?
+        };
+        self.apply(seq, events, offsets.iter().zip(&seats), controls)?;
         let registry = self.registry.read();
-        for offset in offsets {
-            let advance = |seat: &mut super::group::Seat| seat.advance(offset.next);
-            entries.extend(registry.with_seat(offset.topic, &offset.group, offset.partition, advance)?);
-            registry.numbered(offset.topic)?.room.notify_waiters();
-        }
-        let mut arrived: Vec<&Arc<Topic>> = Vec::new();
         for event in events {
             let topic = registry.numbered(event.topic)?;
-            let partitions = topic.log()?;
-            if live {
-                self.tails.push(partitions, seq, Arc::new(event.clone()));
-            } else {
-                topic.partition(event.partition)?.set_head(event.offset + 1);
+            topic.partition(event.partition)?.set_head(event.offset + 1);
+        }
+        Ok(())
+    }
+
+    fn apply<'a>(
+        &self,
+        seq: u64,
+        events: &[impl Borrow<Event>],
+        offsets: impl Iterator<Item = (&'a OffsetCommit, &'a Seated)>,
+        controls: &[Control],
+    ) -> Result<(), LedgerError> {
+        let mut definitions = Vec::new();
+        for change in changes(controls) {
+            definitions.extend(self.registry.write().apply(change?)?);
+        }
+        self.index.queue(seq, |batch| {
+            batch.extend(definitions);
+            for (offset, (topic, group)) in offsets {
+                group.with_seat(offset.partition, |seat| {
+                    seat.advance(offset.next);
+                    put_seat(batch, topic.id, offset.partition, &group.name, seat);
+                });
+                topic.room.notify_waiters();
             }
-            if arrived.last().is_none_or(|last| last.id != topic.id) {
-                arrived.push(topic);
-            }
-        }
-        entries.extend(runs(seq, events));
-        if live {
-            let mut arrivals = self.arrivals.lock();
-            arrivals.extend(arrived.into_iter().map(|topic| (seq, Arc::clone(topic))));
-        }
-        drop(registry);
-        if !entries.is_empty() {
-            self.index.stage(seq, entries);
-        }
+            put_runs(batch, seq, events);
+        });
         Ok(())
     }
 
     /// The records below `visible` can be read: wakes who waits for what is in them. To be called after each advance,
     /// and once after replaying.
     pub(crate) fn advance(&self, visible: u64) {
+        self.index.settle();
         self.visible.fetch_max(visible, Ordering::AcqRel);
         let mut arrivals = self.arrivals.lock();
         let mut woken: Option<Arc<Topic>> = None;
@@ -276,16 +310,20 @@ impl BusView {
     }
 }
 
-/// Whether groups stand where a commit continues, and its subscriptions are not fenced.
-fn check_offsets(registry: &Registry, offsets: &[OffsetCommit]) -> Result<(), LedgerError> {
+/// Whether groups stand where a commit continues, and its subscriptions are not fenced. Gives what the positions are of.
+fn check_offsets(
+    registry: &Registry,
+    offsets: &[OffsetCommit],
+) -> Result<Vec<Seated>, LedgerError> {
     let mut seen = BTreeSet::new();
+    let mut seats = Vec::with_capacity(offsets.len());
     for offset in offsets {
         let topic = registry.numbered(offset.topic)?;
         let bad = |why: &str| Err(topic.bad_offset(offset.partition, offset.next, why));
-        if !seen.insert((offset.topic, offset.partition, &offset.group)) {
+        if offsets.len() > 1 && !seen.insert((offset.topic, offset.partition, &offset.group)) {
             return bad("a commit has one position of a group in a partition");
         }
-        let seat = topic.check_epoch(&offset.group, offset.partition, offset.epoch)?;
+        let (group, seat) = topic.check_epoch(&offset.group, offset.partition, offset.epoch)?;
         if offset.from != seat.next {
             return Err(LedgerError::OffsetMoved {
                 group: offset.group.clone(),
@@ -301,12 +339,13 @@ fn check_offsets(registry: &Registry, offsets: &[OffsetCommit]) -> Result<(), Le
         if offset.next > topic.partition(offset.partition)?.head() {
             return bad("it lies beyond the last event");
         }
+        seats.push((Arc::clone(topic), group));
     }
-    Ok(())
+    Ok(seats)
 }
 
 /// Gives events their partitions and offsets.
-fn place(registry: &Registry, events: &[NewEvent]) -> Result<Vec<Event>, LedgerError> {
+fn place(registry: &Registry, events: &[NewEvent]) -> Result<Vec<Arc<Event>>, LedgerError> {
     let mut heads: BTreeMap<(TopicId, u16), u64> = BTreeMap::new();
     let mut placed = Vec::with_capacity(events.len());
     for event in events {
@@ -315,32 +354,43 @@ fn place(registry: &Registry, events: &[NewEvent]) -> Result<Vec<Event>, LedgerE
         let partitions = topic.log()?;
         let count = u16::try_from(partitions.len()).unwrap_or(u16::MAX);
         let partition = topic.spread.partition(event.key.as_deref(), count);
-        let place = topic.partition(partition)?;
-        let head = heads.entry((topic.id, partition)).or_insert_with(|| place.head());
-        placed.push(Event {
+        let mut offset = topic.partition(partition)?.head();
+        if events.len() > 1 {
+            let head = heads.entry((topic.id, partition)).or_insert(offset);
+            offset = *head;
+            *head += 1;
+        }
+        placed.push(Arc::new(Event {
             topic: topic.id,
             partition,
-            offset: *head,
+            offset,
             key: event.key.clone(),
             envelope: event.envelope.clone(),
-        });
-        *head += 1;
+        }));
     }
     Ok(placed)
 }
 
-/// Where the events of a record lie, for the index.
-fn runs(seq: u64, events: &[Event]) -> impl Iterator<Item = Staged> {
+/// Puts into the index where the events of a record lie.
+fn put_runs(batch: &mut Batch, seq: u64, events: &[impl Borrow<Event>]) {
+    let run = |event: &Event, index: u32| Run {
+        first: event.offset,
+        count: 1,
+        seq,
+        index,
+    };
+    if let [event] = events {
+        let event = event.borrow();
+        return run(event, 0).put(batch, event.topic, event.partition);
+    }
     let mut runs: BTreeMap<(TopicId, u16), Run> = BTreeMap::new();
     for (index, event) in (0_u32..).zip(events) {
-        let run = runs.entry((event.topic, event.partition)).or_insert(Run {
-            first: event.offset,
-            count: 0,
-            seq,
-            index,
-        });
-        run.count += 1;
+        let event = event.borrow();
+        runs.entry((event.topic, event.partition))
+            .and_modify(|run| run.count += 1)
+            .or_insert_with(|| run(event, index));
     }
-    runs.into_iter()
-        .map(|((topic, partition), run)| run.staged(topic, partition))
+    for ((topic, partition), run) in runs {
+        run.put(batch, topic, partition);
+    }
 }

@@ -1,4 +1,4 @@
-//! The newest version in the store of keys written or asked for lately. Finding one in the store takes ten times as long.
+//! The newest version in the store of keys asked for lately. Finding one in the store takes ten times as long.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -93,10 +93,13 @@ impl Cache {
         self.turn.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Replaces what is known of a key; `None` forgets it.
+    /// Replaces what is known of a key, if something is: most of what is written is not read soon. `None` forgets it.
     pub(super) fn update(&self, key: &[u8], newest: Option<(u64, &[u8])>) {
         let Some(shard) = self.shard(key) else { return };
         let mut shard = shard.lock();
+        if shard.peek(key).is_none() {
+            return;
+        }
         match newest.filter(|(_, value)| value.len() <= VALUE_BYTES_MAX) {
             Some((seq, value)) => shard.insert(key.into(), Some((seq, value.into()))),
             None => drop(shard.remove(key)),

@@ -182,11 +182,11 @@ impl Feeder {
         let cache = &self.shared.cache;
         cache.begin_turn();
         let mut last: &[u8] = &[];
-        for (key, value) in generation.map(Table::State) {
+        for (key, value) in generation.map(Table::State).iter() {
             let (placed, seq) = split_version(key);
             // The first version of each key is its newest.
             if placed != last {
-                cache.update(placed, value.as_deref().map(|value| (seq, value)));
+                cache.update(placed, value.map(|value| (seq, value)));
                 last = placed;
             }
         }

@@ -1,11 +1,9 @@
 //! One generation of the index in memory: what was staged since the last batch for the store, in key order.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Range;
-use std::ops::Bound;
+use super::sorted::{Entries, Sorted};
 
-/// What an entry costs in memory beside its bytes: the key's and value's headers, their allocations and the node.
-const ENTRY_OVERHEAD_BYTES: usize = 96;
+/// What an entry costs in memory beside its bytes, when its block is half full.
+const ENTRY_OVERHEAD_BYTES: usize = 32;
 
 /// The ordered maps of the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,16 +37,11 @@ impl Table {
 /// A key and its value; `None` deletes.
 pub(crate) type Staged = (Table, Vec<u8>, Option<Vec<u8>>);
 
-type Map = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
-
-/// Entries of one table, smallest key first.
-pub(super) type Entries<'a> = Range<'a, Vec<u8>, Option<Vec<u8>>>;
-
 #[derive(Debug, Default)]
 pub(super) struct Generation {
-    state: Map,
-    runs: Map,
-    meta: Map,
+    state: Sorted,
+    runs: Sorted,
+    meta: Sorted,
     /// All records below this number are in an older generation.
     begin: u64,
     /// All records below this number are in this generation or in an older one.
@@ -62,9 +55,9 @@ pub(super) struct Generation {
 impl Generation {
     pub(super) const fn after(next: u64, number: u64) -> Self {
         Self {
-            state: Map::new(),
-            runs: Map::new(),
-            meta: Map::new(),
+            state: Sorted::new(),
+            runs: Sorted::new(),
+            meta: Sorted::new(),
             begin: next,
             next,
             number,
@@ -72,7 +65,7 @@ impl Generation {
         }
     }
 
-    pub(super) const fn map(&self, table: Table) -> &Map {
+    pub(super) const fn map(&self, table: Table) -> &Sorted {
         match table {
             Table::State => &self.state,
             Table::Runs => &self.runs,
@@ -85,8 +78,8 @@ impl Generation {
         self.bytes == 0 && self.next == self.begin
     }
 
-    pub(super) fn put(&mut self, (table, key, value): Staged) {
-        self.bytes += key.len() + value.as_ref().map_or(0, Vec::len) + ENTRY_OVERHEAD_BYTES;
+    pub(super) fn put(&mut self, table: Table, key: &[u8], value: Option<&[u8]>) {
+        self.bytes += key.len() + value.map_or(0, <[u8]>::len) + ENTRY_OVERHEAD_BYTES;
         let map = match table {
             Table::State => &mut self.state,
             Table::Runs => &mut self.runs,
@@ -97,10 +90,6 @@ impl Generation {
 
     /// The entries with `from <= key < end`.
     pub(super) fn range(&self, table: Table, from: &[u8], end: &[u8]) -> Entries<'_> {
-        if from >= end {
-            return Entries::default();
-        }
-        self.map(table)
-            .range::<[u8], _>((Bound::Included(from), Bound::Excluded(end)))
+        self.map(table).range(from, end)
     }
 }

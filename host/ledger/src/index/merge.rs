@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::ops::ControlFlow;
 
-use super::generation::Entries;
+use super::sorted::Entries;
 use super::store::Walk;
 use crate::LedgerError;
 
@@ -17,7 +17,8 @@ pub(super) fn visit(
     mut stored: Walk<'_>,
     visitor: &mut impl FnMut(&[u8], &[u8]) -> ControlFlow<()>,
 ) -> Result<ControlFlow<()>, LedgerError> {
-    let mut active = active.iter().map(|(key, value)| (key, value)).peekable();
+    let active = active.iter().map(|(key, value)| (key.as_slice(), value.as_deref()));
+    let mut active = active.peekable();
     let mut frozen = frozen.peekable();
     loop {
         let memory = match (active.peek(), frozen.peek()) {

@@ -1,15 +1,18 @@
 //! The index: ordered maps that are views of the log, in memory first and in an embedded store second.
 //!
-//! What was staged lies in an *active* generation. A feeder thread cuts it off, waits until the log has it on disk, and
-//! writes it to the store in one batch that also says how far the log is in the store. So after a kill the store holds
-//! the entries of the records below its number, and the log's other records are staged again. (Of versions of keys it
-//! may hold some of later records already, which are the same again then.) The folder can be deleted at any time the
-//! host is down.
+//! Entries of new records wait in a queue, which costs those who commit next to nothing; before the records are shown
+//! they are settled, many at a time, in an *active* generation. A feeder thread cuts it off, waits until the log has it
+//! on disk, and writes it to the store in one batch that also says how far the log is in the store. So after a kill the
+//! store holds the entries of the records below its number, and the log's other records are staged again. (Of versions
+//! of keys and runs of events it may hold some of later records already, which are the same again then.) The folder can
+//! be deleted at any time the host is down.
 
+mod batch;
 mod cache;
 mod feeder;
 mod generation;
 mod merge;
+mod sorted;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -22,15 +25,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex, RwLock};
+use parking_lot::{Condvar, Mutex, RwLock, RwLockWriteGuard};
 
+pub(crate) use self::batch::Batch;
 use self::cache::Cache;
 use self::generation::Generation;
 pub(crate) use self::generation::{Staged, Table};
 use self::merge::Entry;
 use self::store::Store;
 use self::version::version_seq;
-pub(crate) use self::version::{behind_versions, split_version, version_key};
+pub(crate) use self::version::{behind_versions, put_version, split_version, version_key};
 use crate::LedgerError;
 
 /// At this size the active generation is cut off, in bytes.
@@ -41,6 +45,8 @@ const ROOM_BYTES: usize = 64 << 20;
 const ROOM_WAIT: Duration = Duration::from_secs(2);
 /// Above this size commits are refused, in bytes: they outran `wait_room`, or the store cannot be written.
 const REFUSE_BYTES: usize = 256 << 20;
+/// So many entries are settled before readers get their turn.
+const SETTLED_AT_ONCE: usize = 64;
 /// How many entries of the active generation are copied at a time while going through a range: few for those who stop
 /// soon, many for those who do not.
 const COPIED_ENTRIES: std::ops::RangeInclusive<usize> = 16..=1024;
@@ -56,6 +62,10 @@ pub(crate) struct Index {
 
 /// What the feeder thread and the callers share.
 struct Shared {
+    /// Entries of records that nobody may read yet, in order of the log.
+    queue: Mutex<Batch>,
+    /// Held while what was in the queue goes into the active generation; then it holds an empty one.
+    settling: Mutex<Batch>,
     layers: RwLock<Layers>,
     cache: Cache,
     /// The size of the active generation.
@@ -108,6 +118,8 @@ impl Index {
         std::fs::create_dir_all(folder).map_err(crate::error::io("create the index's folder"))?;
         let (store, applied) = Store::open(folder, log, cache_bytes / 4)?;
         let shared = Arc::new(Shared {
+            queue: Mutex::default(),
+            settling: Mutex::default(),
             layers: RwLock::new(Layers {
                 active: Generation::after(applied, 1),
                 since: Instant::now(),
@@ -137,27 +149,56 @@ impl Index {
     }
 
     /// Takes the entries of a record, in order of `seq`; a record may come in several calls, and one without entries not
-    /// at all, or only to note how far the log is. They can be read at once. It never waits: call [`Self::wait_room`]
-    /// before the log gives out a number.
-    pub(crate) fn stage(&self, seq: u64, entries: impl IntoIterator<Item = Staged>) {
+    /// at all, or only to note how far the log is. They can be read after the next [`Self::settle`]. It never waits: call
+    /// [`Self::wait_room`] before the log gives out a number.
+    pub(crate) fn queue(&self, seq: u64, fill: impl FnOnce(&mut Batch)) {
+        let mut queue = self.shared.queue.lock();
+        let before = queue.bytes();
+        queue.begin(seq);
+        fill(&mut queue);
+        let added = queue.bytes().saturating_sub(before);
+        self.shared.active_bytes.fetch_add(added, Ordering::Relaxed);
+    }
+
+    /// Makes readable what was queued before: when this returns, all of it can be read, whoever does it. To be called
+    /// before a record is shown.
+    pub(crate) fn settle(&self) {
+        let mut batch = self.shared.settling.lock();
+        std::mem::swap(&mut *batch, &mut *self.shared.queue.lock());
+        let Some((first, next)) = batch.records() else { return };
         let mut layers = self.shared.layers.write();
-        let mut cut = false;
-        if seq >= layers.active.next {
-            // The record before this one is complete, so here is a place to cut.
-            cut = layers.due();
-            if cut {
-                layers.cut(seq);
-            }
+        // The records before these are complete, so here is a place to cut.
+        let cut = layers.due();
+        if cut {
+            layers.cut(first);
         }
-        let begun = layers.put(Some(seq), entries);
+        let begun = layers.begin(next);
+        for (number, (table, key, value)) in batch.iter().enumerate() {
+            if number % SETTLED_AT_ONCE == SETTLED_AT_ONCE - 1 {
+                // Nobody cuts meanwhile: the log is not on disk up to `next`, or has not said so.
+                RwLockWriteGuard::bump(&mut layers);
+            }
+            layers.active.put(table, key, value);
+        }
         self.shared.staged(layers, cut || begun);
+        batch.clear();
+    }
+
+    /// Queues and settles at once, for when nothing else is shown meanwhile.
+    pub(crate) fn stage(&self, seq: u64, entries: impl IntoIterator<Item = Staged>) {
+        self.queue(seq, |batch| batch.extend(entries));
+        self.settle();
     }
 
     /// Takes entries that belong to no record, as removing what nobody can ask for any more: losing them in a crash
     /// must do no harm.
     pub(crate) fn stage_upkeep(&self, entries: impl IntoIterator<Item = Staged>) {
+        self.settle();
         let mut layers = self.shared.layers.write();
-        let begun = layers.put(None, entries);
+        let begun = layers.begin(0);
+        for (table, key, value) in entries {
+            layers.active.put(table, &key, value.as_deref());
+        }
         self.shared.staged(layers, begun);
     }
 
@@ -253,7 +294,7 @@ impl Index {
         let layers = self.shared.layers.read();
         for generation in layers.generations() {
             if let Some(value) = generation.map(table).get(key) {
-                return Ok(value.clone());
+                return Ok(value.map(<[u8]>::to_vec));
             }
         }
         let store = layers.store()?;
@@ -331,8 +372,8 @@ impl Index {
             let mut best: Option<(&[u8], Option<&[u8]>)> = None;
             for generation in layers.generations() {
                 let found = generation.range(table, from, &end).next_back();
-                let larger = found.filter(|(key, _)| best.is_none_or(|(known, _)| key.as_slice() > known));
-                best = larger.map(|(key, value)| (key.as_slice(), value.as_deref())).or(best);
+                let larger = found.filter(|(key, _)| best.is_none_or(|(known, _)| *key > known));
+                best = larger.or(best);
             }
             let best = best.map(|(key, value)| (key.to_vec(), value.map(<[u8]>::to_vec)));
             let store = layers.store()?;
@@ -386,7 +427,7 @@ impl Index {
                 .active
                 .range(table, &from, end)
                 .take(copied_max)
-                .map(|(key, value)| (key.clone(), value.clone()))
+                .map(|(key, value)| (key.to_vec(), value.map(<[u8]>::to_vec)))
                 .collect();
             let frozen = layers.frozen.clone();
             let store = layers.store()?;
@@ -418,7 +459,7 @@ impl Drop for Index {
 
 impl Shared {
     /// Ends a staging call.
-    fn staged(&self, layers: parking_lot::RwLockWriteGuard<'_, Layers>, notify: bool) {
+    fn staged(&self, layers: RwLockWriteGuard<'_, Layers>, notify: bool) {
         self.active_bytes.store(layers.active.bytes, Ordering::Relaxed);
         drop(layers);
         if notify {
@@ -455,14 +496,11 @@ impl Layers {
         self.cut_wanted = false;
     }
 
-    /// Adds entries, of a record or not. Returns whether they are the generation's first, which the feeder should know.
-    fn put(&mut self, seq: Option<u64>, entries: impl IntoIterator<Item = Staged>) -> bool {
-        let was_empty = self.active.is_empty();
-        self.active.next = self.active.next.max(seq.map_or(0, |seq| seq + 1));
-        for entry in entries {
-            self.active.put(entry);
-        }
-        let first = was_empty && !self.active.is_empty();
+    /// Entries come, of the records below `next` too. Returns whether they are the generation's first, which the feeder
+    /// should know.
+    fn begin(&mut self, next: u64) -> bool {
+        let first = self.active.is_empty();
+        self.active.next = self.active.next.max(next);
         if first {
             self.since = Instant::now();
         }

@@ -126,36 +126,32 @@ impl Store {
         Ok((store, applied))
     }
 
-    /// Writes a generation. A killed process loses it whole or not at all; of the versions of keys it may keep all
-    /// while it loses the rest, and the number below which the log is in the store.
+    /// Writes a generation. A killed process loses it whole or not at all; of the versions of keys and the runs of events
+    /// it may keep all while it loses the rest, and the number below which the log is in the store.
     pub(super) fn write(&self, generation: &Generation) -> Result<(), LedgerError> {
         self.batch(generation)
             .map_err(|error| self.failed("write the index", &error))
     }
 
     fn batch(&self, generation: &Generation) -> fjall::Result<()> {
-        let versions = generation.map(Table::State);
-        let ingest = versions.len() >= INGEST_ENTRIES;
-        if ingest {
-            let mut ingestion = self.state.start_ingestion()?;
-            for (key, value) in versions {
+        let ingest = |table| table != Table::Meta && generation.map(table).len() >= INGEST_ENTRIES;
+        for table in Table::ALL.into_iter().filter(|table| ingest(*table)) {
+            let mut ingestion = self.keyspace(table).start_ingestion()?;
+            for (key, value) in generation.map(table).iter() {
                 match value {
-                    Some(value) => ingestion.write(key.as_slice(), value.as_slice())?,
-                    None => ingestion.write_tombstone(key.as_slice())?,
+                    Some(value) => ingestion.write(key, value)?,
+                    None => ingestion.write_tombstone(key)?,
                 }
             }
             ingestion.finish()?;
         }
         // Otherwise a batch stays in the process until the next one.
         let mut batch = self.database.batch().durability(Some(PersistMode::Buffer));
-        for table in Table::ALL {
-            if ingest && table == Table::State {
-                continue;
-            }
-            for (key, value) in generation.map(table) {
+        for table in Table::ALL.into_iter().filter(|table| !ingest(*table)) {
+            for (key, value) in generation.map(table).iter() {
                 match value {
-                    Some(value) => batch.insert(self.keyspace(table), key.as_slice(), value.as_slice()),
-                    None => batch.remove(self.keyspace(table), key.as_slice()),
+                    Some(value) => batch.insert(self.keyspace(table), key, value),
+                    None => batch.remove(self.keyspace(table), key),
                 }
             }
         }

@@ -5,9 +5,14 @@ const VERSION_BYTES: usize = 8;
 /// The key of a version in the table of the state: the inverted number puts the newest first.
 pub(crate) fn version_key(placed: &[u8], seq: u64) -> Vec<u8> {
     let mut key = Vec::with_capacity(placed.len() + VERSION_BYTES);
-    key.extend_from_slice(placed);
-    key.extend_from_slice(&(!seq).to_be_bytes());
+    put_version(&mut key, placed, seq);
     key
+}
+
+/// Appends such a key.
+pub(crate) fn put_version(out: &mut Vec<u8>, placed: &[u8], seq: u64) {
+    out.extend_from_slice(placed);
+    out.extend_from_slice(&(!seq).to_be_bytes());
 }
 
 /// The smallest key behind all versions of a key.

@@ -48,6 +48,7 @@ pub(crate) struct Shared {
     pub(crate) visible: AtomicU64,
     pub(crate) last_unix_ns: AtomicU64,
     pub(crate) failed: OnceLock<LedgerError>,
+    pub(crate) before_visible: OnceLock<Box<dyn Fn() + Send + Sync>>,
     pub(crate) on_visible: OnceLock<Watcher>,
     pub(crate) on_synced: OnceLock<Watcher>,
 }
@@ -167,6 +168,11 @@ impl Log {
             return Ok(());
         };
         receiver.blocking_recv().map_err(|_| self.shared.failure())
+    }
+
+    /// Lets the views make ready what was staged, each time before more of it is visible. Set once.
+    pub(crate) fn before_visible(&self, prepare: Box<dyn Fn() + Send + Sync>) {
+        let _ = self.shared.before_visible.set(prepare);
     }
 
     /// Tells `watcher` each time more is visible. Set once.
@@ -380,6 +386,10 @@ impl Shared {
             self.written.load(Ordering::Acquire),
             self.synced.load(Ordering::Acquire),
         );
+        // Whatever was written was staged before.
+        if let Some(prepare) = self.before_visible.get() {
+            prepare();
+        }
         let (moved, told) = {
             let mut marks = self.marks.lock();
             let (visible, told) = marks.advance(written, synced);

@@ -111,6 +111,7 @@ impl Log {
             visible: AtomicU64::new(next),
             last_unix_ns: AtomicU64::new(last_unix_ns),
             failed: OnceLock::new(),
+            before_visible: OnceLock::new(),
             on_visible: OnceLock::new(),
             on_synced: OnceLock::new(),
         };

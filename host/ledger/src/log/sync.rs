@@ -9,6 +9,10 @@ use super::disk::DiskFile;
 use crate::LedgerError;
 use crate::merkle::{Checkpoint, CheckpointFile, Frontier, Signer, TreeFiles};
 
+/// So many commits share a sync well enough: with more in flight, one part of them is prepared while the disk takes the
+/// other.
+const SHARED_ENOUGH: usize = 128;
+
 /// What the syncing thread is asked for.
 #[derive(Default)]
 pub(crate) struct Wish {
@@ -59,8 +63,9 @@ impl Shared {
         loop {
             if wish.waiting > 0 {
                 let deadline = Instant::now() + self.config.linger_max;
-                wish.wake_at = before;
-                while wish.waiting < before && !wish.closing {
+                let enough = before.min(SHARED_ENOUGH);
+                wish.wake_at = enough;
+                while wish.waiting < enough && !wish.closing {
                     if self.wished.wait_until(&mut wish, deadline).timed_out() {
                         break;
                     }

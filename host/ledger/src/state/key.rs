@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::BranchId;
 use crate::LedgerError;
-use crate::wire::{Wire, malformed, put_bytes, put_option, put_u64};
+use crate::wire::{Wire, bytes_bytes, malformed, option_bytes, put_bytes, put_option, put_u64, u64_bytes};
 
 /// The longest key, in bytes, and the longest owner.
 pub const KEY_BYTES_MAX: usize = 2048;
@@ -228,6 +228,12 @@ impl Write {
         self.key.owner.put_wire(out);
         put_bytes(out, &self.key.key);
         put_option(out, self.value.as_deref());
+    }
+
+    /// How long the encoded form is.
+    pub(crate) fn encoded_bytes(&self) -> usize {
+        let owner = 1 + bytes_bytes(self.key.owner.name().as_bytes());
+        u64_bytes(u64::from(self.branch.0)) + owner + bytes_bytes(&self.key.key) + option_bytes(self.value.as_deref())
     }
 
     /// The value shares the buffer.

@@ -24,6 +24,7 @@ pub use self::key::{KEY_BYTES_MAX, Key, KeyRange, Owner, VALUE_BYTES_MAX, Write}
 pub use self::merge::{Diff, Difference, MergePolicy};
 pub use self::read::{History, PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, Page, Revision, Version};
 pub use self::recent::Reads;
+pub(crate) use self::recent::PlacedKeys;
 use self::recent::Recent;
 use self::sweep::Sweeper;
 use self::transaction::check_writes;
@@ -31,7 +32,7 @@ pub use self::transaction::{Entries, READS_MAX, Transaction, WRITES_MAX};
 pub(crate) use self::watch::ReadRecord;
 use self::watch::Watchers;
 pub use self::watch::{StateChange, WATCHERS_MAX, Watch};
-use crate::index::{Index, Table, split_version, version_key};
+use crate::index::{Index, Table, put_version};
 use crate::{Commit, Control, LedgerError, Parts, View};
 
 /// See the module.
@@ -83,42 +84,51 @@ impl StateView {
         self.recent.validate_rest(&commit.reads)
     }
 
+    /// Prepares what `stage` needs of these writes. It needs no lock of the log's.
+    pub(crate) fn place(&self, writes: &[Write]) -> PlacedKeys {
+        self.recent.place(writes)
+    }
+
     /// Takes a commit that was checked as the record `seq`. In order of the log.
-    pub(crate) fn stage(&self, seq: u64, commit: &Commit) -> Result<(), LedgerError> {
-        self.apply(seq, &commit.writes, &commit.controls, true)?;
+    pub(crate) fn stage(&self, seq: u64, commit: &Commit, keys: &PlacedKeys) -> Result<(), LedgerError> {
+        self.recent.touch(seq, keys);
+        self.apply(seq, &commit.writes, keys, &commit.controls)?;
         self.watchers.stage(seq, &commit.writes);
         Ok(())
     }
 
     /// Takes a record from the log, after opening, before anything is visible. In order of the log.
     pub(crate) fn replay(&self, seq: u64, parts: &Parts) -> Result<(), LedgerError> {
-        // It was read from the log's files.
+        self.index.settle();
+        // The records before were read from the log's files.
         self.index.synced(seq);
         self.index.wait_room();
-        self.apply(seq, &parts.writes, &parts.controls, false)
+        self.apply(seq, &parts.writes, &self.place(&parts.writes), &parts.controls)
     }
 
     /// The records below `visible` can be read. To be called after each advance, and once after replaying.
     pub(crate) fn advance(&self, visible: u64) {
+        self.index.settle();
         self.recent.advance(visible);
         self.watchers.advance(visible);
     }
 
-    fn apply(&self, seq: u64, writes: &[Write], controls: &[Control], remember: bool) -> Result<(), LedgerError> {
-        let mut entries = Vec::with_capacity(writes.len());
+    fn apply(&self, seq: u64, writes: &[Write], keys: &PlacedKeys, controls: &[Control]) -> Result<(), LedgerError> {
+        let mut definitions = Vec::new();
         for change in changes(controls) {
-            entries.extend(self.definitions.write().apply(seq, change?));
+            definitions.extend(self.definitions.write().apply(seq, change?));
         }
-        let definitions = entries.len();
-        entries.extend(writes.iter().map(|write| {
-            let key = version_key(&read::placed_key(write.branch, &write.key), seq);
-            (Table::State, key, Some(read::index_value(write.value.as_deref())))
-        }));
-        if remember {
-            let written = entries.iter().skip(definitions);
-            self.recent.touch(seq, written.map(|(_, key, _)| split_version(key).0));
-        }
-        self.index.stage(seq, entries);
+        // Also without entries: it notes how far the log is.
+        self.index.queue(seq, |batch| {
+            batch.extend(definitions);
+            for (write, placed) in writes.iter().zip(keys.iter()) {
+                batch.put_with(
+                    Table::State,
+                    |key| put_version(key, placed, seq),
+                    Some(|out: &mut Vec<u8>| read::put_index_value(out, write.value.as_deref())),
+                );
+            }
+        });
         Ok(())
     }
 

@@ -67,9 +67,13 @@ pub(super) type Found = (u64, Option<Bytes>);
 /// A key with its branch in front: what the keys of its versions in the index begin with.
 pub(super) fn placed_key(branch: BranchId, key: &Key) -> Vec<u8> {
     let mut out = Vec::with_capacity(4 + key.ordered_bytes());
-    out.extend_from_slice(&branch.0.to_be_bytes());
-    key.put_ordered(&mut out);
+    put_placed_key(&mut out, branch, key);
     out
+}
+
+pub(super) fn put_placed_key(out: &mut Vec<u8>, branch: BranchId, key: &Key) {
+    out.extend_from_slice(&branch.0.to_be_bytes());
+    key.put_ordered(out);
 }
 
 /// The same for the ordered form of a key, or for the beginning of one.
@@ -78,8 +82,9 @@ pub(super) fn placed(branch: BranchId, ordered: &[u8]) -> Vec<u8> {
 }
 
 /// The value as the index holds it: a byte that says whether there is one, then the value.
-pub(super) fn index_value(value: Option<&[u8]>) -> Vec<u8> {
-    value.map_or_else(|| vec![0], |value| [&[1], value].concat())
+pub(super) fn put_index_value(out: &mut Vec<u8>, value: Option<&[u8]>) {
+    out.push(u8::from(value.is_some()));
+    out.extend_from_slice(value.unwrap_or_default());
 }
 
 pub(super) fn read_value(bytes: &[u8]) -> Result<Option<Bytes>, LedgerError> {

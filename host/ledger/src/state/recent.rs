@@ -2,12 +2,14 @@
 
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::key::Key;
+use super::key::{Key, Write};
+use super::read::put_placed_key;
 use crate::LedgerError;
 
 /// So many writes are remembered for open transactions, at most.
@@ -89,7 +91,7 @@ struct Inner {
     touched_bytes: usize,
     /// By the hash of the key: the last record that wrote it. Two keys of one hash make a transaction begin again
     /// for nothing, which is rarer than anything else that makes it do so.
-    last: HashMap<u64, u64>,
+    last: HashMap<u64, u64, BuildHasherDefault<Hashed>>,
     /// Open snapshots, counted.
     snapshots: BTreeMap<u64, usize>,
 }
@@ -98,7 +100,37 @@ struct Inner {
 struct Touched {
     seq: u64,
     hash: u64,
-    key: Box<[u8]>,
+    key: Bytes,
+}
+
+/// The keys that a commit writes, as the index begins them. Made before the log's lock is taken.
+#[derive(Debug, Default)]
+pub(crate) struct PlacedKeys(Vec<(Bytes, u64)>);
+
+impl PlacedKeys {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().map(|(key, _)| &**key)
+    }
+}
+
+/// Hashes what is a hash already.
+#[derive(Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
 }
 
 impl Recent {
@@ -130,17 +162,40 @@ impl Recent {
         })
     }
 
+    pub(super) fn place(&self, writes: &[Write]) -> PlacedKeys {
+        if writes.is_empty() {
+            return PlacedKeys::default();
+        }
+        let mut bytes = Vec::with_capacity(writes.iter().map(|write| 4 + write.key.ordered_bytes()).sum());
+        let mut ends = Vec::with_capacity(writes.len());
+        for write in writes {
+            put_placed_key(&mut bytes, write.branch, &write.key);
+            ends.push(bytes.len());
+        }
+        let mut bytes = Bytes::from(bytes);
+        let mut taken = 0;
+        let placed = ends.into_iter().map(|end| {
+            let key = bytes.split_to(end - taken);
+            taken = end;
+            let hash = self.hasher.hash_one(&*key);
+            (key, hash)
+        });
+        PlacedKeys(placed.collect())
+    }
+
     /// Remembers that a record wrote these keys. In order of the log.
-    pub(super) fn touch<'a>(&self, seq: u64, keys: impl Iterator<Item = &'a [u8]>) {
+    pub(super) fn touch(&self, seq: u64, keys: &PlacedKeys) {
+        if keys.0.is_empty() {
+            return;
+        }
         let mut inner = self.inner.lock();
-        for key in keys {
-            let hash = self.hasher.hash_one(key);
-            inner.last.insert(hash, seq);
+        for (key, hash) in &keys.0 {
+            inner.last.insert(*hash, seq);
             inner.touched_bytes += key.len();
             inner.touched.push_back(Touched {
                 seq,
-                hash,
-                key: key.into(),
+                hash: *hash,
+                key: key.clone(),
             });
         }
         while inner.touched.len() > TOUCHED_MAX || inner.touched_bytes > TOUCHED_BYTES_MAX {

@@ -93,14 +93,14 @@ impl Committer for Log {
         let seq = {
             let mut records = self.records.lock();
             let seq = records.len() as u64;
-            let events = bus.check(&commit)?;
+            let checked = bus.check(&commit)?;
             let encoded = |event: &Event| {
                 let mut out = Vec::new();
                 event.encode(&mut out);
                 Bytes::from(out)
             };
             records.push(Stored {
-                events: events.iter().map(encoded).collect(),
+                events: checked.events.iter().map(|event| encoded(event)).collect(),
                 offsets: commit
                     .offsets
                     .iter()
@@ -113,7 +113,7 @@ impl Committer for Log {
                 controls: commit.controls.clone(),
                 durability: commit.durability,
             });
-            bus.stage(seq, &events, &commit.offsets, &commit.controls).unwrap();
+            bus.stage(seq, &checked, &commit.offsets, &commit.controls).unwrap();
             seq
         };
         // Here the disk would be waited for, and a caller may go away.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 
-/// Whether the index holds what the records below a number left. Of `State`, later ones as well.
+/// Whether the index holds what the records below a number left. But for `Meta`, later ones as well.
 fn is_as_of(index: &Index, applied: u64) -> Result<bool, crate::LedgerError> {
     let mut expected = [Model::new(), Model::new(), Model::new()];
     for (table, key, value) in (0..applied).flat_map(numbered) {
@@ -17,8 +17,8 @@ fn is_as_of(index: &Index, applied: u64) -> Result<bool, crate::LedgerError> {
     }
     for (table, expected) in Table::ALL.into_iter().zip(expected) {
         let mut found = index.range(table, &[], &[255; 8], usize::MAX)?;
-        if table == Table::State {
-            found.retain(|(_, value)| u64::from_be_bytes(value[..].try_into().unwrap()) < applied);
+        if table != Table::Meta {
+            found.retain(|(_, value)| u64::from_be_bytes(value[..8].try_into().unwrap()) < applied);
         }
         if !found.into_iter().eq(expected) {
             return Ok(false);

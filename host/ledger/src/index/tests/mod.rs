@@ -151,11 +151,15 @@ fn numbered(seq: u64) -> Vec<Staged> {
     let spread = seq.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes();
     vec![
         (Table::State, spread.to_vec(), Some(seq.to_be_bytes().to_vec())),
-        (Table::Runs, seq.to_be_bytes().to_vec(), Some(vec![7; 100])),
-        (Table::Meta, b"count".to_vec(), Some((seq + 1).to_be_bytes().to_vec())),
-        // Every record deletes one of an earlier one.
         (
             Table::Runs,
+            seq.to_be_bytes().to_vec(),
+            Some([&seq.to_be_bytes()[..], &[7; 92]].concat()),
+        ),
+        (Table::Meta, b"count".to_vec(), Some((seq + 1).to_be_bytes().to_vec())),
+        // Every record changes what an earlier one left, or deletes it.
+        (
+            Table::Meta,
             (seq / 2).to_be_bytes().to_vec(),
             (!seq.is_multiple_of(2)).then(|| vec![1]),
         ),

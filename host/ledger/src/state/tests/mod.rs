@@ -104,7 +104,8 @@ impl Driver {
         let mut records = self.log.records.lock();
         self.state.check(&commit)?;
         let seq = records.len() as u64;
-        self.state.stage(seq, &commit)?;
+        let keys = self.state.place(&commit.writes);
+        self.state.stage(seq, &commit, &keys)?;
         records.push(Parts {
             writes: commit.writes,
             controls: commit.controls,

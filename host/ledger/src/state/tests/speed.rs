@@ -53,7 +53,8 @@ fn speed_of_commits_and_reads() {
         };
         let commit = writes(keys.map(write));
         state.check(&commit).unwrap();
-        state.stage(seq, &commit).unwrap();
+        let keys = state.place(&commit.writes);
+        state.stage(seq, &commit, &keys).unwrap();
         seq += 1;
         state.advance(seq);
         index.synced(seq);
