@@ -1,7 +1,6 @@
-//! The newest version in the store of keys asked for lately. Finding one in the store takes ten times as long.
+//! The newest version in the store of keys asked for lately, and of those written while there is room. Finding one in the store takes ten times as long.
 
 use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -25,7 +24,6 @@ pub(super) struct Cache {
     /// Which content of the store it is about. See [`Self::begin_turn`].
     turn: AtomicU64,
     shards: Vec<Mutex<Shard>>,
-    hasher: RandomState,
 }
 
 #[derive(Clone, Copy)]
@@ -56,13 +54,12 @@ impl Cache {
         Self {
             turn: AtomicU64::new(0),
             shards: std::iter::repeat_with(shard).take(SHARDS).collect(),
-            hasher,
         }
     }
 
     fn shard(&self, key: &[u8]) -> Option<&Mutex<Shard>> {
-        let high = self.hasher.hash_one(key) >> 48;
-        self.shards.get(usize::try_from(high).unwrap_or_default() % SHARDS)
+        // Only spreads the locks: who finds keys that collide makes his own part of the cache small.
+        self.shards.get(crc32c::crc32c(key) as usize % SHARDS)
     }
 
     pub(super) fn get(&self, key: &[u8]) -> Option<Newest> {
@@ -93,16 +90,34 @@ impl Cache {
         self.turn.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Replaces what is known of a key, if something is: most of what is written is not read soon. `None` forgets it.
+    /// Replaces what is known of a key; `None` forgets it. What is not known is kept while there is room, and does not
+    /// push out what somebody asked for: most of what is written is not read soon.
     pub(super) fn update(&self, key: &[u8], newest: Option<(u64, &[u8])>) {
         let Some(shard) = self.shard(key) else { return };
         let mut shard = shard.lock();
-        if shard.peek(key).is_none() {
+        let Some((seq, value)) = newest.filter(|(_, value)| value.len() <= VALUE_BYTES_MAX) else {
+            shard.remove(key);
+            return;
+        };
+        if let Some(mut known) = shard.peek_mut(key) {
+            replace(&mut known, seq, value);
             return;
         }
-        match newest.filter(|(_, value)| value.len() <= VALUE_BYTES_MAX) {
-            Some((seq, value)) => shard.insert(key.into(), Some((seq, value.into()))),
-            None => drop(shard.remove(key)),
+        let bytes = (key.len() + value.len() + ENTRY_OVERHEAD_BYTES) as u64;
+        if shard.weight() + bytes <= shard.capacity() {
+            shard.insert(key.into(), Some((seq, value.into())));
         }
+    }
+}
+
+fn replace(known: &mut Newest, seq: u64, value: &[u8]) {
+    if let Some((known_seq, known_value)) = known
+        && known_value.len() == value.len()
+        && let Some(room) = Arc::get_mut(known_value)
+    {
+        *known_seq = seq;
+        room.copy_from_slice(value);
+    } else {
+        *known = Some((seq, value.into()));
     }
 }

@@ -67,6 +67,10 @@ pub(super) const TERMINATOR: [u8; 2] = [NUL, 1];
 
 fn put_escaped(out: &mut Vec<u8>, text: &[u8]) {
     let mut rest = text;
+    // This search takes many bytes at a time, the one below takes one.
+    if !rest.contains(&NUL) {
+        return out.extend_from_slice(rest);
+    }
     while let Some(at) = rest.iter().position(|byte| *byte == NUL) {
         let (before, after) = rest.split_at(at);
         out.extend_from_slice(before);
