@@ -17,6 +17,7 @@ mod limits;
 mod mcp;
 mod registries;
 mod replay;
+mod resident;
 mod soak;
 mod state;
 mod state_guest;

@@ -17,6 +17,7 @@ use crate::interface::{Function, Interface, WitType};
 use crate::outcome::classify;
 use crate::profile::Profile;
 use crate::provider::Configured;
+use crate::resident::Live;
 use crate::state::CallState;
 use crate::store::{INSTANTIATION_FUEL, fresh_store};
 use crate::values::Converter;
@@ -82,9 +83,9 @@ pub struct Outcome {
 
 /// What is known of a call beside its result.
 #[derive(Default)]
-struct Report {
-    usage: Usage,
-    logs: Logs,
+pub(crate) struct Report {
+    pub(crate) usage: Usage,
+    pub(crate) logs: Logs,
     tape: Vec<Exchange>,
     extensions: Extensions,
 }
@@ -103,9 +104,13 @@ pub(crate) struct Loaded {
     pub(crate) limits: Limits,
     pub(crate) profile: Profile,
     pub(crate) providers: Vec<Arc<dyn Configured>>,
+    /// The instance that stays across calls, for capsules that ask for one; empty until the first call and after one that
+    /// failed.
+    pub(crate) kept: Option<tokio::sync::Mutex<Option<Live>>>,
 }
 
-/// A loaded, linked component. Cheap to clone; calls run side by side, each in a store of its own.
+/// A loaded, linked component. Cheap to clone; calls run side by side, each in a store of its own, unless its capsule asks
+/// for one instance that stays.
 #[derive(Clone)]
 pub struct Capability(pub(crate) Arc<Loaded>);
 
@@ -185,7 +190,7 @@ impl Capability {
     pub(crate) async fn probe(&self) -> Result<(), EngineError> {
         let loaded = &*self.0;
         let _running = loaded.shared.ticker.running();
-        let mut store = loaded.store(None)?;
+        let mut store = loaded.store(CallState::new(loaded.limits, loaded.profile, None))?;
         let wall = Duration::from_millis(loaded.limits.wall_time_ms);
         match tokio::time::timeout(wall, loaded.pre.instantiate_async(&mut store)).await {
             Ok(Ok(_)) => Ok(()),
@@ -217,6 +222,12 @@ impl Capability {
             wall_time_ms_max: loaded.limits.wall_time_ms,
         };
         let deadline = tokio::time::Instant::from_std(started) + wall;
+        if let Some(kept) = &loaded.kept {
+            return loaded
+                .run_kept(kept, export, arguments, context.take(), deadline, report)
+                .await
+                .map_err(|error| with_panic_message(error, &report.logs));
+        }
         let _permit = match loaded.shared.permits.try_acquire() {
             Ok(permit) => permit,
             Err(_) => match tokio::time::timeout_at(deadline, loaded.shared.permits.acquire()).await {
@@ -229,7 +240,7 @@ impl Capability {
             },
         };
         let _running = loaded.shared.ticker.running();
-        let mut store = loaded.store(context.take())?;
+        let mut store = loaded.store(CallState::new(loaded.limits, loaded.profile, context.take()))?;
         let work = in_store(loaded, export, arguments, &mut store, &mut report.usage);
         let result = tokio::time::timeout_at(deadline, work)
             .await
@@ -244,8 +255,7 @@ impl Capability {
 
 impl Loaded {
     /// A fresh store, its providers prepared.
-    fn store(&self, context: Option<CallContext>) -> Result<Store<CallState>, EngineError> {
-        let state = CallState::new(self.limits, self.profile, context);
+    pub(crate) fn store(&self, state: CallState) -> Result<Store<CallState>, EngineError> {
         let mut store =
             fresh_store(&self.shared.engine, state).map_err(|e| EngineError::HostFunction { why: format!("{e:#}") })?;
         for provider in &self.providers {
@@ -325,13 +335,25 @@ async fn in_store(
     };
     usage.instantiation_fuel = INSTANTIATION_FUEL.saturating_sub(store.get_fuel().unwrap_or(0));
     store.data_mut().clock.restart();
+    answer(loaded, export, arguments, &instance, store, usage).await
+}
+
+/// Calls a function of an instance, with the fuel of one call.
+pub(crate) async fn answer(
+    loaded: &Loaded,
+    export: &Export,
+    arguments: Arguments,
+    instance: &Instance,
+    store: &mut Store<CallState>,
+    usage: &mut Usage,
+) -> Result<Answer, EngineError> {
     let armed = store.set_fuel(loaded.limits.fuel);
     let called = match (armed, arguments) {
         (Err(error), _) => Err(error),
         (Ok(()), Arguments::Fast(shape, arguments)) => {
-            crate::fast::call(shape, store, &instance, export, arguments, &mut usage.output_bytes).await
+            crate::fast::call(shape, store, instance, export, arguments, &mut usage.output_bytes).await
         }
-        (Ok(()), Arguments::Vals(vals)) => call_dynamic(store, &instance, export, &vals, &mut usage.output_bytes).await,
+        (Ok(()), Arguments::Vals(vals)) => call_dynamic(store, instance, export, &vals, &mut usage.output_bytes).await,
     };
     usage.fuel = loaded.limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
     called.map_err(|error| classify(&error, store.data(), loaded.shared.config.pool_instances, false))
@@ -371,7 +393,7 @@ async fn call_dynamic(
 }
 
 /// Takes out of the store what outlives the call; gives the error its tape makes of it, if any.
-fn read_back(store: &mut Store<CallState>, report: &mut Report, failed: bool) -> Option<EngineError> {
+pub(crate) fn read_back(store: &mut Store<CallState>, report: &mut Report, failed: bool) -> Option<EngineError> {
     let usage = &mut report.usage;
     if failed && usage.fuel == 0 && usage.instantiation_fuel > 0 {
         // The call was cut off from outside; what is left in the store is all there is to read.
@@ -391,7 +413,7 @@ fn read_back(store: &mut Store<CallState>, report: &mut Report, failed: bool) ->
 }
 
 /// A Rust guest says why it panics on standard error before it aborts.
-fn with_panic_message(error: EngineError, logs: &Logs) -> EngineError {
+pub(crate) fn with_panic_message(error: EngineError, logs: &Logs) -> EngineError {
     match error {
         EngineError::Panicked { message } => {
             let mut lines = logs

@@ -70,6 +70,13 @@ impl Default for EngineConfig {
     }
 }
 
+impl EngineConfig {
+    /// How many instances may stay across calls: a quarter of the pool, one at least.
+    pub(crate) fn residents_max(&self) -> u32 {
+        (self.pool_instances / 4).max(1)
+    }
+}
+
 /// How instances get their memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Allocation {

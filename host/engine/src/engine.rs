@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kinetic_model::Digest;
+use kinetic_model::{Digest, InstanceMode};
 use tokio::sync::Semaphore;
 use wasmtime::component::{Component, Linker};
 
@@ -23,7 +23,9 @@ use crate::{EngineError, link, waiting};
 pub(crate) struct Shared {
     pub(crate) engine: wasmtime::Engine,
     pub(crate) ticker: Ticker,
-    pub(crate) permits: Semaphore,
+    pub(crate) permits: Arc<Semaphore>,
+    /// For instances that stay: a part of the pool, so that calls in fresh ones always find room.
+    pub(crate) resident_permits: Arc<Semaphore>,
     pub(crate) config: EngineConfig,
     allocation: Allocation,
     linker: Linker<CallState>,
@@ -95,11 +97,13 @@ impl Engine {
             .as_deref()
             .map(|folder| CodeCache::open(folder, &engine))
             .transpose()?;
-        let permits = Semaphore::new(config.pool_instances as usize);
+        let permits = Arc::new(Semaphore::new(config.pool_instances as usize));
+        let resident_permits = Arc::new(Semaphore::new(config.residents_max() as usize));
         Ok(Self(Arc::new(Shared {
             engine,
             ticker,
             permits,
+            resident_permits,
             config,
             allocation,
             linker,
@@ -202,6 +206,7 @@ impl Engine {
             exports,
             limits: admit.limits.min(&shared.config.ceiling),
             profile: Profile::of(admit.capsule.determinism),
+            kept: (admit.capsule.instance == InstanceMode::Resident).then(tokio::sync::Mutex::default),
             providers,
         })))
     }

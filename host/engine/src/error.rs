@@ -149,5 +149,17 @@ coded_errors! {
         "0036" BadTape { at_byte: u64, why: String } => Integrity,
             "the recording of host calls cannot be read at byte {at_byte}: {why}.",
             "It is damaged, or was written by a newer version; without it the call cannot be replayed.";
+        /// An earlier call ended the instance.
+        "0037" ResidentEnded { } => Unavailable,
+            "the component's instance was ended by an earlier call that failed or was dropped.",
+            "Make another one, with the state that was exported last.";
+        /// The capsule's one instance was not free in time.
+        "0038" ResidentBusy { wall_time_ms_max: u64 } => Busy,
+            "the capsule has one instance for all calls, and it was not free within {wall_time_ms_max} ms.",
+            "Call again later, or less at once; a capsule with \"instance\": \"fresh\" serves many calls side by side.";
+        /// As many instances stay as may.
+        "0039" TooManyResidents { residents_max: u64 } => Busy,
+            "{residents_max} capsules keep an instance across calls, and more may not.",
+            "Raise engine.pool_instances, of which a quarter may stay, or give capsules \"instance\": \"fresh\".";
     }
 }

@@ -1,6 +1,6 @@
 //! Who a load is for: the capsule as providers see it, and all that decides how its component is admitted.
 
-use kinetic_model::{Determinism, Digest, ImportGrant, Limits, ModelError, TrustZone, Urn};
+use kinetic_model::{Determinism, Digest, ImportGrant, InstanceMode, Limits, ModelError, TrustZone, Urn};
 use semver::Version;
 
 /// A capsule as engine and providers see it. Everything here was verified before; nothing is the guest's own word.
@@ -16,6 +16,8 @@ pub struct Grantee {
     pub determinism: Determinism,
     /// How far it is trusted.
     pub trust_zone: TrustZone,
+    /// What its calls run in.
+    pub instance: InstanceMode,
 }
 
 impl Grantee {
@@ -30,6 +32,7 @@ impl Grantee {
             digest,
             determinism: Determinism::NxExperimental,
             trust_zone: TrustZone::Ephemeral,
+            instance: InstanceMode::Fresh,
         })
     }
 }

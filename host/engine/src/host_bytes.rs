@@ -51,6 +51,11 @@ impl HostBytes {
         self.bytes_max.saturating_sub(self.used())
     }
 
+    /// What was spent before is not this call's.
+    pub(crate) fn begin_call(&self) {
+        self.used.store(0, Ordering::Relaxed);
+    }
+
     pub(crate) fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }

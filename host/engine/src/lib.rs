@@ -1,7 +1,8 @@
 //! How one call runs: one wasmtime engine, a fresh store for every call, every limit armed, enforced and read back.
 //!
 //! [`Engine::load`] turns bytes into a [`Capability`]; [`Capability::call`] runs one function in a fresh sandbox and
-//! answers with the result, what it used and what it logged. Nothing else makes a store.
+//! answers with the result, what it used and what it logged. [`Capability::resident`] makes an instance that stays, for
+//! components that keep something across calls. Nothing else makes a store.
 //!
 //! # Determinism tiers
 //!
@@ -38,6 +39,7 @@ mod logs;
 mod outcome;
 mod profile;
 mod provider;
+mod resident;
 mod schema;
 mod state;
 mod store;
@@ -63,6 +65,7 @@ pub use host_bytes::HostBytes;
 pub use interface::{Function, Interface, Named, Part, WitType};
 pub use logs::Logs;
 pub use provider::{Configured, Provider};
+pub use resident::{Called, Resident};
 pub use state::CallState;
 pub use tape::{Exchange, Slot, Tape, Turn};
 pub use tape_bytes::{decode_tape, encode_tape};

@@ -28,6 +28,17 @@ impl MemoryMeter {
         }
     }
 
+    /// What the store holds, in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes as u64
+    }
+
+    /// The peak is that of the call that begins.
+    pub(crate) fn begin_call(&mut self) {
+        self.peak_bytes = self.bytes;
+        self.refused = false;
+    }
+
     /// The largest sum seen, in bytes.
     pub(crate) fn peak_bytes(&self) -> u64 {
         self.peak_bytes as u64

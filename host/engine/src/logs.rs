@@ -54,6 +54,12 @@ impl LogBuffer {
         self.written_bytes
     }
 
+    /// What was written before is not this call's.
+    pub(crate) fn begin_call(&mut self) {
+        self.take();
+        self.written_bytes = 0;
+    }
+
     pub(crate) fn take(&mut self) -> Logs {
         let kept_bytes = (self.stdout.len() + self.stderr.len()) as u64;
         let text = |bytes: &mut Vec<u8>| String::from_utf8_lossy(&std::mem::take(bytes)).into_owned();

@@ -91,6 +91,26 @@ impl CallState {
         }
     }
 
+    /// The state of an instance that stays.
+    pub(crate) fn resident(limits: Limits, profile: Profile) -> Self {
+        Self {
+            pending_tape: PendingTape::Off,
+            ..Self::new(limits, profile, None)
+        }
+    }
+
+    /// Another call begins in the same store: all meters but that of memory start again.
+    pub(crate) fn begin_call(&mut self, extensions: Extensions) {
+        self.memory.begin_call();
+        self.clock.restart();
+        self.phase = Phase::Guest;
+        self.extensions = extensions;
+        if let Some(host) = &self.host {
+            host.logs.lock().begin_call();
+            host.host_bytes.begin_call();
+        }
+    }
+
     fn host(&mut self) -> (&mut HostSide, &mut ResourceTable) {
         let (limits, profile, origin) = (self.limits, self.profile, self.origin);
         let host = self.host.get_or_insert_with(|| {

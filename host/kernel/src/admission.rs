@@ -160,6 +160,7 @@ impl Manifest {
             digest,
             determinism: self.governance.determinism,
             trust_zone: self.governance.trust_zone,
+            instance: self.instance,
         }
     }
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use kinetic_identity::strict_json;
 use kinetic_model::{
-    AuditLevel, CapsuleType, Determinism, GovernanceTier, ImportGrant, LatencyClass, LimitsAsk, TrustZone, Urn,
+    AuditLevel, CapsuleType, Determinism, GovernanceTier, ImportGrant, InstanceMode, LatencyClass, LimitsAsk,
+    TrustZone, Urn,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,9 @@ pub struct Manifest {
     /// How soon its answers are wanted.
     #[serde(default)]
     pub latency_class: LatencyClass,
+    /// What its calls run in.
+    #[serde(default)]
+    pub instance: InstanceMode,
     /// Descriptions of single functions, by name; they win over the component's own doc comments.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub functions: BTreeMap<String, FunctionText>,
@@ -147,6 +151,9 @@ impl Manifest {
         {
             return rule("description", format!("a text is longer than {TEXT_BYTES_MAX} bytes"));
         }
+        if self.instance == InstanceMode::Resident {
+            self.check_resident()?;
+        }
         let counts = [
             ("capabilities.provides", self.capabilities.provides.len()),
             ("capabilities.requires", self.capabilities.requires.len()),
@@ -179,6 +186,36 @@ impl Manifest {
             }
         }
         Ok(())
+    }
+}
+
+/// What commits together with a call: a call that meets a conflict is made again, and an instance that stays would see it
+/// twice.
+const COMMITTED_WITH_A_CALL: [&str; 3] = ["kinetic:state/", "kinetic:events/", "wasi:keyvalue/"];
+
+impl Manifest {
+    fn check_resident(&self) -> Result<(), KernelError> {
+        let rule = |path: &str, why: String| Err(KernelError::ManifestRule { path: path.into(), why });
+        let determinism = self.governance.determinism;
+        if matches!(determinism, Determinism::D0BitExact | Determinism::D1NumericallyStable) {
+            let why = "an instance that stays answers by what it was called with before, so it cannot promise D0 or D1";
+            return rule("instance", why.into());
+        }
+        let committed = |grant: &&ImportGrant| {
+            COMMITTED_WITH_A_CALL
+                .iter()
+                .any(|prefix| grant.interface.starts_with(prefix))
+        };
+        match self.imports.iter().find(committed) {
+            Some(grant) => rule(
+                "instance",
+                format!(
+                    "calls with {} can be made again, which an instance that stays would notice; leave one of them out",
+                    grant.interface
+                ),
+            ),
+            None => Ok(()),
+        }
     }
 }
 
@@ -244,6 +281,26 @@ pub(crate) mod tests {
             Manifest::parse(&text),
             Err(KernelError::ManifestSyntax { .. })
         ));
+    }
+
+    #[test]
+    fn an_instance_that_stays_promises_no_repeatable_calls_and_has_no_transactions() {
+        let resident = SMALL.replace(r#""type""#, r#""instance": "resident", "type""#);
+        let refused = |text: &str, word: &str| match Manifest::parse(text) {
+            Err(KernelError::ManifestRule { path, why }) => path == "instance" && why.contains(word),
+            _ => false,
+        };
+        assert!(refused(&resident, "D0"));
+        let soft = resident.replace("D0_bit_exact", "D2_soft_deterministic");
+        assert_eq!(Manifest::parse(&soft).unwrap().instance, InstanceMode::Resident);
+        let with = |import: &str| {
+            let imports = format!(r#""imports": [{{ "interface": "{import}" }}], "type""#);
+            soft.replacen(r#""type""#, &imports, 1)
+        };
+        for import in ["kinetic:state/store", "kinetic:events/bus", "wasi:keyvalue/store"] {
+            assert!(refused(&with(import), import), "{import}");
+        }
+        assert!(Manifest::parse(&with("wasi:http/outgoing-handler")).is_ok());
     }
 
     #[test]

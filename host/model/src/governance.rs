@@ -100,6 +100,19 @@ impl TrustZone {
     }
 }
 
+/// What the calls of a capsule run in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum InstanceMode {
+    /// An instance of its own for each call, which leaves nothing behind.
+    #[default]
+    Fresh,
+    /// One instance for all calls, one call at a time: what a call leaves in memory is there at the next one. It ends with
+    /// a call that fails, with its capsule and with the host. Such calls cannot be made again, so it goes with
+    /// `D2_soft_deterministic` and `NX_experimental` only, and not with imports of state or events.
+    Resident,
+}
+
 /// How repeatable a capsule's results are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Determinism {

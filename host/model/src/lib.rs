@@ -9,7 +9,7 @@ mod urn;
 
 pub use digest::Digest;
 pub use error::{CodeInfo, Coded, ErrorKind, Fault};
-pub use governance::{AuditLevel, CapsuleType, Determinism, GovernanceTier, LatencyClass, TrustZone};
+pub use governance::{AuditLevel, CapsuleType, Determinism, GovernanceTier, InstanceMode, LatencyClass, TrustZone};
 pub use grant::ImportGrant;
 pub use limits::{LIMIT_DOCS, LimitDoc, Limits, LimitsAsk, Usage};
 pub use urn::{CapsuleRef, Pin, Urn, UrnClass};
