@@ -44,7 +44,9 @@ fn domain_end(bytes: &[u8], from: usize) -> Option<usize> {
             label.split(|byte| *byte == b'-').next()?
         };
         let top = name.len() >= 2 && (name.iter().all(u8::is_ascii_alphabetic) || name.starts_with(b"xn--"));
-        if top && labels > 0 && label_at + name.len() - from <= DOMAIN_BYTES_MAX && label.len() < 64 {
+        // Of `com-KEY` the key may become a mark, however long it is; then `com` ends the address.
+        let cut = name.len() < label.len();
+        if top && labels > 0 && label_at + name.len() - from <= DOMAIN_BYTES_MAX && (cut || label.len() < 64) {
             best = Some(label_at + name.len());
         }
         if label.is_empty() || label.len() > 63 || label.starts_with(b"-") || label.ends_with(b"-") {

@@ -117,7 +117,9 @@ impl Driver {
     /// Makes all visible, of which some is on disk.
     fn advance(&self, synced_behind: u64) {
         let next = self.log.next();
-        self.log.visible.store(next, Ordering::SeqCst);
+        // As the log does it: what is shown was settled before.
+        self.index.settle();
+        self.log.visible.fetch_max(next, Ordering::SeqCst);
         self.index.synced(next.saturating_sub(synced_behind));
         self.state.advance(next);
     }
