@@ -228,8 +228,8 @@ async fn who_cannot_have_the_one_instance_in_time_is_told_so() {
         ..Limits::default()
     };
     let capsule = staying(limits).await;
-    // Both are asked at once; who comes second waits as long as the first one spins, which is as long as it may wait.
-    let spinning = [(); 2].map(|()| {
+    // While the first one spins the others wait as long as a call may take; then one of them at most is let in.
+    let spinning = [(); 3].map(|()| {
         let capsule = capsule.clone();
         tokio::spawn(async move { refusal(call(&capsule, "spins", json!({})).await) })
     });
@@ -237,10 +237,10 @@ async fn who_cannot_have_the_one_instance_in_time_is_told_so() {
     for spinning in spinning {
         ends.push(spinning.await.unwrap());
     }
-    assert!(
-        ends.iter().any(|end| matches!(end, EngineError::WallTimeout { .. })),
-        "{ends:?}"
-    );
+    let busy = |end: &EngineError| matches!(end, EngineError::ResidentBusy { wall_time_ms_max: 300 });
+    let ran = |end: &EngineError| matches!(end, EngineError::WallTimeout { .. });
+    assert!(ends.iter().any(busy) && ends.iter().any(ran), "{ends:?}");
+    assert!(ends.iter().all(|end| busy(end) || ran(end)), "{ends:?}");
     assert_eq!(value(call(&capsule, "next", json!({})).await), 1);
 }
 

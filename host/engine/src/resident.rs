@@ -154,13 +154,11 @@ impl Live {
             .try_acquire_owned()
             .map_err(|_| too_many())?;
         let pool_instances = shared.config.pool_instances;
-        let permit = match tokio::time::timeout_at(deadline, shared.permits.clone().acquire_owned()).await {
-            Ok(Ok(permit)) => permit,
-            _ => {
-                return Err(EngineError::PoolFull {
-                    instances: pool_instances.into(),
-                });
-            }
+        let waited = tokio::time::timeout_at(deadline, shared.permits.clone().acquire_owned()).await;
+        let Ok(Ok(permit)) = waited else {
+            return Err(EngineError::PoolFull {
+                instances: pool_instances.into(),
+            });
         };
         let _running = shared.ticker.running();
         let mut store = loaded.store(CallState::resident(loaded.limits, loaded.profile))?;
@@ -221,6 +219,8 @@ impl Loaded {
                 wall_time_ms_max: self.limits.wall_time_ms,
             });
         };
+        // Anew: who had to wait is not cut off in the middle of its call, and the instance ended for all, because of that.
+        let deadline = tokio::time::Instant::now() + Duration::from_millis(self.limits.wall_time_ms);
         // Taken out: a future that is dropped in the middle of the call takes the instance with it.
         let mut live = match kept.take() {
             Some(live) => live,

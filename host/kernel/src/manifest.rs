@@ -18,6 +18,9 @@ const DEPTH_MAX: usize = 16;
 const TEXT_BYTES_MAX: usize = 16_384;
 /// The most entries of any list.
 const ENTRIES_MAX: usize = 256;
+/// What commits together with a call: a call that meets a conflict is made again, and an instance that stays would see it
+/// twice.
+const COMMITTED_WITH_A_CALL: [&str; 3] = ["kinetic:state/", "kinetic:events/", "wasi:keyvalue/"];
 
 /// manifest.json: what a capsule says about itself. Closed: an unknown member is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -187,13 +190,7 @@ impl Manifest {
         }
         Ok(())
     }
-}
 
-/// What commits together with a call: a call that meets a conflict is made again, and an instance that stays would see it
-/// twice.
-const COMMITTED_WITH_A_CALL: [&str; 3] = ["kinetic:state/", "kinetic:events/", "wasi:keyvalue/"];
-
-impl Manifest {
     fn check_resident(&self) -> Result<(), KernelError> {
         let rule = |path: &str, why: String| Err(KernelError::ManifestRule { path: path.into(), why });
         let determinism = self.governance.determinism;

@@ -152,6 +152,7 @@ impl Ledger {
             }
             seq += records.len() as u64;
         }
+        index.settle();
         state.advance(next);
         bus.advance(next);
         bus.retain(log.horizon())?;

@@ -236,7 +236,6 @@ impl BusView {
     /// The records below `visible` can be read: wakes who waits for what is in them. To be called after each advance,
     /// and once after replaying.
     pub(crate) fn advance(&self, visible: u64) {
-        self.index.settle();
         self.visible.fetch_max(visible, Ordering::AcqRel);
         let mut arrivals = self.arrivals.lock();
         let mut woken: Option<Arc<Topic>> = None;

@@ -108,7 +108,6 @@ impl StateView {
 
     /// The records below `visible` can be read. To be called after each advance, and once after replaying.
     pub(crate) fn advance(&self, visible: u64) {
-        self.index.settle();
         self.recent.advance(visible);
         self.watchers.advance(visible);
     }

@@ -48,6 +48,12 @@ fn addresses_are_found_wherever_they_stand() {
         found("<ann@example.com>, bob@example.org."),
         [(Kind::Email, "ann@example.com"), (Kind::Email, "bob@example.org")]
     );
+    // The label that begins with `com` is longer than any may be, but what follows the hyphen becomes a mark.
+    let key = format!("AIza{}{}", "aB3".repeat(12), "4".repeat(30));
+    assert_eq!(
+        found(&format!("ann@example.com-{key}")).first(),
+        Some(&(Kind::Email, "ann@example.com"))
+    );
     for other in [
         "@rust",
         "a@b",

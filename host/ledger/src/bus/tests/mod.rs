@@ -121,6 +121,7 @@ impl Committer for Log {
         while self.held.load(Ordering::SeqCst) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+        bus.index.settle();
         bus.advance(self.records.lock().len() as u64);
         Ok(seq)
     }
@@ -143,6 +144,7 @@ impl Host {
         for seq in index.applied()..next {
             bus.replay(seq, &log.parts(seq).unwrap()).unwrap();
         }
+        index.settle();
         bus.retain(*log.horizon.lock()).unwrap();
         bus.advance(next);
         *log.bus.lock() = Arc::downgrade(&bus);

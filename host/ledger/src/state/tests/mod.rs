@@ -83,6 +83,7 @@ impl Driver {
                 state.replay(seq, parts).unwrap();
             }
         }
+        index.settle();
         state.advance(next);
         log.visible.store(next, Ordering::SeqCst);
         (index, Arc::new(state))

@@ -56,6 +56,7 @@ fn speed_of_commits_and_reads() {
         let keys = state.place(&commit.writes);
         state.stage(seq, &commit, &keys).unwrap();
         seq += 1;
+        index.settle();
         state.advance(seq);
         index.synced(seq);
     };
