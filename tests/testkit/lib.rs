@@ -1,6 +1,7 @@
 //! What the cases and benchmarks stand on: guests built from source, an engine, a kernel, the real binary, real clients.
 
 pub mod author;
+pub mod batches;
 pub mod engine;
 pub mod guests;
 pub mod host;

@@ -310,7 +310,10 @@ impl BusView {
 }
 
 /// Whether groups stand where a commit continues, and its subscriptions are not fenced. Gives what the positions are of.
-fn check_offsets(registry: &Registry, offsets: &[OffsetCommit]) -> Result<Vec<Seated>, LedgerError> {
+fn check_offsets(
+    registry: &Registry,
+    offsets: &[OffsetCommit],
+) -> Result<Vec<Seated>, LedgerError> {
     let mut seen = BTreeSet::new();
     let mut seats = Vec::with_capacity(offsets.len());
     for offset in offsets {

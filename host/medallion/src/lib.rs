@@ -1,0 +1,14 @@
+//! Bronze, silver, gold: telemetry from what arrived to tables a notebook opens.
+//!
+//! - [`event`] reads what was pushed, JSON in any of the shapes that occur, into record batches of one schema; what
+//!   cannot be read becomes a row of the rejects, so nothing vanishes.
+//! - [`files`] keeps a table as a folder of Parquet files, each complete under its name or not there at all, which say
+//!   what rows of their source they hold.
+//! - [`subsystem`] calls the components between them: the stream buffer and the silver gate.
+
+mod error;
+pub mod event;
+pub mod files;
+pub mod subsystem;
+
+pub use error::MedallionError;
