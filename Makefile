@@ -38,7 +38,9 @@ build: toolchain ## Build the host: target/release/kinetic
 	$(CARGO) build --release -p kinetic
 
 test: toolchain python ## Run every test; failures are listed at the end
-	MCP_PYTHON="$$(realpath $(SERVERS)/mcp/bin)/python" $(CARGO) test --release --workspace --no-fail-fast
+	$(CARGO) build --release --workspace --bins --tests
+	KINETIC_BIN="$$(realpath $(TARGET_DIR)/release/kinetic)" MCP_PYTHON="$$(realpath $(SERVERS)/mcp/bin)/python" \
+		$(CARGO) test --release --workspace --no-fail-fast
 
 bench: toolchain peers ## Measure, peers beside us in the same run
 	$(CARGO) bench -p kinetic-tests --bench calls

@@ -1,4 +1,5 @@
-//! Builds the example capsules as components, so that the binary carries them and a fresh host has something to serve.
+//! Builds the example capsules and the runtime's own subsystems as components, so that the binary carries them and a fresh
+//! host has something to serve.
 
 // The command line uses more of it than this script does.
 #[allow(dead_code)]
@@ -11,12 +12,15 @@ use std::path::{Path, PathBuf};
 /// The folders under `components/examples`; their packages are called `kinetic-example-<folder>`.
 const EXAMPLES: [&str; 4] = ["redact", "chunk", "profile", "fetch"];
 
+/// The runtime's own subsystems: folders under `components`; their packages are called `kinetic-<folder>`.
+const SUBSYSTEMS: [&str; 2] = ["stream-buffer", "silver-gate"];
+
 fn main() -> Result<(), String> {
     let workspace = PathBuf::from(variable("CARGO_MANIFEST_DIR")?).join("../..");
     let workspace = workspace
         .canonicalize()
         .map_err(|error| format!("{}: {error}", workspace.display()))?;
-    for watched in ["components/examples", "wit", "sdk/rust/src", "Cargo.lock"] {
+    for watched in ["components", "wit", "sdk/rust/src", "Cargo.lock"] {
         println!("cargo::rerun-if-changed={}", workspace.join(watched).display());
     }
     println!(
@@ -53,7 +57,28 @@ fn main() -> Result<(), String> {
         .map_err(|error| error.to_string())?;
     }
     list.push_str("]\n");
-    std::fs::write(out.join("embedded.rs"), list).map_err(|error| error.to_string())
+    std::fs::write(out.join("embedded.rs"), list).map_err(|error| error.to_string())?;
+    embed_subsystems(&target, &out)
+}
+
+fn embed_subsystems(target: &Path, out: &Path) -> Result<(), String> {
+    let mut list = "&[\n".to_string();
+    for name in SUBSYSTEMS {
+        let built = target
+            .join(authoring::TARGET)
+            .join("guest")
+            .join(format!("kinetic_{}.wasm", name.replace('-', "_")));
+        let kept = out.join(format!("{name}.wasm"));
+        std::fs::copy(&built, &kept).map_err(|error| format!("{}: {error}", built.display()))?;
+        let kept = kept.display().to_string();
+        writeln!(
+            list,
+            "    Subsystem {{ name: {name:?}, component: include_bytes!({kept:?}) }},"
+        )
+        .map_err(|error| error.to_string())?;
+    }
+    list.push_str("]\n");
+    std::fs::write(out.join("subsystems.rs"), list).map_err(|error| error.to_string())
 }
 
 /// The engine's version, as the lock pins it, for `kinetic --version`.
@@ -78,13 +103,16 @@ fn build(workspace: &Path, target: &Path) -> Result<(), String> {
     for name in EXAMPLES {
         cargo.args(["-p", &format!("kinetic-example-{name}")]);
     }
+    for name in SUBSYSTEMS {
+        cargo.args(["-p", &format!("kinetic-{name}")]);
+    }
     let status = cargo
         .status()
         .map_err(|error| format!("cargo could not be started: {error}"))?;
     if status.success() {
         Ok(())
     } else {
-        Err("the example capsules did not build; see above".into())
+        Err("the components that the binary carries did not build; see above".into())
     }
 }
 

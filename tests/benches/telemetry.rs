@@ -1,8 +1,10 @@
 //! The telemetry subsystems as components, under fuel and epochs, beside what a user would take instead.
 //!
-//! Arguments name the parts to run (`silver`, `gate`); none means all. The peers need a Python with `polars` and
+//! Arguments name the parts to run (`silver`, `gate`, `end-to-end`); none means all. The peers need a Python with `polars` and
 //! `polars-hash` (TELEMETRY_PYTHON names it); `make bench` installs them.
 
+#[path = "telemetry/end_to_end.rs"]
+mod end_to_end;
 #[path = "telemetry/gate.rs"]
 mod gate;
 #[path = "telemetry/peer.rs"]
@@ -28,7 +30,11 @@ fn main() {
         .iter()
         .filter(|argument| !argument.starts_with("--"))
         .collect();
-    let parts: [(&str, fn()); 2] = [("silver", silver::measure), ("gate", gate::measure)];
+    let parts: [(&str, fn()); 3] = [
+        ("silver", silver::measure),
+        ("gate", gate::measure),
+        ("end-to-end", end_to_end::measure),
+    ];
     for (name, part) in parts {
         if asked.is_empty() || asked.iter().any(|asked| *asked == name) {
             println!("\n## {name}");

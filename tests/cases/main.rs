@@ -25,4 +25,7 @@ mod state_guest;
 mod state_watch;
 mod stream_buffer;
 mod survival;
+mod telemetry;
+mod telemetry_live;
+mod telemetry_pipeline;
 mod values;

@@ -53,7 +53,8 @@ fn text_batch(rows: &[Vec<Option<String>>]) -> Vec<u8> {
     let fields: Vec<_> = (0..width)
         .map(|at| Field::new(format!("k{at}"), DataType::Utf8, true))
         .collect();
-    let column = |at: usize| -> ArrayRef { Arc::new(StringArray::from_iter(rows.iter().map(|row| row[at].as_deref()))) };
+    let column =
+        |at: usize| -> ArrayRef { Arc::new(StringArray::from_iter(rows.iter().map(|row| row[at].as_deref()))) };
     ipc(&RecordBatch::try_new(Arc::new(Schema::new(fields)), (0..width).map(column).collect()).unwrap())
 }
 
@@ -184,7 +185,12 @@ async fn duplicates_and_rejects_are_counted_and_nothing_vanishes() {
     let mut gate = gate().await;
     let silver = transformed(&mut gate, &table, &batch).await;
     assert_eq!(
-        (silver.rows, silver.accepted_rows, silver.duplicates, silver.rejected_rows),
+        (
+            silver.rows,
+            silver.accepted_rows,
+            silver.duplicates,
+            silver.rejected_rows
+        ),
         (5, 2, 2, 1)
     );
     assert_eq!(texts(&rows(&silver.accepted), "k0"), [Some("a"), Some("b")]);
@@ -207,7 +213,10 @@ async fn bytes_that_are_no_batch_are_an_error_and_the_gate_goes_on() {
     let good = text_batch(&some_keys(10));
     for end in [0, 1, 7, 50, good.len() / 2] {
         let result = gate.transform(&table(&["k0"]), &good[..end]).await.result.unwrap();
-        assert!(matches!(result, Err(Error::BadBatch(_))) || end > 50, "{end}: {result:?}");
+        assert!(
+            matches!(result, Err(Error::BadBatch(_))) || end > 50,
+            "{end}: {result:?}"
+        );
     }
     let result = gate.transform(&table(&["nowhere"]), &good).await.result.unwrap();
     assert!(matches!(result, Err(Error::BadTable(why)) if why.contains("nowhere")));
@@ -215,5 +224,8 @@ async fn bytes_that_are_no_batch_are_an_error_and_the_gate_goes_on() {
     let silver = transformed(&mut gate, &table(&["k0", "k1"]), &good).await;
     assert_eq!(silver.accepted_rows, 10);
     let scheme = gate.identity_scheme().await.result.unwrap();
-    assert_eq!(json!([scheme.name, scheme.namespace]), json!(["kinetic-identity", "91e8f5f8-3e28-592a-ab23-5295dcf92dd7"]));
+    assert_eq!(
+        json!([scheme.name, scheme.namespace]),
+        json!(["kinetic-identity", "91e8f5f8-3e28-592a-ab23-5295dcf92dd7"])
+    );
 }

@@ -10,7 +10,9 @@ use serde_json::Value;
 const VECTORS: &str = include_str!("../vectors/forget-gate-v1.json");
 
 async fn buffer(settings: &[(&str, &str)]) -> StreamBuffer {
-    let component = load(&guests::subsystem("stream_buffer"), Limits::CEILING).await.unwrap();
+    let component = load(&guests::subsystem("stream_buffer"), Limits::CEILING)
+        .await
+        .unwrap();
     let mut buffer = StreamBuffer::new(&component).await.unwrap();
     let settings: Vec<_> = settings
         .iter()
@@ -107,7 +109,11 @@ async fn the_component_keeps_the_thousand_tokens_of_the_golden_snapshot() {
         for part in events.chunks(size) {
             offer(&mut buffer, part).await;
         }
-        let kept: Vec<_> = drained(&mut buffer).await.into_iter().map(|(.., token)| token).collect();
+        let kept: Vec<_> = drained(&mut buffer)
+            .await
+            .into_iter()
+            .map(|(.., token)| token)
+            .collect();
         assert_eq!(kept.len() as u64, snapshot["kept"].as_u64().unwrap());
         let digest = kinetic_model::Digest::of(kept.join("\n").as_bytes());
         let expected = snapshot["sha256_of_kept_joined_by_newline"].as_str().unwrap();
@@ -117,7 +123,11 @@ async fn the_component_keeps_the_thousand_tokens_of_the_golden_snapshot() {
 
 #[tokio::test]
 async fn a_replica_that_follows_the_level_changes_drops_the_same_events() {
-    let settings = [("buffer-events", "400"), ("watermark-low", "20"), ("watermark-high", "80")];
+    let settings = [
+        ("buffer-events", "400"),
+        ("watermark-low", "20"),
+        ("watermark-high", "80"),
+    ];
     let mut leader = buffer(&settings).await;
     let streams = ["a", "b"];
     let (mut events, mut changes, mut kept) = (Vec::new(), Vec::new(), Vec::new());
@@ -136,7 +146,10 @@ async fn a_replica_that_follows_the_level_changes_drops_the_same_events() {
         }
     }
     kept.extend(drained(&mut leader).await);
-    assert!(kept.len() < events.len() && !changes.is_empty(), "it was under pressure");
+    assert!(
+        kept.len() < events.len() && !changes.is_empty(),
+        "it was under pressure"
+    );
     let mut replica = buffer(&[("buffer-events", "100000")]).await;
     replica.follow(&changes).await.result.unwrap().unwrap();
     events.reverse();
@@ -194,7 +207,11 @@ async fn a_successor_goes_on_from_the_exported_state() {
     let mut second = buffer(&[("buffer-events", "1000")]).await;
     second.import_state(&snapshot).await.result.unwrap().unwrap();
     assert_eq!(offer(&mut second, &[unnumbered("d")]).await.assigned, [3]);
-    let left: Vec<_> = drained(&mut second).await.into_iter().map(|(_, n, token)| (n, token)).collect();
+    let left: Vec<_> = drained(&mut second)
+        .await
+        .into_iter()
+        .map(|(_, n, token)| (n, token))
+        .collect();
     assert_eq!(left, [(1, "b".to_string()), (2, "c".to_string()), (3, "d".to_string())]);
     let mut damaged = snapshot.clone();
     damaged.bytes.truncate(damaged.bytes.len() / 2);

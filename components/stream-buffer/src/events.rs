@@ -15,7 +15,7 @@ const TIER_UNSAID: u8 = 2;
 /// The highest tier, NX.
 const TIER_MAX: u8 = 3;
 /// The longest name of a stream, in bytes.
-pub(crate) const STREAM_NAME_BYTES_MAX: usize = 256;
+pub(crate) const STREAM_NAME_BYTES_MAX: usize = 1025;
 
 /// The events of one record batch. Its rows are numbered from 0.
 #[derive(Debug)]

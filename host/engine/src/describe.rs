@@ -74,7 +74,7 @@ pub fn describe(bytes: &[u8]) -> Result<Interface, EngineError> {
         return Err(invalid(&"it has no world"));
     };
     for (key, item) in &world.imports {
-        if !matches!(item, WorldItem::Type { .. }) {
+        if needs_somebody(&resolve, item) {
             interface.imports.push(resolve.name_world_key(key));
         }
     }
@@ -97,6 +97,21 @@ pub fn describe(bytes: &[u8]) -> Result<Interface, EngineError> {
     }
     qualify_shared_names(&mut interface.functions);
     Ok(interface)
+}
+
+/// Whether somebody must provide this import. An interface of plain types only gives them names: there is nothing to call.
+fn needs_somebody(resolve: &Resolve, item: &WorldItem) -> bool {
+    match item {
+        WorldItem::Type { .. } => false,
+        WorldItem::Function(_) => true,
+        WorldItem::Interface { id, .. } => resolve.interfaces.get(*id).is_none_or(|interface| {
+            let is_resource = |id: &TypeId| {
+                let kind = resolve.types.get(*id).map(|definition| &definition.kind);
+                matches!(kind, None | Some(TypeDefKind::Resource))
+            };
+            !interface.functions.is_empty() || interface.types.values().any(is_resource)
+        }),
+    }
 }
 
 /// Two exported interfaces may share a function's name; those get their interface's name in front.

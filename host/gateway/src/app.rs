@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use axum::Router;
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{any, delete, get, post};
+use axum::routing::{any, delete, get, post, put};
 use kinetic_model::CodeInfo;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
@@ -17,7 +17,7 @@ use crate::request_id::RequestId;
 use crate::waiting::Readers;
 use crate::{
     GatewayConfig, GatewayError, capabilities, errors_page, execute, health, ledger, mcp, openapi, registry_routes,
-    state, topics,
+    state, telemetry, topics,
 };
 
 /// Tables of error codes with their headings, for the pages problems point to.
@@ -30,6 +30,7 @@ pub(crate) struct App {
     pub(crate) errors: ErrorTables,
     pub(crate) readiness: Readiness,
     pub(crate) readers: Readers,
+    pub(crate) telemetry: telemetry::Ready,
 }
 
 pub(crate) type Shared = Arc<App>;
@@ -135,6 +136,17 @@ pub(crate) fn router(app: &Shared, mcp: mcp::Service) -> Router {
         .route(
             "/api/v1/registry/capabilities/{reference}/download",
             get(registry_routes::download),
+        )
+        .route(telemetry::PUSH, post(telemetry::push::push))
+        .route("/api/v1/telemetry", get(telemetry::operate::status))
+        .route("/api/v1/telemetry/stream", get(telemetry::stream::everything))
+        .route("/api/v1/telemetry/stream/throttled", get(telemetry::stream::throttled))
+        .route("/api/v1/telemetry/flush", post(telemetry::operate::flush))
+        .route("/api/v1/telemetry/gold", get(telemetry::operate::gold))
+        .route("/api/v1/telemetry/rebuild", post(telemetry::operate::rebuild))
+        .route(
+            "/api/v1/subsystems/{name}",
+            put(telemetry::operate::swap).delete(telemetry::operate::reset),
         )
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))

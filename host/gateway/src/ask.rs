@@ -37,6 +37,11 @@ pub(crate) async fn read<T: DeserializeOwned>(app: &Shared, request: Request) ->
 impl Ask {
     /// Takes a request apart. A query parameter that is not in `known`, or stands twice, is refused.
     pub(crate) fn of(uri: &Uri, known: &[&str]) -> Result<Self, GatewayError> {
+        Self::with_lists(uri, known, &[])
+    }
+
+    /// As [`Ask::of`]; those in `lists` may stand more often.
+    pub(crate) fn with_lists(uri: &Uri, known: &[&str], lists: &[&str]) -> Result<Self, GatewayError> {
         let segments = uri.path().split('/').skip(SEGMENTS_BEFORE);
         let segments = segments.map(|segment| decode("the path", segment.as_bytes(), false));
         let mut query: Vec<(String, Vec<u8>)> = Vec::new();
@@ -47,15 +52,16 @@ impl Ask {
             .filter(|pair| !pair.is_empty())
         {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            if !known.contains(&name) {
-                let there = if known.is_empty() {
+            let is_list = lists.contains(&name);
+            if !is_list && !known.contains(&name) {
+                let there = if known.is_empty() && lists.is_empty() {
                     "none".into()
                 } else {
-                    known.join(", ")
+                    [known, lists].concat().join(", ")
                 };
                 return Err(bad(name, format!("no such query parameter; there are {there}")));
             }
-            if query.iter().any(|(given, _)| given == name) {
+            if !is_list && query.iter().any(|(given, _)| given == name) {
                 return Err(bad(name, "it is given twice"));
             }
             query.push((name.into(), decode(name, value.as_bytes(), true)?));
@@ -86,6 +92,13 @@ impl Ask {
     pub(crate) fn text(&self, name: &str) -> Result<Option<&str>, GatewayError> {
         let text = self.bytes(name).map(std::str::from_utf8).transpose();
         text.map_err(|_| bad(name, "it is not UTF-8"))
+    }
+
+    /// Every value of a query parameter that may stand more often, as text.
+    pub(crate) fn texts(&self, name: &str) -> Result<Vec<&str>, GatewayError> {
+        let all = self.query.iter().filter(|(given, _)| given == name);
+        all.map(|(_, value)| std::str::from_utf8(value).map_err(|_| bad(name, "it is not UTF-8")))
+            .collect()
     }
 
     /// As [`Ask::bytes`], as a number.
@@ -144,6 +157,19 @@ mod tests {
         );
         assert_eq!(ask.bytes("after"), Some(b"\xfe c".as_slice()));
         assert!(ask.segment(2).is_empty() && ask.text("after").is_err());
+    }
+
+    #[test]
+    fn what_may_stand_more_often_keeps_its_order() {
+        let uri = "/api/v1/telemetry/stream?topic=b&from=x&topic=a%2Cc".parse().unwrap();
+        let ask = Ask::with_lists(&uri, &["from"], &["topic", "workflow"]).unwrap();
+        assert_eq!(ask.texts("topic").unwrap(), ["b", "a,c"]);
+        assert_eq!(
+            (ask.texts("workflow").unwrap().len(), ask.text("from").unwrap()),
+            (0, Some("x"))
+        );
+        let twice = "/api/v1/telemetry/stream?from=x&from=x".parse().unwrap();
+        assert!(Ask::with_lists(&twice, &["from"], &["topic"]).is_err());
     }
 
     #[test]

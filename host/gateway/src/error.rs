@@ -130,6 +130,14 @@ coded_errors! {
         "0031" TooManyReaders { readers_max: usize } => Busy,
             "{readers_max} readers are waiting for events already.",
             "Close streams that nobody reads, or ask without wait_ms.";
+        /// No telemetry, or not yet.
+        "0032" NoTelemetry {} => Busy,
+            "this host takes no telemetry now: it is starting, or telemetry.enabled is false.",
+            "Try again in a moment; see the host's log for why telemetry did not start.";
+        /// A topic that only the host writes.
+        "0033" HostTopic { name: String } => Security,
+            "topics that begin with kinetic. are the host's own: {name} can be read, not written or changed.",
+            "Use a topic with another first segment; telemetry goes to /api/v1/telemetry/push.";
     }
 }
 

@@ -20,6 +20,7 @@ use crate::app::Shared;
 use crate::browser::{self, Guard};
 use crate::problem::{Problem, written};
 use crate::request_id::{self, RequestId, RequestIds};
+use crate::telemetry::PUSH;
 use crate::{GatewayError, auth};
 
 /// Stands before the router. Cheap to clone.
@@ -111,6 +112,10 @@ impl Inner {
                 requests_max: self.app.config.requests_max,
             });
         };
+        if request.uri().path() == PUSH {
+            // It reads for as long as something comes.
+            return Ok(self.routed(request).await);
+        }
         let limit = self.app.config.request_timeout();
         timeout(limit, self.routed(request))
             .await

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::app::Shared;
 use crate::problem::Problem;
+use crate::telemetry::metrics::Reading;
 
 const OPEN_METRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
@@ -28,7 +29,9 @@ pub(crate) async fn readyz(State(app): State<Shared>) -> Result<Json<Value>, Pro
 
 /// `GET /metrics`: everything Prometheus reads.
 pub(crate) async fn metrics(State(app): State<Shared>) -> Response {
-    let mut response = app.calls.metrics.text(&app.calls.kernel).into_response();
+    let telemetry = Reading::of(&app).await;
+    let text = app.calls.metrics.text(&app.calls.kernel, telemetry.as_ref());
+    let mut response = text.into_response();
     response.headers_mut().insert(CONTENT_TYPE, OPEN_METRICS);
     response
 }

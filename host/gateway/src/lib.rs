@@ -28,6 +28,7 @@ mod request_id;
 mod server;
 mod stall;
 mod state;
+mod telemetry;
 mod topics;
 mod waiting;
 
@@ -37,3 +38,4 @@ pub use error::GatewayError;
 pub use mcp::serve_stdio_mcp;
 pub use openapi::openapi;
 pub use server::{Bound, bind};
+pub use telemetry::{Operator, Telemetry};

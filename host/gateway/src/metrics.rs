@@ -1,4 +1,4 @@
-//! What Prometheus reads: calls, their cost and outcomes, requests, the pool, the quarantine.
+//! What Prometheus reads: calls, their cost and outcomes, requests, the pool, the quarantine, and telemetry.
 //!
 //! On the path of a call there is one lookup without a lock, and counters that are already there.
 
@@ -11,13 +11,15 @@ use kinetic_engine::{Allocation, Answer, Outcome};
 use kinetic_kernel::Kernel;
 use kinetic_model::Coded as _;
 use parking_lot::Mutex;
-use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+
+use crate::telemetry::metrics::Reading;
 
 /// The most functions with series of their own; what comes after shares one, so that publishing cannot fill the memory.
 const FUNCTIONS_MAX: usize = 512;
@@ -278,8 +280,8 @@ impl Metrics {
         series
     }
 
-    /// Everything, in the OpenMetrics text format.
-    pub(crate) fn text(&self, kernel: &Kernel) -> String {
+    /// Everything, in the OpenMetrics text format; of telemetry only what there is a reading of.
+    pub(crate) fn text(&self, kernel: &Kernel, telemetry: Option<&Reading>) -> String {
         let gauge = |gauge: &Gauge<i64, AtomicI64>, value: u64| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         let pool = kernel.engine().pool();
         gauge(&self.pool_sandboxes, pool.instances);
@@ -288,10 +290,14 @@ impl Metrics {
         gauge(&self.pooling, u64::from(pool.allocation == Allocation::Pooling));
         gauge(&self.capsules, kernel.list().len() as u64);
         gauge(&self.quarantined, kernel.quarantined().len() as u64);
-        let mut text = String::new();
+        let mut written = String::new();
         // Writing to a string does not fail.
-        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
-        text
+        let _ = text::encode_registry(&mut written, &self.registry);
+        if let Some(reading) = telemetry {
+            let _ = text::encode_registry(&mut written, &reading.registry());
+        }
+        let _ = text::encode_eof(&mut written);
+        written
     }
 }
 
@@ -325,9 +331,9 @@ mod tests {
     }
 
     fn text(metrics: &Metrics) -> String {
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &metrics.registry).unwrap();
-        text
+        let mut written = String::new();
+        super::text::encode(&mut written, &metrics.registry).unwrap();
+        written
     }
 
     #[test]

@@ -19,6 +19,7 @@ use crate::browser::Guard;
 use crate::calls::Calls;
 use crate::front::Front;
 use crate::stall::Stall;
+use crate::telemetry::{self, Telemetry};
 use crate::waiting::Readers;
 use crate::{GatewayConfig, GatewayError, mcp};
 
@@ -59,6 +60,7 @@ pub async fn bind(config: GatewayConfig, kernel: Kernel, errors: ErrorTables) ->
         errors,
         readiness: Readiness::default(),
         readers: Readers::default(),
+        telemetry: telemetry::Ready::default(),
     });
     let front = Front::new(app.clone(), router(&app, mcp.clone()), guard);
     Ok(Bound {
@@ -80,6 +82,12 @@ impl Bound {
     #[must_use]
     pub fn activating(&self) -> Activating {
         Activating::new(&self.app)
+    }
+
+    /// Takes and shows telemetry from now on; until then its routes answer that it is not ready. Only the first time counts.
+    pub fn with_telemetry(&self) -> impl FnOnce(Telemetry) + Send + 'static {
+        let ready = self.app.telemetry.clone();
+        move |telemetry| drop(ready.set(telemetry))
     }
 
     /// Serves until `shutdown` ends; then accepts nothing more, lets requests in flight finish for at most

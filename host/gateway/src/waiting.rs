@@ -15,6 +15,7 @@ use futures_util::{StreamExt as _, stream};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue};
 use kinetic_ledger::LedgerError;
+use kinetic_medallion::MedallionError;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -79,17 +80,61 @@ impl Wait {
 /// Where the frames of a stream come from.
 pub(crate) trait Source: Send + 'static {
     /// The next frames; none when nothing came within `wait`. Dropping the future loses nothing.
-    fn next(&mut self, wait: Duration) -> impl Future<Output = Result<Frames, LedgerError>> + Send;
+    fn next(&mut self, wait: Duration) -> impl Future<Output = Result<Frames, Ended>> + Send;
+}
+
+/// Why a stream ends.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// The host ends.
+    Closed,
+    /// It cannot go on, and its reader is told why.
+    Failed(Problem),
+}
+
+impl From<LedgerError> for Ended {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::Closed {} => Self::Closed,
+            other => Self::Failed(other.into()),
+        }
+    }
+}
+
+impl From<MedallionError> for Ended {
+    fn from(error: MedallionError) -> Self {
+        Self::Failed(error.into())
+    }
 }
 
 /// Frames as they are sent.
 #[derive(Default)]
-pub(crate) struct Frames(Vec<u8>);
+pub(crate) struct Frames {
+    written: Vec<u8>,
+    /// Frames that were there already, and stay where they are; only when none were written.
+    ready: Bytes,
+}
 
 impl Frames {
+    /// Frames that somebody else has written, or comments between frames.
+    pub(crate) fn ready(ready: Bytes) -> Self {
+        Self {
+            written: Vec::new(),
+            ready,
+        }
+    }
+
+    /// The first frame of a stream: where it begins, and under which id one can come back there.
+    pub(crate) fn start(id: &str, value: &impl Serialize) -> Self {
+        let mut frames = Self::default();
+        // Maps of text and numbers always serialise.
+        frames.push("start", id, serde_json::to_vec(value).unwrap_or_default());
+        frames
+    }
+
     /// Appends a frame of one line of JSON; a name or an id of no characters is left out.
     pub(crate) fn push(&mut self, name: &str, id: &str, mut json: Vec<u8>) {
-        let out = &mut self.0;
+        let out = &mut self.written;
         for (field, value) in [("event", name), ("id", id)] {
             if !value.is_empty() {
                 out.extend_from_slice(format!("{field}: {value}\n").as_bytes());
@@ -113,11 +158,13 @@ impl Frames {
     }
 
     /// What is sent: a sign of life when there is nothing else.
-    fn into_bytes(self) -> Bytes {
-        if self.0.is_empty() {
-            Bytes::from_static(b":\n\n")
+    pub(crate) fn into_bytes(self) -> Bytes {
+        if !self.written.is_empty() {
+            self.written.into()
+        } else if !self.ready.is_empty() {
+            self.ready
         } else {
-            self.0.into()
+            Bytes::from_static(b":\n\n")
         }
     }
 }
@@ -139,15 +186,8 @@ enum Turn {
     End,
 }
 
-/// Begins a stream. Its first frame, `start`, says where it begins, so that a reader can come back there.
-pub(crate) fn respond(
-    app: &Shared,
-    place: OwnedSemaphorePermit,
-    start: &impl Serialize,
-    source: impl Source,
-) -> Response {
-    let mut first = Frames::default();
-    first.push_named("start", start);
+/// Begins a stream. Its first frame, [`Frames::start`], says where it begins, so that a reader can come back there.
+pub(crate) fn respond(app: &Shared, place: OwnedSemaphorePermit, start: Frames, source: impl Source) -> Response {
     let reader = Reader {
         app: app.clone(),
         source,
@@ -161,7 +201,7 @@ pub(crate) fn respond(
             Turn::End => None,
         }
     });
-    let frames = stream::iter([first.into_bytes()]).chain(turns).map(Ok::<_, Infallible>);
+    let frames = stream::iter([start.into_bytes()]).chain(turns).map(Ok::<_, Infallible>);
     let mut response = Response::new(Body::from_stream(frames));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(STREAM));
@@ -178,11 +218,10 @@ impl<S: Source> Reader<S> {
         };
         match next {
             Ok(frames) => Turn::Frames(frames.into_bytes()),
-            // The host ends.
-            Err(LedgerError::Closed {}) => Turn::End,
-            Err(error) => {
+            Err(Ended::Closed) => Turn::End,
+            Err(Ended::Failed(problem)) => {
                 let mut frames = Frames::default();
-                frames.push_named("problem", &Problem::from(error).to_value());
+                frames.push_named("problem", &problem.to_value());
                 Turn::Last(frames.into_bytes())
             }
         }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use kinetic_identity::strict_json;
 use kinetic_model::{
-    AuditLevel, CapsuleType, Determinism, GovernanceTier, ImportGrant, InstanceMode, LatencyClass, LimitsAsk, TrustZone,
-    Urn,
+    AuditLevel, CapsuleType, Determinism, GovernanceTier, ImportGrant, InstanceMode, LatencyClass, LimitsAsk,
+    TrustZone, Urn,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

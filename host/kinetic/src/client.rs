@@ -195,6 +195,25 @@ impl Client {
         self.json(request.body(text)).await
     }
 
+    /// Pushes telemetry as it comes; the answer comes when there is no more.
+    pub async fn push_telemetry(
+        &self,
+        media_type: &str,
+        pieces: tokio::sync::mpsc::Receiver<std::io::Result<bytes::Bytes>>,
+    ) -> anyhow::Result<Value> {
+        let stream = futures_util::stream::unfold(pieces, async |mut pieces| Some((pieces.recv().await?, pieces)));
+        let request = self.at(Method::POST, &["telemetry", "push"], &[])?;
+        let request = request.header(CONTENT_TYPE, media_type).timeout(STREAM_TIMEOUT);
+        self.json(request.body(reqwest::Body::wrap_stream(stream))).await
+    }
+
+    /// Puts a component in a subsystem's place.
+    pub async fn put_subsystem(&self, name: &str, component: bytes::Bytes) -> anyhow::Result<Value> {
+        let request = self.at(Method::PUT, &["subsystems", name], &[])?;
+        self.json(request.header(CONTENT_TYPE, "application/wasm").body(component))
+            .await
+    }
+
     /// Opens a stream of server-sent events.
     pub async fn stream(&self, segments: &[&str], query: &[(&str, String)]) -> anyhow::Result<EventStream> {
         let request = self

@@ -117,6 +117,14 @@ kinetic_model::coded_errors! {
         "0028" ReplayDiverged { seq: u64 } => Conformance,
             "the call of record {seq} ended otherwise than it did.",
             "Compare the component that runs now with the recorded one, or look for what its tier does not allow.";
+        /// A host without the tables of gold.
+        "0029" NoGold { path: String } => NotFound,
+            "this kinetic was built without gold, so there are no tables in {path}.",
+            "Use a build with the feature gold; bronze and silver are complete.";
+        /// Telemetry is switched off.
+        "0030" TelemetryOff {} => Conflict,
+            "telemetry.enabled is false, so there is no pipeline.",
+            "Set telemetry.enabled = true in kinetic.toml.";
     }
 }
 
@@ -149,9 +157,9 @@ impl std::fmt::Display for Refused {
 impl std::error::Error for Refused {}
 
 macro_rules! areas {
-    ($( $title:literal => $error:ty ),* $(,)?) => {
+    ($( $(#[$when:meta])? $title:literal => $error:ty ),* $(,)?) => {
         /// Every error table, top to bottom of the house, with its heading in the error reference.
-        pub const AREAS: kinetic_gateway::ErrorTables = &[ $( ($title, <$error>::TABLE) ),* ];
+        pub const AREAS: kinetic_gateway::ErrorTables = &[ $( $(#[$when])? ($title, <$error>::TABLE) ),* ];
 
         /// What the user sees of any failure: its own code where it has one.
         pub fn fault(error: &anyhow::Error) -> Fault {
@@ -159,7 +167,7 @@ macro_rules! areas {
                 if let Some(fault) = cause.downcast_ref::<Fault>() {
                     return fault.clone();
                 }
-                $( if let Some(error) = cause.downcast_ref::<$error>() {
+                $( $(#[$when])? if let Some(error) = cause.downcast_ref::<$error>() {
                     return Fault::from(error);
                 } )*
             }
@@ -173,6 +181,9 @@ areas! {
     "Gateway: HTTP and MCP" => kinetic_gateway::GatewayError,
     "Kernel: manifests and admission" => kinetic_kernel::KernelError,
     "Ledger: log, topics and state" => kinetic_ledger::LedgerError,
+    "Telemetry: bronze and silver" => kinetic_medallion::MedallionError,
+    #[cfg(feature = "gold")]
+    "Telemetry: gold" => kinetic_gold::GoldError,
     "Engine: calls and their limits" => kinetic_engine::EngineError,
     "Registry: storing and fetching" => kinetic_registry::RegistryError,
     "Identity: keys and receipts" => kinetic_identity::IdentityError,

@@ -9,6 +9,8 @@ mod data_dir;
 mod embedded;
 mod error;
 mod event_stream;
+#[cfg(feature = "gold")]
+mod gold;
 mod lockfile;
 mod logging;
 mod project;
@@ -16,6 +18,7 @@ mod reference;
 mod render;
 mod running;
 mod signing;
+mod telemetry;
 mod terminal;
 
 fn main() -> std::process::ExitCode {

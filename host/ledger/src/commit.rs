@@ -115,8 +115,16 @@ pub(crate) struct Encoded {
 
 impl Encoded {
     pub(crate) fn of(commit: &Commit) -> Self {
-        let writes: usize = commit.writes.iter().map(|write| write.encoded_bytes() + PART_BYTES).sum();
-        let offsets: usize = commit.offsets.iter().map(|offset| offset.encoded_bytes() + PART_BYTES).sum();
+        let writes: usize = commit
+            .writes
+            .iter()
+            .map(|write| write.encoded_bytes() + PART_BYTES)
+            .sum();
+        let offsets: usize = commit
+            .offsets
+            .iter()
+            .map(|offset| offset.encoded_bytes() + PART_BYTES)
+            .sum();
         let (mut before, mut behind) = (Vec::with_capacity(writes), Vec::with_capacity(offsets));
         for control in &commit.controls {
             before.push(match control.view {

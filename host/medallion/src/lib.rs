@@ -4,11 +4,15 @@
 //!   cannot be read becomes a row of the rejects, so nothing vanishes.
 //! - [`files`] keeps a table as a folder of Parquet files, each complete under its name or not there at all, which say
 //!   what rows of their source they hold.
+//! - [`live`] hands the events to those who watch, as server-sent events.
+//! - [`pipeline`] brings events from one to the next, through the log and the components between them.
 //! - [`subsystem`] calls the components between them: the stream buffer and the silver gate.
 
 mod error;
 pub mod event;
 pub mod files;
+pub mod live;
+pub mod pipeline;
 pub mod subsystem;
 
 pub use error::MedallionError;

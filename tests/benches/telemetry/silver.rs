@@ -102,7 +102,10 @@ pub fn measure() {
             let table = table(deduplicate);
             let component = runtime.block_on(rate(&mut gate, &table, &batches));
             let what = if deduplicate { "ids and deduplication" } else { "ids" };
-            println!("silver gate, component, {name}, {what}: {:.2} M rows per cpu-second", component / 1e6);
+            println!(
+                "silver gate, component, {name}, {what}: {:.2} M rows per cpu-second",
+                component / 1e6
+            );
             if let Some(peer) = peer.filter(|_| !deduplicate) {
                 println!("ratio to polars-hash, {name}: {:.1}", component / peer);
             }

@@ -3,6 +3,7 @@
 mod ledger;
 mod paths;
 mod schemas;
+mod telemetry;
 mod topics;
 
 use std::sync::LazyLock;

@@ -141,7 +141,11 @@ fn answered() -> (&'static str, Value) {
 /// The `paths` member.
 pub(super) fn paths() -> Value {
     let mut all = host_paths();
-    for more in [super::ledger::paths(), super::topics::paths()] {
+    for more in [
+        super::ledger::paths(),
+        super::topics::paths(),
+        super::telemetry::paths(),
+    ] {
         if let (Some(all), Value::Object(more)) = (all.as_object_mut(), more) {
             all.extend(more);
         }

@@ -21,7 +21,7 @@ use crate::ask::{Ask, bad};
 use crate::execute::accepts;
 use crate::ledger::ledger_of;
 use crate::problem::Problem;
-use crate::waiting::{Frames, LAST_EVENT_ID, STREAM, Source, Wait, respond};
+use crate::waiting::{Ended, Frames, LAST_EVENT_ID, STREAM, Source, Wait, respond};
 
 /// What the changes of a page take, about, in bytes; those of one record are answered whatever they take.
 const PAGE_BYTES: u64 = 4 << 20;
@@ -125,7 +125,8 @@ pub(crate) async fn changes(State(app): State<Shared>, request: Request) -> Resu
             given: last,
             at: None,
         };
-        return Ok(respond(&app, place, &json!({ "next": from }), source));
+        let start = Frames::start("", &json!({ "next": from }));
+        return Ok(respond(&app, place, start, source));
     }
     let from = from(&ask, &ledger)?;
     let limit = ask.page()?;
@@ -190,7 +191,7 @@ struct Changes {
 }
 
 impl Source for Changes {
-    async fn next(&mut self, wait: Duration) -> Result<Frames, LedgerError> {
+    async fn next(&mut self, wait: Duration) -> Result<Frames, Ended> {
         let mut frames = Frames::default();
         loop {
             let Ok(next) = timeout(wait, self.watch.next()).await else {
@@ -200,7 +201,7 @@ impl Source for Changes {
                 Ok(change) => change,
                 // Nothing is lost: what comes next is read from the log.
                 Err(LedgerError::WatchLagged { .. }) => continue,
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
             };
             let first = Place {
                 seq: change.seq,

@@ -14,14 +14,16 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use kinetic_ledger::LedgerError;
-use kinetic_ledger::bus::{GroupStats, TopicConfig, TopicStats};
+use kinetic_ledger::bus::{GroupStats, HOST_PREFIX, TopicConfig, TopicStats};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 pub(crate) use self::publish::publish;
 pub(crate) use self::read::events;
+use crate::GatewayError;
 use crate::app::Shared;
 use crate::ask::{Ask, read};
+use crate::error::tame;
 use crate::ledger::{apart, ledger_of};
 use crate::problem::Problem;
 
@@ -104,6 +106,7 @@ pub(crate) async fn list(State(app): State<Shared>, request: Request) -> Result<
 pub(crate) async fn create(State(app): State<Shared>, request: Request) -> Result<Response, Problem> {
     Ask::of(request.uri(), &[])?;
     let asked: Create = read(&app, request).await?;
+    not_the_hosts(&asked.name)?;
     let ledger = ledger_of(&app)?;
     ledger.bus().create_topic(&asked.name, asked.config).await?;
     let topic = in_full(&ledger.bus().topic_stats(&asked.name)?);
@@ -122,6 +125,7 @@ pub(crate) async fn change(State(app): State<Shared>, request: Request) -> Resul
     let ask = Ask::of(request.uri(), &[])?;
     let config: TopicConfig = read(&app, request).await?;
     let (ledger, name) = (ledger_of(&app)?, ask.segment_text(0)?);
+    not_the_hosts(name)?;
     ledger.bus().change_topic(name, config).await?;
     Ok(Json(in_full(&ledger.bus().topic_stats(name)?)))
 }
@@ -130,8 +134,17 @@ pub(crate) async fn change(State(app): State<Shared>, request: Request) -> Resul
 pub(crate) async fn forget(State(app): State<Shared>, request: Request) -> Result<Json<Value>, Problem> {
     let ask = Ask::of(request.uri(), &[])?;
     let (name, group) = (ask.segment_text(0)?, ask.segment_text(2)?);
+    not_the_hosts(name)?;
     ledger_of(&app)?.bus().forget_group(name, group).await?;
     Ok(Json(json!({ "topic": name, "group": group })))
+}
+
+/// Refuses topics that only the host itself writes and changes.
+fn not_the_hosts(name: &str) -> Result<(), GatewayError> {
+    if name.starts_with(HOST_PREFIX) {
+        return Err(GatewayError::HostTopic { name: tame(name) });
+    }
+    Ok(())
 }
 
 /// More of something in one request than there may be.

@@ -61,6 +61,7 @@ pub(crate) async fn publish(State(app): State<Shared>, request: Request) -> Resu
     let ask = Ask::of(request.uri(), &[])?;
     let form = Form::of(request.headers())?;
     let body = body::read(request, &app.config, app.config.body_bytes_max).await?;
+    super::not_the_hosts(ask.segment_text(0)?)?;
     let events = events(ask.segment_text(0)?.into(), form, &body, app.config.json_depth_max)?;
     let published = ledger_of(&app)?.bus().publish(events).await?;
     Ok(Json(

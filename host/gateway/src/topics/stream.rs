@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::response::Response;
-use kinetic_ledger::LedgerError;
 use kinetic_ledger::bus::{BusView, Subscribe, Subscription};
 use serde_json::json;
 use tokio::sync::OwnedSemaphorePermit;
@@ -13,7 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::read::by_partition;
 use crate::app::Shared;
 use crate::problem::Problem;
-use crate::waiting::{Frames, Source, respond};
+use crate::waiting::{Ended, Frames, Source, respond};
 
 /// Events written at once, and about how much they take in memory, in bytes.
 const BATCH_EVENTS: usize = 64;
@@ -43,11 +42,11 @@ pub(super) async fn begin(
         subscription,
         missed: 0,
     };
-    Ok(respond(app, place, &start, events))
+    Ok(respond(app, place, Frames::start("", &start), events))
 }
 
 impl Source for Events {
-    async fn next(&mut self, wait: Duration) -> Result<Frames, LedgerError> {
+    async fn next(&mut self, wait: Duration) -> Result<Frames, Ended> {
         let events = self.subscription.next(BATCH_EVENTS, BATCH_BYTES, wait).await?;
         let mut frames = Frames::default();
         let missed = self.subscription.missed();

@@ -10,6 +10,8 @@ mod docs_reference;
 mod doctor;
 mod errors;
 mod follow;
+mod gold;
+mod ingest;
 mod input;
 mod inspect;
 mod keys;
@@ -19,12 +21,14 @@ mod mcp;
 mod new;
 mod publish;
 mod quarantine;
+mod rebuild;
 mod receipt;
 mod replay;
 mod run;
 mod state;
 mod state_branch;
 mod state_watch;
+mod subsystem;
 mod tail;
 mod time_travel;
 mod topics;
@@ -119,6 +123,10 @@ enum Command {
     Receipt(receipt::Receipt),
     Topics(topics::Topics),
     Tail(tail::Tail),
+    Ingest(ingest::Ingest),
+    Gold(gold::Gold),
+    Rebuild(rebuild::Rebuild),
+    Subsystem(subsystem::Subsystem),
     State(state::State),
     TimeTravel(time_travel::TimeTravel),
     Replay(replay::Replay),
@@ -135,10 +143,11 @@ enum Command {
 }
 
 /// How `kinetic help` groups the commands; a test checks that each is in one group.
-const GROUPS: [(&str, &[&str]); 5] = [
+const GROUPS: [(&str, &[&str]); 6] = [
     ("Serve and call", &["up", "call", "list", "inspect", "mcp"]),
     ("Make a capability", &["new", "build", "run", "publish", "manifest"]),
     ("Events", &["topics", "tail"]),
+    ("Telemetry", &["ingest", "gold", "rebuild", "subsystem"]),
     ("Look back", &["state", "time-travel", "receipt", "verify", "replay"]),
     (
         "Operate",
@@ -318,6 +327,10 @@ impl Command {
             Self::Receipt(command) => command.run(context),
             Self::Topics(command) => command.run(context),
             Self::Tail(command) => command.run(context),
+            Self::Ingest(command) => command.run(context),
+            Self::Gold(command) => command.run(context),
+            Self::Rebuild(command) => command.run(context),
+            Self::Subsystem(command) => command.run(context),
             Self::State(command) => command.run(context),
             Self::TimeTravel(command) => command.run(context),
             Self::Replay(command) => command.run(context),

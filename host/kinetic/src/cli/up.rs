@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::Context;
 use crate::config::{self, Config};
 use crate::data_dir::{Claim, DataDir};
-use crate::{boot, client, error, logging, render, running};
+use crate::{boot, client, error, logging, render, running, telemetry};
 
 /// Start a host: serve every capsule in the data folder over HTTP and MCP
 ///
@@ -50,15 +50,33 @@ async fn serve(context: &Context, config: &Config, data: &DataDir, mut claim: Cl
     claim.serving(address)?;
     let _note = running::announce(address, data);
     let activating = bound.activating();
+    let with_telemetry = bound.with_telemetry();
+    let running = std::sync::Mutex::new(None);
     // Answers from now on; /readyz says "not yet" until every capsule has been looked at.
     let ready = async {
-        let refused = boot::activate_all(&kernel).await?;
+        let (refused, telemetry) = tokio::join!(boot::activate_all(&kernel), telemetry::start(config, data, &kernel));
+        let refused = refused?;
+        // Calls are what a host is for: they are served also when the tables cannot be.
+        let telemetry = telemetry.unwrap_or_else(|error| {
+            tracing::error!("telemetry is not taken: {}", error::fault(&error));
+            None
+        });
+        if let Some(telemetry) = telemetry {
+            with_telemetry(telemetry.telemetry());
+            running
+                .lock()
+                .map_err(|_| anyhow::anyhow!("the host is stopping"))?
+                .replace(telemetry);
+        }
         drop(activating);
         announce(context, &kernel, address, data, &refused);
         Ok(())
     };
     let serving = async { anyhow::Ok(bound.serve(shutdown()).await?) };
     tokio::try_join!(ready, serving)?;
+    if let Some(telemetry) = running.into_inner().ok().flatten() {
+        telemetry.stop().await;
+    }
     if let Some(ledger) = kernel.ledger() {
         ledger.close().await;
     }

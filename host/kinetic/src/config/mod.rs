@@ -3,6 +3,7 @@
 mod document;
 mod layers;
 mod nearest;
+mod telemetry;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,6 +14,9 @@ use serde::{Deserialize, Serialize};
 
 pub use document::default_document;
 pub use layers::{Flags, Loaded, Origin, load};
+#[cfg(feature = "gold")]
+pub use telemetry::price_of;
+pub use telemetry::{Durable, Telemetry};
 
 use crate::error::CliError;
 
@@ -35,6 +39,8 @@ pub struct Config {
     pub registry: Registry,
     /// The log of everything that happens.
     pub ledger: Ledger,
+    /// From a token stream to tables.
+    pub telemetry: Telemetry,
     /// What capsules may reach over HTTP. A request passes only if this list and the capsule's manifest both allow it.
     pub http: Http,
 }
@@ -271,7 +277,7 @@ impl Config {
                 format!("{JSON_DEPTH_CEILING} is the most"),
             ));
         }
-        self.ceiling_fault()
+        self.telemetry.fault().or_else(|| self.ceiling_fault())
     }
 
     /// The first ceiling above the built-in one.

@@ -15,6 +15,8 @@ pub const PARTITIONS_MAX: u16 = 1024;
 pub const TOPIC_NAME_BYTES_MAX: usize = 200;
 /// What stands before a topic's name in the name of the topic that takes its dead letters.
 pub const DEAD_LETTER_PREFIX: &str = "deadletter.";
+/// What topics begin with that the host alone writes, such as that of its telemetry.
+pub const HOST_PREFIX: &str = "kinetic.";
 
 const SEGMENT_BYTES_MAX: usize = 64;
 const BUFFER_EVENTS_MAX: u32 = 10_000_000;

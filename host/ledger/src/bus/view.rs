@@ -13,6 +13,7 @@ use super::event::{Event, NewEvent, OffsetCommit, TopicId};
 use super::group::Group;
 use super::registry::{Registry, put_seat};
 use super::runs::{Records, Run, Runs};
+use super::subscribe::gone;
 use super::tail::{TailLimits, Tails};
 use super::topic::{Store, Topic};
 use crate::index::{Batch, Index};
@@ -247,6 +248,28 @@ impl BusView {
         }
     }
 
+    /// Events of a topic in the log from an offset on, at most about so many and so many bytes; at least one if one can be
+    /// read there. For who keeps its own position; others subscribe.
+    ///
+    /// # Errors
+    /// `NoTopic`, `NotInLog`; `OffsetGone` for what retention removed; `Damaged`, `Io`.
+    pub fn read_events(
+        &self,
+        topic: &str,
+        partition: u16,
+        offset: u64,
+        room: (usize, u64),
+    ) -> Result<Vec<Arc<Event>>, LedgerError> {
+        let topic = self.topic(topic)?;
+        topic.log()?;
+        if offset < topic.partition(partition)?.first() {
+            return Err(gone(&topic, partition, offset)?);
+        }
+        let records = self.records()?;
+        self.runs(&topic, partition)
+            .read(&*records, offset, self.visible(), room)
+    }
+
     /// After what a commit of these events is acknowledged, when it does not say so itself: the strictest of their
     /// topics.
     pub(crate) fn durability(&self, events: &[NewEvent]) -> Durability {
@@ -310,10 +333,7 @@ impl BusView {
 }
 
 /// Whether groups stand where a commit continues, and its subscriptions are not fenced. Gives what the positions are of.
-fn check_offsets(
-    registry: &Registry,
-    offsets: &[OffsetCommit],
-) -> Result<Vec<Seated>, LedgerError> {
+fn check_offsets(registry: &Registry, offsets: &[OffsetCommit]) -> Result<Vec<Seated>, LedgerError> {
     let mut seen = BTreeSet::new();
     let mut seats = Vec::with_capacity(offsets.len());
     for offset in offsets {

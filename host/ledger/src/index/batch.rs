@@ -45,7 +45,11 @@ impl Batch {
     /// Adds an entry; `None` deletes.
     pub(crate) fn put(&mut self, table: Table, key: &[u8], value: Option<&[u8]>) {
         let append = |bytes: &[u8], out: &mut Vec<u8>| out.extend_from_slice(bytes);
-        self.put_with(table, |out| append(key, out), value.map(|value| |out: &mut Vec<u8>| append(value, out)));
+        self.put_with(
+            table,
+            |out| append(key, out),
+            value.map(|value| |out: &mut Vec<u8>| append(value, out)),
+        );
     }
 
     pub(crate) fn extend(&mut self, entries: impl IntoIterator<Item = Staged>) {

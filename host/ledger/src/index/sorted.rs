@@ -246,7 +246,11 @@ impl<'a> Iterator for Entries<'a> {
         let entry = self.get(self.from)?;
         let (block, at) = self.from;
         let places = self.sorted?.blocks.get(block)?.places.len();
-        self.from = if at + 1 < places { (block, at + 1) } else { (block + 1, 0) };
+        self.from = if at + 1 < places {
+            (block, at + 1)
+        } else {
+            (block + 1, 0)
+        };
         Some(entry)
     }
 }
@@ -328,7 +332,11 @@ mod tests {
 
     #[test]
     fn keys_that_only_grow_fill_their_blocks() {
-        let (sorted, _) = filled(&(0_u64..640).map(|n| (n.to_be_bytes().to_vec(), None)).collect::<Vec<_>>());
+        let (sorted, _) = filled(
+            &(0_u64..640)
+                .map(|n| (n.to_be_bytes().to_vec(), None))
+                .collect::<Vec<_>>(),
+        );
         assert_eq!(sorted.blocks.len(), 640 / BLOCK_PLACES_MAX);
     }
 }

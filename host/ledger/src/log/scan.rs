@@ -40,6 +40,14 @@ impl Record {
         Ok(sections.receipt.map(|receipt| self.body.slice_ref(receipt)))
     }
 
+    /// The name of that receipt, as the commit's acknowledgement gave it.
+    ///
+    /// # Errors
+    /// `Malformed`.
+    pub fn receipt_id(&self) -> Result<String, LedgerError> {
+        Ok(crate::ledger::receipt_id(self.seq, &self.leaf()?.hash(self.seq)))
+    }
+
     /// Everything else.
     ///
     /// # Errors

@@ -150,7 +150,8 @@ impl<'de> Fields<'de> {
             Key::IntentId => id(&mut self.intent_id, object)?,
             Key::NodeCid => id(&mut self.node_cid, object)?,
             Key::Sequence => keep(&mut self.sequence, object, |value| match value {
-                Scalar::Unsigned(number) => Some(number),
+                // The number after it must be one too, also where numbers are signed.
+                Scalar::Unsigned(number) => Some(number).filter(|number| i64::try_from(*number).is_ok()),
                 _ => None,
             })?,
             Key::Topic => {

@@ -6,8 +6,8 @@
 //!
 //! | column | type | from |
 //! |---|---|---|
-//! | `stream` | utf8 | `{workflow_id}/{intent_id}` when there is either (empty for one that is missing), else the topic |
-//! | `sequence` | uint64, null | `sequence`, a whole number from 0 |
+//! | `stream` | utf8 | `{workflow_id}/{intent_id}`, empty for one that is missing: events of no workflow and no intent share the numbers of one stream, as they share the keys of their ids |
+//! | `sequence` | uint64, null | `sequence`, a whole number from 0 to 2^63 - 1 |
 //! | `priority` | uint8 | `priority`: `DEBUG` 0, `INFO` 1, `METRIC` 2, `WARNING` 3, `CRITICAL` 4 in any case, or 0 to 4; else errors are `WARNING`, frames with usage and `[DONE]` `METRIC`, all others `INFO` |
 //! | `tier` | uint8, null | `tier` or `determinism`: `D0` 0, `D1` 1, `D2` 2, `NX` 3, their long names (`D0_bit_exact`), or 0 to 3 |
 //! | `token` | utf8, null | the event's `token`, else `choices[0].delta.content` or `choices[0].text` |
@@ -53,7 +53,8 @@ mod schema;
 pub(crate) mod tests;
 
 pub use framer::Framing;
-pub use names::DEFAULT_TOPIC;
+pub(crate) use names::is_topic;
+pub use names::{DEFAULT_TOPIC, PRIORITY_MAX, priority, priority_name};
 pub use reader::{Batch, Reader, ReaderSettings, Rejected, Totals};
 pub use schema::{VERSION, VERSION_KEY, rejects_schema, schema};
 
@@ -64,7 +65,7 @@ pub const EVENT_BYTES_MAX: usize = 1 << 20;
 pub const DEPTH_MAX: usize = 64;
 
 /// The longest `workflow_id`, `intent_id` or `node_cid`, in bytes: whoever keeps numbers per stream holds them in memory.
-pub const ID_BYTES_MAX: usize = 1024;
+pub const ID_BYTES_MAX: usize = 512;
 
 /// The longest text in the column `error`, in bytes; the rest of it is in `data`.
 pub const ERROR_BYTES_MAX: usize = 512;

@@ -20,8 +20,16 @@ const TIERS: [[&str; 2]; 4] = [
     ["NX", "NX_experimental"],
 ];
 
-/// The number of a priority's name.
-pub(super) fn priority(name: &str) -> Option<u8> {
+/// The highest priority, of critical events.
+pub const PRIORITY_MAX: u8 = 4;
+
+/// The name of a priority.
+pub fn priority_name(number: u8) -> Option<&'static str> {
+    PRIORITIES.get(usize::from(number)).copied()
+}
+
+/// The number of a priority's name, in any case.
+pub fn priority(name: &str) -> Option<u8> {
     place(&PRIORITIES, |word| word.eq_ignore_ascii_case(name))
 }
 
@@ -49,7 +57,7 @@ fn below(number: u64, count: usize) -> Option<u8> {
 }
 
 /// Whether the bus takes a topic of this name: `seg(.seg)+.vN`.
-pub(super) fn is_topic(name: &str) -> bool {
+pub(crate) fn is_topic(name: &str) -> bool {
     let Some((path, version)) = name.rsplit_once('.') else {
         return false;
     };

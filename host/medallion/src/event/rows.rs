@@ -110,10 +110,6 @@ impl Rows {
     }
 
     fn append_stream(&mut self, row: &Row<'_>) {
-        if row.workflow_id.is_none() && row.intent_id.is_none() {
-            self.stream.append_value(row.topic);
-            return;
-        }
         // Writing into a builder cannot fail; the empty value ends the row.
         let _ = self.stream.write_str(row.workflow_id.unwrap_or_default());
         let _ = self.stream.write_str("/");

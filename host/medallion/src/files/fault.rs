@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::MedallionError;
 
 /// Wraps an I/O error with what was being done.
-pub(super) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> MedallionError {
+pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> MedallionError {
     let what = what.into();
     move |error| match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => MedallionError::DiskFull { what },

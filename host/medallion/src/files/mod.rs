@@ -14,7 +14,7 @@
 
 mod chunks;
 mod disk;
-mod fault;
+pub(crate) mod fault;
 mod open_part;
 mod parts;
 mod read;

@@ -111,24 +111,25 @@ impl Writer {
         now: Instant,
     ) -> Result<Option<Part>, MedallionError> {
         self.check(batch, &offsets)?;
-        let mut open = match self.open.take() {
-            Some(open) => open,
-            None => OpenPart::create(
-                &*self.disk,
-                &self.folder,
-                offsets.start,
-                Arc::clone(&self.table.schema),
-                self.properties.clone(),
-                now,
-            )?,
-        };
-        if let Err(error) = open.write(batch, offsets.end) {
-            open.abandon(&*self.disk);
-            return Err(error);
-        }
-        let full = open.size_bytes() >= self.settings.part_bytes_max;
-        self.open = Some(open);
+        self.add(batch, offsets.start, offsets.end, now)?;
+        let size_bytes = self.open.as_ref().map_or(0, OpenPart::size_bytes);
+        let full = size_bytes >= self.settings.part_bytes_max;
         if full { self.finish() } else { self.roll(now) }
+    }
+
+    /// Writes rows of the offsets from this one on, of which more follow: a [`Writer::write`] that begins there says where
+    /// they end.
+    ///
+    /// # Errors
+    /// As [`Writer::write`].
+    pub fn append(&mut self, batch: &RecordBatch, first_offset: u64, now: Instant) -> Result<(), MedallionError> {
+        self.check(batch, &(first_offset..first_offset.saturating_add(1)))?;
+        self.add(batch, first_offset, first_offset, now)
+    }
+
+    /// The columns of its rows.
+    pub fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.table.schema)
     }
 
     /// Finishes the part that is being written if it is old enough; to be called now and then when nothing comes.
@@ -166,6 +167,26 @@ impl Writer {
                 Err(error)
             }
         }
+    }
+
+    fn add(&mut self, batch: &RecordBatch, start: u64, end: u64, now: Instant) -> Result<(), MedallionError> {
+        let mut open = match self.open.take() {
+            Some(open) => open,
+            None => OpenPart::create(
+                &*self.disk,
+                &self.folder,
+                start,
+                Arc::clone(&self.table.schema),
+                self.properties.clone(),
+                now,
+            )?,
+        };
+        if let Err(error) = open.write(batch, end) {
+            open.abandon(&*self.disk);
+            return Err(error);
+        }
+        self.open = Some(open);
+        Ok(())
     }
 
     fn check(&self, batch: &RecordBatch, offsets: &Range<u64>) -> Result<(), MedallionError> {

@@ -1,6 +1,6 @@
 //! Which topics a capsule reaches: patterns of segments, `*` for exactly one, `>` at the end for one or more.
 
-use kinetic_ledger::bus::{DEAD_LETTER_PREFIX, TOPIC_NAME_BYTES_MAX};
+use kinetic_ledger::bus::{DEAD_LETTER_PREFIX, HOST_PREFIX, TOPIC_NAME_BYTES_MAX};
 
 use crate::EventsError;
 
@@ -40,9 +40,11 @@ impl Pattern {
     }
 
     /// Whether what matches may be published to. Dead letters are made by the bus: a capsule writes among them only where
-    /// its manifest names the very topic.
+    /// its manifest names the very topic. What the host alone writes nobody else does.
     pub(crate) fn publishes(&self, topic: &str) -> bool {
-        if topic.starts_with(DEAD_LETTER_PREFIX) {
+        if topic.starts_with(HOST_PREFIX) {
+            false
+        } else if topic.starts_with(DEAD_LETTER_PREFIX) {
             self.0 == topic
         } else {
             self.matches(topic)

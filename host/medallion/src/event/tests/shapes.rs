@@ -66,8 +66,8 @@ fn an_id_with_escapes_is_what_they_stand_for() {
 fn a_stream_is_named_by_what_there_is() {
     assert_eq!(text(&row(r#"{"workflow_id":"w"}"#), "stream"), Some("w/"));
     assert_eq!(text(&row(r#"{"intent_id":"i"}"#), "stream"), Some("/i"));
-    assert_eq!(text(&row(r#"{"topic":"a.b.v1"}"#), "stream"), Some("a.b.v1"));
-    assert_eq!(text(&row("{}"), "stream"), Some(DEFAULT_TOPIC));
+    assert_eq!(text(&row(r#"{"topic":"a.b.v1"}"#), "stream"), Some("/"));
+    assert_eq!(text(&row("{}"), "stream"), Some("/"));
 }
 
 #[test]

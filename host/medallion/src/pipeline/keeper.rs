@@ -1,0 +1,395 @@
+//! Keeps a stream buffer running: starts it, feeds it, starts it again after a failure from its last exported state and
+//! the log, and puts another component in its place with the state handed over.
+
+use std::time::Instant;
+
+use arrow_array::RecordBatch;
+use bytes::Bytes;
+use kinetic_engine::{Called, Capability, EngineError};
+use kinetic_ledger::Ledger;
+use kinetic_model::Digest;
+
+use super::strikes::Strikes;
+use super::topic::{self, Logged, Totals};
+use super::{Component, ipc};
+use crate::MedallionError;
+use crate::subsystem::buffer::{Admission, Error, Pressure, Setting, Snapshot, StreamBuffer};
+
+/// How much is pulled at once, in events and bytes.
+const PULL: (u32, u64) = (65_536, 32 << 20);
+
+/// The name of this subsystem in errors and in commands.
+pub const STREAM_BUFFER: &str = "stream-buffer";
+
+/// What a buffer knew when so much of the topic was in it.
+#[derive(Clone, Debug)]
+pub(crate) struct Saved {
+    /// The offset of the topic after the last event that it knew.
+    pub(crate) offset: u64,
+    /// What had arrived by then.
+    pub(crate) totals: Totals,
+    pub(crate) snapshot: Snapshot,
+}
+
+/// What was decided about a batch.
+pub(crate) struct Offered {
+    pub(crate) admission: Admission,
+    /// The events that were kept.
+    pub(crate) pulled: RecordBatch,
+    /// What to acknowledge when they are stored; nothing when none was kept.
+    pub(crate) up_to: Option<Place>,
+}
+
+/// A place in the buffer of one instance: in another one it means nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) instance: u64,
+    pub(crate) up_to: u64,
+}
+
+/// The one who calls the buffer.
+pub(crate) struct Keeper {
+    ledger: Ledger,
+    component: Component,
+    settings: Vec<Setting>,
+    running: Option<StreamBuffer>,
+    instance: u64,
+    saved: Option<Saved>,
+    strikes: Strikes,
+}
+
+impl Keeper {
+    pub(crate) fn new(
+        ledger: Ledger,
+        component: Component,
+        settings: Vec<Setting>,
+        saved: Option<Saved>,
+        strikes_max: u32,
+    ) -> Self {
+        Self {
+            ledger,
+            component,
+            settings,
+            running: None,
+            instance: 0,
+            saved,
+            strikes: Strikes::new(strikes_max),
+        }
+    }
+
+    pub(crate) const fn strikes(&self) -> &Strikes {
+        &self.strikes
+    }
+
+    pub(crate) const fn digest(&self) -> Digest {
+        self.component.digest
+    }
+
+    pub(crate) const fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        self.running.as_ref().map_or(0, StreamBuffer::memory_bytes)
+    }
+
+    /// Offers a batch and takes out what was kept. A failure ends the instance; the batch is then offered to the next one.
+    ///
+    /// # Errors
+    /// `Quarantined`; `TooManyStreams`; `BadAnswer` when it refuses what is right.
+    pub(crate) async fn offer(&mut self, batch: &RecordBatch) -> Result<Offered, MedallionError> {
+        self.check_not_out()?;
+        let stream = ipc::write(batch)?;
+        loop {
+            match self.try_offer(&stream).await {
+                Ok(Ok(offered)) => return Ok(offered),
+                Ok(Err(Error::TooManyStreams(most))) => return Err(MedallionError::TooManyStreams { most }),
+                Ok(Err(Error::TooLarge((size_bytes, size_bytes_max)))) => {
+                    return Err(MedallionError::BatchTooLarge {
+                        size_bytes,
+                        size_bytes_max,
+                    });
+                }
+                Ok(Err(refused)) => self.failed(&format!("it refused a batch: {refused:?}")).await?,
+                Err(why) => self.failed(&why).await?,
+            }
+        }
+    }
+
+    async fn try_offer(&mut self, stream: &[u8]) -> Result<Result<Offered, Error>, String> {
+        let instance = self.instance_number();
+        let buffer = self.running().await?;
+        let admission = match said(buffer.offer(stream).await)? {
+            Ok(admission) => admission,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let (mut pulled, mut events, mut up_to) = (Vec::new(), 0, 0);
+        while events < admission.kept {
+            let part =
+                said(buffer.pull(PULL.0, PULL.1).await)?.map_err(|error| format!("it does not hand out: {error:?}"))?;
+            if part.events == 0 {
+                return Err(format!("it kept {} events and handed out {events}", admission.kept));
+            }
+            events += part.events;
+            up_to = part.up_to;
+            pulled.push(ipc::read(Bytes::from(part.batch))?);
+        }
+        let admission_kept = admission.kept;
+        let pulled = ipc::concat(&pulled).map_err(|error| error.to_string())?;
+        if pulled.num_rows() as u64 != admission.kept {
+            return Err(format!(
+                "it kept {} events and handed out {}",
+                admission.kept,
+                pulled.num_rows()
+            ));
+        }
+        Ok(Ok(Offered {
+            admission,
+            pulled,
+            up_to: (admission_kept > 0).then_some(Place { instance, up_to }),
+        }))
+    }
+
+    /// The number that the running instance has, or the next one gets.
+    const fn instance_number(&self) -> u64 {
+        match &self.running {
+            Some(buffer) if buffer.is_alive() => self.instance,
+            _ => self.instance + 1,
+        }
+    }
+
+    fn check_not_out(&self) -> Result<(), MedallionError> {
+        if self.strikes.is_out() {
+            return Err(MedallionError::Quarantined {
+                subsystem: STREAM_BUFFER.into(),
+                why: self.strikes.last().into(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Tells the buffer what is stored. A place in an instance that is gone is passed over.
+    ///
+    /// # Errors
+    /// `Quarantined`.
+    pub(crate) async fn acknowledge(&mut self, place: Place) -> Result<(), MedallionError> {
+        if place.instance != self.instance {
+            return Ok(());
+        }
+        let Some(buffer) = self.running.as_mut() else {
+            return Ok(());
+        };
+        let acknowledged = said(buffer.acknowledge(place.up_to).await);
+        match acknowledged.and_then(|done| done.map_err(|error| format!("it does not forget: {error:?}"))) {
+            Ok(()) => Ok(()),
+            Err(why) => self.failed(&why).await,
+        }
+    }
+
+    /// How full it is; none when it does not run.
+    pub(crate) async fn pressure(&mut self) -> Option<Pressure> {
+        let buffer = self.running.as_mut()?;
+        match said(buffer.level().await) {
+            Ok(pressure) => Some(pressure),
+            Err(why) => {
+                let _ = self.failed(&why).await;
+                None
+            }
+        }
+    }
+
+    /// What it knows, for starting again from; the topic is in it up to this offset.
+    ///
+    /// # Errors
+    /// `Quarantined`.
+    pub(crate) async fn save(&mut self, offset: u64, totals: Totals) -> Result<Option<Saved>, MedallionError> {
+        let Some(buffer) = self.running.as_mut() else {
+            return Ok(None);
+        };
+        let exported = said(buffer.export_state().await);
+        match exported.and_then(|state| state.map_err(|error| format!("it does not export its state: {error:?}"))) {
+            Ok(snapshot) => {
+                self.saved = Some(Saved {
+                    offset,
+                    totals,
+                    snapshot,
+                });
+                Ok(self.saved.clone())
+            }
+            Err(why) => {
+                self.failed(&why).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Forgets the instance: what it decided last did not become part of the log.
+    pub(crate) fn forget(&mut self) {
+        self.running = None;
+    }
+
+    /// Puts another component in its place, which goes on from this one's state; this one stays when it cannot.
+    ///
+    /// # Errors
+    /// `SwapRefused`.
+    pub(crate) async fn swap(
+        &mut self,
+        component: Component,
+        offset: u64,
+        totals: Totals,
+    ) -> Result<(), MedallionError> {
+        let refused = |why: String| MedallionError::SwapRefused {
+            subsystem: STREAM_BUFFER.into(),
+            why,
+        };
+        let exported = match self.running.as_mut() {
+            None => None,
+            Some(buffer) => match said(buffer.export_state().await) {
+                Ok(Ok(snapshot)) => Some(Saved {
+                    offset,
+                    totals,
+                    snapshot,
+                }),
+                // It is to go anyway; the new one starts as after a failure.
+                Ok(Err(_)) | Err(_) => None,
+            },
+        };
+        if exported.is_none() {
+            self.running = None;
+        }
+        let state = exported.as_ref().or(self.saved.as_ref());
+        let mut next = start(&component.capability, &self.settings).await.map_err(refused)?;
+        bring_up(&self.ledger, &mut next, state, true).await.map_err(refused)?;
+        self.saved = exported.or(self.saved.take());
+        self.component = component;
+        self.running = Some(next);
+        self.instance += 1;
+        self.strikes.forgive();
+        Ok(())
+    }
+
+    async fn running(&mut self) -> Result<&mut StreamBuffer, String> {
+        if self.running.as_ref().is_none_or(|buffer| !buffer.is_alive()) {
+            self.running = None;
+            let mut buffer = start(&self.component.capability, &self.settings).await?;
+            bring_up(&self.ledger, &mut buffer, self.saved.as_ref(), false).await?;
+            self.instance += 1;
+            self.running = Some(buffer);
+        }
+        self.running.as_mut().ok_or_else(|| "it does not run".into())
+    }
+
+    /// Ends the instance for an answer that cannot be.
+    ///
+    /// # Errors
+    /// `Quarantined` when it failed too often.
+    pub(crate) async fn blame(&mut self, why: &str) -> Result<(), MedallionError> {
+        self.failed(why).await
+    }
+
+    /// Counts a failure and waits before the next start.
+    ///
+    /// # Errors
+    /// `Quarantined` when it failed too often.
+    async fn failed(&mut self, why: &str) -> Result<(), MedallionError> {
+        self.running = None;
+        let quarantined = || MedallionError::Quarantined {
+            subsystem: STREAM_BUFFER.into(),
+            why: why.into(),
+        };
+        if self.strikes.is_out() {
+            return Err(quarantined());
+        }
+        let wait = self.strikes.strike(Instant::now(), why);
+        tracing::warn!(strikes = self.strikes.total(), "the stream buffer failed: {why}");
+        tokio::time::sleep(wait.ok_or_else(quarantined)?).await;
+        Ok(())
+    }
+}
+
+async fn start(component: &Capability, settings: &[Setting]) -> Result<StreamBuffer, String> {
+    let mut buffer = StreamBuffer::new(component).await.map_err(|error| error.to_string())?;
+    said(buffer.start(settings).await)?.map_err(|error| format!("it refuses its settings: {error:?}"))?;
+    Ok(buffer)
+}
+
+/// Brings a fresh instance to where the log is: numbers of streams, levels. The events themselves are all handed out.
+async fn bring_up(
+    ledger: &Ledger,
+    buffer: &mut StreamBuffer,
+    saved: Option<&Saved>,
+    must_import: bool,
+) -> Result<(), String> {
+    let (first, head) = topic::bounds(ledger).map_err(|error| error.to_string())?;
+    let mut offset = first;
+    if let Some(saved) = saved.filter(|saved| saved.offset <= head) {
+        match said(buffer.import_state(&saved.snapshot).await)? {
+            Ok(()) => offset = saved.offset.max(first),
+            Err(why) if must_import => return Err(format!("it does not take the state over: {why:?}")),
+            Err(why) => {
+                tracing::warn!("the stream buffer starts from the log alone: its saved state is refused: {why:?}")
+            }
+        }
+    }
+    said(buffer.follow(&[]).await)?.map_err(|error| format!("{error:?}"))?;
+    drain(buffer).await?;
+    while offset < head {
+        let events = topic::read(ledger, offset).map_err(|error| error.to_string())?;
+        if events.is_empty() {
+            return Err(format!("the log ends at offset {offset} of the topic, not at {head}"));
+        }
+        offset += events.len() as u64;
+        for event in &events {
+            match topic::decode(event) {
+                Logged::Levels(levels) => {
+                    said(buffer.follow(&levels).await)?.map_err(|error| format!("{error:?}"))?;
+                }
+                Logged::Events(decided) => again(buffer, decided.events).await?,
+                Logged::Rejects(_) | Logged::Other(_) => {}
+            }
+        }
+    }
+    said(buffer.lead().await)
+}
+
+/// Offers again what is in the log, in parts it has room for.
+async fn again(buffer: &mut StreamBuffer, events: RecordBatch) -> Result<(), String> {
+    let mut parts = vec![events];
+    while let Some(part) = parts.pop() {
+        let stream = ipc::write(&part).map_err(|error| error.to_string())?;
+        let refused = match said(buffer.offer(&stream).await)? {
+            Ok(admission) => usize::try_from(admission.refused).unwrap_or(usize::MAX),
+            Err(Error::TooLarge(_)) if part.num_rows() > 1 => {
+                let half = part.num_rows() / 2;
+                parts.push(part.slice(half, part.num_rows() - half));
+                parts.push(part.slice(0, half));
+                continue;
+            }
+            Err(error) => return Err(format!("it refuses what is in the log: {error:?}")),
+        };
+        drain(buffer).await?;
+        if refused > 0 {
+            let taken = part.num_rows().saturating_sub(refused);
+            if taken == 0 {
+                return Err("it takes nothing of what is in the log".into());
+            }
+            parts.push(part.slice(taken, refused));
+        }
+    }
+    Ok(())
+}
+
+async fn drain(buffer: &mut StreamBuffer) -> Result<(), String> {
+    loop {
+        let pulled = said(buffer.pull(PULL.0, PULL.1).await)?.map_err(|error| format!("{error:?}"))?;
+        if pulled.events == 0 {
+            return Ok(());
+        }
+        said(buffer.acknowledge(pulled.up_to).await)?.map_err(|error| format!("{error:?}"))?;
+    }
+}
+
+/// What a call returned; the error is a sentence.
+fn said<T>(called: Called<T>) -> Result<T, String> {
+    called.result.map_err(|error: EngineError| error.to_string())
+}

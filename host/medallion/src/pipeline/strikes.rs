@@ -1,0 +1,102 @@
+//! How often a subsystem failed, how long to wait before it is started again, and when that ends.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// The wait after the first failure; it doubles with each that follows.
+const BACK_OFF_FIRST: Duration = Duration::from_millis(50);
+/// The longest wait.
+const BACK_OFF_MAX: Duration = Duration::from_secs(5);
+/// Failures older than this are forgiven.
+const FORGIVEN_AFTER: Duration = Duration::from_mins(10);
+
+/// The failures of one subsystem.
+#[derive(Debug)]
+pub(crate) struct Strikes {
+    strikes_max: u32,
+    struck: VecDeque<Instant>,
+    total: u64,
+    last: String,
+}
+
+impl Strikes {
+    pub(crate) const fn new(strikes_max: u32) -> Self {
+        Self {
+            strikes_max,
+            struck: VecDeque::new(),
+            total: 0,
+            last: String::new(),
+        }
+    }
+
+    /// Counts a failure; how long to wait before starting again, or nothing when that was one too many.
+    pub(crate) fn strike(&mut self, now: Instant, why: &str) -> Option<Duration> {
+        while self
+            .struck
+            .pop_front_if(|at| now.saturating_duration_since(*at) > FORGIVEN_AFTER)
+            .is_some()
+        {}
+        self.struck.push_back(now);
+        self.total += 1;
+        self.last = why.into();
+        if self.is_out() {
+            return None;
+        }
+        let doublings = u32::try_from(self.struck.len().saturating_sub(1))
+            .unwrap_or(u32::MAX)
+            .min(16);
+        Some((BACK_OFF_FIRST * 2_u32.pow(doublings)).min(BACK_OFF_MAX))
+    }
+
+    /// Whether it is not started again by itself any more.
+    pub(crate) fn is_out(&self) -> bool {
+        self.struck.len() >= self.strikes_max as usize
+    }
+
+    /// A new component begins without the old one's failures.
+    pub(crate) fn forgive(&mut self) {
+        self.struck.clear();
+        self.last.clear();
+    }
+
+    /// Failures since the host started.
+    pub(crate) const fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// The last failure's reason; empty when there was none.
+    pub(crate) fn last(&self) -> &str {
+        &self.last
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_doubles_and_the_last_strike_ends_it() {
+        let now = Instant::now();
+        let mut strikes = Strikes::new(4);
+        let waits: Vec<_> = (0..3)
+            .map(|_| strikes.strike(now, "it panicked").unwrap().as_millis())
+            .collect();
+        assert_eq!(waits, [50, 100, 200]);
+        assert!(!strikes.is_out());
+        assert_eq!(strikes.strike(now, "again"), None);
+        assert!(strikes.is_out());
+        assert_eq!((strikes.total(), strikes.last()), (4, "again"));
+        strikes.forgive();
+        assert!(strikes.strike(now, "x").is_some());
+    }
+
+    #[test]
+    fn failures_long_ago_do_not_count() {
+        let start = Instant::now();
+        let mut strikes = Strikes::new(2);
+        for hour in 0..5 {
+            let at = start + Duration::from_hours(hour);
+            assert!(strikes.strike(at, "x").is_some(), "hour {hour}");
+        }
+    }
+}
