@@ -10,15 +10,14 @@ use kinetic_medallion::subsystem::silver::{
 };
 use kinetic_model::Limits;
 use kinetic_testkit::batches::{ipc, rows, texts};
-use kinetic_testkit::engine::load;
-use kinetic_testkit::guests;
+use kinetic_testkit::engine::subsystem;
 use serde_json::{Value, json};
 
 const VECTORS: &str = include_str!("../vectors/identity-v1.json");
 const LEGACY: &str = include_str!("../vectors/identity-legacy-080.json");
 
 async fn gate() -> SilverGate {
-    let component = load(&guests::subsystem("silver_gate"), Limits::CEILING).await.unwrap();
+    let component = subsystem("silver_gate", Limits::CEILING).await;
     SilverGate::start(&component).await.unwrap()
 }
 

@@ -3,16 +3,13 @@
 use kinetic_medallion::subsystem::buffer::{Admission, Error, LevelChange, Setting, StreamBuffer};
 use kinetic_model::Limits;
 use kinetic_testkit::batches::{Offered, numbers, offered, rows, texts};
-use kinetic_testkit::engine::load;
-use kinetic_testkit::guests;
+use kinetic_testkit::engine::subsystem;
 use serde_json::Value;
 
 const VECTORS: &str = include_str!("../vectors/forget-gate-v1.json");
 
 async fn buffer(settings: &[(&str, &str)]) -> StreamBuffer {
-    let component = load(&guests::subsystem("stream_buffer"), Limits::CEILING)
-        .await
-        .unwrap();
+    let component = subsystem("stream_buffer", Limits::CEILING).await;
     let mut buffer = StreamBuffer::new(&component).await.unwrap();
     let settings: Vec<_> = settings
         .iter()

@@ -18,15 +18,14 @@ use kinetic_medallion::pipeline::{
 use kinetic_medallion::subsystem::buffer::{LevelChange, Setting, StreamBuffer};
 use kinetic_model::{Digest, Limits};
 use kinetic_testkit::batches::{ipc, numbers, rows as rows_of, texts};
-use kinetic_testkit::engine::load;
+use kinetic_testkit::engine::subsystem;
 use kinetic_testkit::guests;
 use serde_json::{Value, json};
 
-async fn component(name: &str, limits: Limits) -> Component {
-    let bytes = guests::subsystem(name);
+async fn component(name: &'static str, limits: Limits) -> Component {
     Component {
-        capability: load(&bytes, limits).await.unwrap(),
-        digest: Digest::of(&bytes),
+        capability: subsystem(name, limits).await,
+        digest: Digest::of(&guests::subsystem(name)),
     }
 }
 
@@ -350,9 +349,7 @@ async fn what_was_dropped_stands_in_the_log_with_the_levels_so_that_a_replica_dr
     }
     assert!(!changes.is_empty());
     // A replica gets the same events in another order and other batches, and applies the levels it read.
-    let replica = load(&guests::subsystem("stream_buffer"), Limits::CEILING)
-        .await
-        .unwrap();
+    let replica = subsystem("stream_buffer", Limits::CEILING).await;
     let mut replica = StreamBuffer::new(&replica).await.unwrap();
     replica.start(&[]).await.result.unwrap().unwrap();
     replica.follow(&changes).await.result.unwrap().unwrap();

@@ -1,5 +1,6 @@
 //! An engine as the host makes it, and capabilities loaded into it.
 
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use kinetic_engine::{Admit, Answer, Capability, Engine, EngineConfig, EngineError, Grantee, Input, Outcome, Output};
@@ -31,6 +32,20 @@ pub async fn load_with(bytes: &[u8], limits: Limits, grants: &[ImportGrant]) -> 
         limits: &limits,
     };
     Ok(engine().load(bytes, admit).await?.0)
+}
+
+/// One of the runtime's own subsystems under these limits; compiled once for all cases of a process.
+pub async fn subsystem(name: &'static str, limits: Limits) -> Capability {
+    type Loaded = tokio::sync::Mutex<HashMap<(&'static str, String), Capability>>;
+    static LOADED: OnceLock<Loaded> = OnceLock::new();
+    let mut loaded = LOADED.get_or_init(Loaded::default).lock().await;
+    let key = (name, format!("{limits:?}"));
+    if let Some(capability) = loaded.get(&key) {
+        return capability.clone();
+    }
+    let capability = load(&crate::guests::subsystem(name), limits).await.unwrap();
+    loaded.insert(key, capability.clone());
+    capability
 }
 
 /// A capsule that promises nothing.
