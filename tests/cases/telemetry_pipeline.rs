@@ -1,8 +1,10 @@
 //! The pipeline over a ledger, in this process: components that fail, pressure, orders and batches of every kind.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arrow_array::RecordBatch;
@@ -11,7 +13,7 @@ use kinetic_identity::SigningKey;
 use kinetic_ledger::{Durability, Ledger, LedgerConfig};
 use kinetic_medallion::MedallionError;
 use kinetic_medallion::event::{Batch, Framing, Reader, ReaderSettings, schema as event_schema};
-use kinetic_medallion::files::{PartSettings, read_all};
+use kinetic_medallion::files::{Disk, PartFile, PartSettings, SystemDisk, read_all};
 use kinetic_medallion::pipeline::{
     Component, KEPT, Pipeline, PipelineConfig, SILVER_GATE, STREAM_BUFFER, TOPIC, Taken, Tasks,
 };
@@ -37,6 +39,59 @@ fn starved() -> Limits {
     }
 }
 
+/// The machine's disk, which can be full.
+#[derive(Clone, Default)]
+struct FillingDisk(Arc<AtomicBool>);
+
+impl FillingDisk {
+    fn check(&self) -> io::Result<()> {
+        if self.0.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(())
+    }
+}
+
+impl Disk for FillingDisk {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn PartFile>> {
+        self.check()?;
+        Ok(Box::new(FillingFile(SystemDisk.create(path)?, self.clone())))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.check()?;
+        SystemDisk.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        SystemDisk.remove(path)
+    }
+
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        SystemDisk.sync_folder(folder)
+    }
+}
+
+struct FillingFile(Box<dyn PartFile>, FillingDisk);
+
+impl io::Write for FillingFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.1.check()?;
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl PartFile for FillingFile {
+    fn sync(&mut self) -> io::Result<()> {
+        self.1.check()?;
+        self.0.sync()
+    }
+}
+
 struct Running {
     pipeline: Pipeline,
     tasks: Tasks,
@@ -56,6 +111,7 @@ struct Ask {
     gate: Limits,
     settings: Vec<(&'static str, &'static str)>,
     part_age: Duration,
+    disk: FillingDisk,
 }
 
 impl Default for Ask {
@@ -65,6 +121,7 @@ impl Default for Ask {
             gate: Limits::CEILING,
             settings: vec![],
             part_age: Duration::from_secs(60),
+            disk: FillingDisk::default(),
         }
     }
 }
@@ -90,6 +147,7 @@ async fn start(folder: &Path, ask: Ask) -> Running {
             part_age_max: ask.part_age,
             ..PartSettings::default()
         },
+        disk: Arc::new(ask.disk),
         durability: Durability::Written,
         push_wait: Duration::from_millis(300),
         on_their_way_bytes_max: 64 << 20,
@@ -376,5 +434,43 @@ async fn what_was_dropped_stands_in_the_log_with_the_levels_so_that_a_replica_dr
         .await
         .unwrap();
     conserved(folder.path(), &running.pipeline).await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_makes_events_wait_and_loses_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = FillingDisk::default();
+    let ask = Ask {
+        settings: vec![("buffer-events", "5000")],
+        part_age: Duration::from_millis(50),
+        disk: disk.clone(),
+        ..Ask::default()
+    };
+    let running = start(folder.path(), ask).await;
+    let pipeline = &running.pipeline;
+    let (mut next, mut left) = (0, 0);
+    while left == 0 {
+        // The log has room of its own; the tables have none from the third push on.
+        disk.0.store(next >= 2_000, Ordering::Relaxed);
+        let lines: String = (next..next + 1_000).map(|n| event(n % 3, n, "CRITICAL")).collect();
+        match pipeline.push(read(&lines)).await {
+            Ok(taken) => assert_eq!(taken.kept, 1_000),
+            Err(MedallionError::Overloaded { left: more, .. }) => left = more,
+            Err(other) => panic!("{other}"),
+        }
+        next += 1_000;
+        assert!(next < 100_000, "it was never refused");
+        tokio::time::sleep(Duration::from_millis(80)).await;
+    }
+    let status = pipeline.status().await.unwrap();
+    assert!(status.storage.waits_for.is_some_and(|why| why.contains("disk is full")));
+    disk.0.store(false, Ordering::Relaxed);
+    conserved(folder.path(), pipeline).await;
+    let expected = next as u64 - left;
+    assert_eq!(
+        (ids(folder.path()).len() as u64, rows(folder.path(), "bronze/events")),
+        (expected, expected)
+    );
     running.stop().await;
 }

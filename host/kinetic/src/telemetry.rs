@@ -1,5 +1,7 @@
 //! Wiring of telemetry: its components, its pipeline over the ledger, gold, and who watches.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +14,7 @@ use kinetic_gateway::{Operator, Telemetry};
 use kinetic_kernel::Kernel;
 use kinetic_ledger::Durability;
 use kinetic_medallion::MedallionError;
-use kinetic_medallion::files::PartSettings;
+use kinetic_medallion::files::{PartSettings, SystemDisk};
 use kinetic_medallion::live::{Live, LiveSettings};
 use kinetic_medallion::pipeline::{
     Component, Executions, Gold, LogHistory, Pipeline, PipelineConfig, SILVER_GATE, STREAM_BUFFER, Tasks,
@@ -21,6 +23,7 @@ use kinetic_medallion::subsystem::buffer::Setting;
 use kinetic_model::{Determinism, Digest, Fault, InstanceMode, Limits, TrustZone};
 use semver::Version;
 use serde_json::Value;
+use tempfile::NamedTempFile;
 
 use crate::boot;
 use crate::config::{Config, Durable};
@@ -118,6 +121,7 @@ pub async fn start(config: &Config, data: &DataDir, kernel: &Kernel) -> anyhow::
             part_age_max: Duration::from_millis(settings.part_age_ms),
             ..PartSettings::default()
         },
+        disk: Arc::new(SystemDisk),
         durability: match settings.durability {
             Durable::Written => Durability::Written,
             Durable::Synced => Durability::Synced,
@@ -228,27 +232,28 @@ impl Components {
         Ok(Component { capability, digest })
     }
 
-    /// Remembers the choice, for the next start.
-    fn remember(&self, name: &str, component: Option<&Bytes>) -> Result<(), CliError> {
+    /// Writes a component to the disk under a name that counts for nothing yet.
+    fn prepare(&self, bytes: &[u8]) -> Result<NamedTempFile, CliError> {
+        let written = || {
+            std::fs::create_dir_all(&self.folder)?;
+            let mut file = NamedTempFile::new_in(&self.folder)?;
+            file.write_all(bytes)?;
+            file.as_file().sync_all()?;
+            std::io::Result::Ok(file)
+        };
+        written().map_err(error::file(&self.folder))
+    }
+
+    /// Remembers the choice, for the next start: what was prepared, or the host's own.
+    fn remember(&self, name: &str, prepared: Option<NamedTempFile>) -> Result<(), CliError> {
         let file = self.file(name);
-        let failed = error::file(&file);
-        match component {
-            None => match std::fs::remove_file(&file) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(error)),
-                _ => Ok(()),
-            },
-            Some(bytes) => {
-                let written = || {
-                    std::fs::create_dir_all(&self.folder)?;
-                    let mut part = tempfile::NamedTempFile::new_in(&self.folder)?;
-                    std::io::Write::write_all(&mut part, bytes)?;
-                    part.as_file().sync_all()?;
-                    part.persist(&file)?;
-                    std::fs::File::open(&self.folder)?.sync_all()
-                };
-                written().map_err(failed)
-            }
-        }
+        let done = match prepared {
+            Some(prepared) => prepared.persist(&file).map(drop).map_err(|error| error.error),
+            None if file.exists() => std::fs::remove_file(&file),
+            None => return Ok(()),
+        };
+        let synced = done.and_then(|()| File::open(&self.folder)?.sync_all());
+        synced.map_err(error::file(&file))
     }
 }
 
@@ -259,11 +264,14 @@ impl Operator for Components {
         let bytes = component.as_deref().unwrap_or(own.component);
         let loaded = self.load(subsystem, bytes).await?;
         let digest = loaded.digest;
+        // A full disk shows before anything has changed.
+        let prepared = component.as_deref().map(|bytes| self.prepare(bytes)).transpose();
+        let prepared = prepared.map_err(|error| Fault::from(&error))?;
         pipeline
             .swap(subsystem, loaded)
             .await
             .map_err(|error| Fault::from(&error))?;
-        self.remember(subsystem, component.as_ref())
+        self.remember(subsystem, prepared)
             .map_err(|error| Fault::from(&error))?;
         tracing::info!(%digest, "another component is the {subsystem} now");
         Ok(digest)

@@ -327,7 +327,7 @@ async fn bring_up(
             Ok(()) => offset = saved.offset.max(first),
             Err(why) if must_import => return Err(format!("it does not take the state over: {why:?}")),
             Err(why) => {
-                tracing::warn!("the stream buffer starts from the log alone: its saved state is refused: {why:?}")
+                tracing::warn!("the stream buffer starts from the log alone: its saved state is refused: {why:?}");
             }
         }
     }

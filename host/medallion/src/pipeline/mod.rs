@@ -51,7 +51,7 @@ pub use topic::{KEPT, TOPIC, Totals};
 
 use crate::MedallionError;
 use crate::event::Batch;
-use crate::files::{Part, PartSettings};
+use crate::files::{Disk, Part, PartSettings};
 use crate::subsystem::buffer::Setting;
 
 /// Pushes that wait to be taken; more wait to wait.
@@ -100,6 +100,8 @@ pub struct PipelineConfig {
     pub gate: Component,
     /// How files are cut.
     pub parts: PartSettings,
+    /// Where they are written.
+    pub disk: Arc<dyn Disk>,
     /// After what a push is answered.
     pub durability: Durability,
     /// How long a push waits for room.
@@ -166,7 +168,7 @@ impl Pipeline {
         let totals = last_totals(&ledger, head)?;
         // Retention may have removed the last record of telemetry.
         let totals = totals.or(saved.as_ref().map(|saved| saved.totals)).unwrap_or_default();
-        let (pushes, pushed) = mpsc::channel(PUSHES_WAITING);
+        let (pushes, incoming) = mpsc::channel(PUSHES_WAITING);
         let (asks, asked) = mpsc::channel(ASKS_WAITING);
         let (commands, commanded) = mpsc::channel(ASKS_WAITING);
         // Bounded by the stream buffer: what is in here is not acknowledged there.
@@ -176,6 +178,7 @@ impl Pipeline {
             ledger: ledger.clone(),
             layout: layout.clone(),
             parts: config.parts,
+            disk: config.disk,
             refiner: Refiner::new(config.gate, config.strikes_max),
             gold: config.gold,
             group: group::Group::join(&ledger).await?,
@@ -202,7 +205,7 @@ impl Pipeline {
             stored,
             acknowledged: keeper::Place::default(),
             committed: config.committed,
-            pushes: pushed,
+            pushes: incoming,
             asks: asked,
         };
         let intake = tokio::spawn(intake.run());

@@ -130,9 +130,10 @@ impl Refiner {
     /// Whether the answer is what the contract says: nothing vanished, nothing was made up, the columns are right.
     fn check(&mut self, events: &RecordBatch, answer: Transformed) -> Result<Refined, String> {
         let accepted = ipc::read(Bytes::from(answer.accepted))?;
-        let rejected = match answer.rejected.is_empty() {
-            true => None,
-            false => Some(ipc::read(Bytes::from(answer.rejected))?).filter(|rows| rows.num_rows() > 0),
+        let rejected = if answer.rejected.is_empty() {
+            None
+        } else {
+            Some(ipc::read(Bytes::from(answer.rejected))?).filter(|rows| rows.num_rows() > 0)
         };
         let rejected_rows = rejected.as_ref().map_or(0, RecordBatch::num_rows) as u64;
         let accounted = accepted.num_rows() as u64 + rejected_rows + answer.duplicates;

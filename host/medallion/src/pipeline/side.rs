@@ -2,16 +2,18 @@
 //! one only when there are rows.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use arrow_array::RecordBatch;
 
 use crate::MedallionError;
 use crate::event::VERSION;
-use crate::files::{PartSettings, Table, Writer, parts};
+use crate::files::{Disk, PartSettings, Table, Writer, parts};
 
 /// A table that is opened when it gets its first row.
 pub(crate) struct SideTable {
+    disk: Arc<dyn Disk>,
     folder: PathBuf,
     settings: PartSettings,
     writer: Option<Writer>,
@@ -22,9 +24,10 @@ pub(crate) struct SideTable {
 }
 
 impl SideTable {
-    pub(crate) fn open(folder: PathBuf, settings: PartSettings) -> Result<Self, MedallionError> {
+    pub(crate) fn open(disk: Arc<dyn Disk>, folder: PathBuf, settings: PartSettings) -> Result<Self, MedallionError> {
         let done = parts(&folder)?.last().map_or(0, |part| part.end_offset);
         Ok(Self {
+            disk,
             folder,
             settings,
             writer: None,
@@ -40,7 +43,7 @@ impl SideTable {
         }
         let writer = match &mut self.writer {
             Some(writer) => writer,
-            none => none.insert(open_writer(&self.folder, rows, self.settings)?),
+            none => none.insert(open_writer(self.disk.clone(), &self.folder, rows, self.settings)?),
         };
         writer.append(rows, self.done, Instant::now())?;
         self.open = true;
@@ -61,10 +64,15 @@ impl SideTable {
     }
 }
 
-fn open_writer(folder: &Path, rows: &RecordBatch, settings: PartSettings) -> Result<Writer, MedallionError> {
+fn open_writer(
+    disk: Arc<dyn Disk>,
+    folder: &Path,
+    rows: &RecordBatch,
+    settings: PartSettings,
+) -> Result<Writer, MedallionError> {
     let table = Table {
         schema: rows.schema(),
         schema_version: VERSION.into(),
     };
-    Writer::open(folder, table, settings)
+    Writer::open_on(disk, folder, table, settings)
 }

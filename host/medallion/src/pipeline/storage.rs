@@ -21,7 +21,7 @@ use super::{Component, Gold, StorageStatus, ipc, small_file, snapshot};
 use crate::MedallionError;
 use crate::event::{self, VERSION};
 use crate::files::fault;
-use crate::files::{Part, PartSettings, Table, Writer, parts, read_all, read_part};
+use crate::files::{Disk, Part, PartSettings, Table, Writer, parts, read_all, read_part};
 
 /// How often the buffer's state is saved, at most: it holds all that waits.
 const SAVE_EVERY: Duration = Duration::from_secs(5);
@@ -72,6 +72,7 @@ pub(crate) struct Storage {
     pub(crate) ledger: Ledger,
     pub(crate) layout: Layout,
     pub(crate) parts: PartSettings,
+    pub(crate) disk: Arc<dyn Disk>,
     pub(crate) refiner: Refiner,
     pub(crate) gold: Option<Box<dyn Gold>>,
     pub(crate) group: Group,
@@ -207,8 +208,8 @@ impl Storage {
             let what = format!("remove {}", old.display());
             std::fs::remove_dir_all(&old).map_err(fault::io(what))?;
         }
-        let bronze = Writer::open(&layout.bronze(), table(event::schema()), self.parts)?;
-        let silver = Writer::open(&layout.silver(), table(schema), whole)?;
+        let bronze = Writer::open_on(self.disk.clone(), &layout.bronze(), table(event::schema()), self.parts)?;
+        let silver = Writer::open_on(self.disk.clone(), &layout.silver(), table(schema), whole)?;
         let (_, head) = topic::bounds(&self.ledger)?;
         if let Some(end_offset) = bronze.durable_offset().filter(|end| *end > head) {
             return Err(MedallionError::AheadOfLog {
@@ -219,9 +220,9 @@ impl Storage {
         }
         let seen = self.load_seen(silver.durable_offset())?;
         Ok(Tables {
-            rejects: SideTable::open(layout.bronze_rejects(), whole)?,
-            shed: SideTable::open(layout.bronze_shed(), whole)?,
-            silver_rejects: SideTable::open(layout.silver_rejects(), whole)?,
+            rejects: SideTable::open(self.disk.clone(), layout.bronze_rejects(), whole)?,
+            shed: SideTable::open(self.disk.clone(), layout.bronze_shed(), whole)?,
+            silver_rejects: SideTable::open(self.disk.clone(), layout.silver_rejects(), whole)?,
             bronze,
             silver,
             seen,

@@ -13,7 +13,7 @@ const FORGIVEN_AFTER: Duration = Duration::from_mins(10);
 /// The failures of one subsystem.
 #[derive(Debug)]
 pub(crate) struct Strikes {
-    strikes_max: u32,
+    most: u32,
     struck: VecDeque<Instant>,
     total: u64,
     last: String,
@@ -22,7 +22,7 @@ pub(crate) struct Strikes {
 impl Strikes {
     pub(crate) const fn new(strikes_max: u32) -> Self {
         Self {
-            strikes_max,
+            most: strikes_max,
             struck: VecDeque::new(),
             total: 0,
             last: String::new(),
@@ -50,7 +50,7 @@ impl Strikes {
 
     /// Whether it is not started again by itself any more.
     pub(crate) fn is_out(&self) -> bool {
-        self.struck.len() >= self.strikes_max as usize
+        self.struck.len() >= self.most as usize
     }
 
     /// A new component begins without the old one's failures.

@@ -52,7 +52,7 @@ pub struct Totals {
 
 /// One level change as it stands in the log.
 #[derive(Serialize, Deserialize)]
-struct Level {
+struct Change {
     stream: String,
     from_sequence: u64,
     level: u16,
@@ -100,7 +100,7 @@ pub(crate) fn encode(
 ) -> Result<Vec<NewEvent>, MedallionError> {
     let mut payloads: Vec<(&str, Vec<u8>)> = Vec::new();
     for levels in levels.chunks(LEVELS_MAX) {
-        let levels: Vec<_> = levels.iter().map(Level::of).collect();
+        let levels: Vec<_> = levels.iter().map(Change::of).collect();
         let json = serde_json::to_vec(&levels).map_err(|error| MedallionError::Encoding {
             what: "write level changes".into(),
             why: error.to_string(),
@@ -151,7 +151,7 @@ pub(crate) fn totals(event: &Event) -> Option<Totals> {
     })
 }
 
-impl Level {
+impl Change {
     fn of(change: &LevelChange) -> Self {
         Self {
             stream: change.stream.clone(),
@@ -162,8 +162,8 @@ impl Level {
 }
 
 fn levels(json: &[u8]) -> Result<Vec<LevelChange>, String> {
-    let levels: Vec<Level> = serde_json::from_slice(json).map_err(|error| error.to_string())?;
-    let change = |level: Level| LevelChange {
+    let levels: Vec<Change> = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+    let change = |level: Change| LevelChange {
         stream: level.stream,
         from_sequence: level.from_sequence,
         level: level.level,
