@@ -11,6 +11,15 @@ use serde_json::{Value, json};
 const TOPICS: &str = "/api/v1/topics";
 const TOPIC: &str = "test.numbers.v1";
 
+/// The topics of a list that others than the host write.
+fn not_the_hosts(listed: &Value) -> Vec<Value> {
+    let topics = listed["topics"].as_array().unwrap().iter();
+    topics
+        .filter(|topic| !topic["name"].as_str().unwrap().starts_with("kinetic."))
+        .cloned()
+        .collect()
+}
+
 fn create(host: &Host, config: Value) -> Value {
     let reply = host.post(TOPICS, &json!({ "name": TOPIC, "config": config }));
     assert_eq!(reply.status, 201, "{}", reply.text());
@@ -171,16 +180,14 @@ fn a_topic_is_made_published_to_and_tailed_by_command_line_and_http() {
         "KIN-LED-0034"
     );
     let listed = host.kinetic(&["topics"]).fine().json();
-    assert_eq!(listed["topics"][0]["published"], json!(6));
+    assert_eq!(not_the_hosts(&listed)[0]["published"], json!(6));
     let shown = host.kinetic(&["topics", "show", TOPIC]).fine().json();
     assert_eq!(shown["partitions"], json!([{ "partition": 0, "first": 0, "next": 6 }]));
     let text = kinetic_in(&host.folder, &[], &["--host", &host.url, "topics"])
         .fine()
         .stdout;
     assert!(
-        text.starts_with(TOPIC)
-            && text.contains("1 partition, at_least_once, synced, spill")
-            && text.contains("6 events"),
+        text.contains(TOPIC) && text.contains("1 partition, at_least_once, synced, spill") && text.contains("6 events"),
         "{text}"
     );
 }
@@ -232,7 +239,10 @@ fn an_unknown_topic_is_not_made_by_using_it() {
     }
     assert_eq!(host.kinetic(&["publish", "--topic", TOPIC, "1"]).code(), "KIN-LED-0032");
     assert_eq!(host.kinetic(&["tail", TOPIC]).code(), "KIN-LED-0032");
-    assert_eq!(host.kinetic(&["topics"]).fine().json(), json!({ "topics": [] }));
+    assert_eq!(
+        not_the_hosts(&host.kinetic(&["topics"]).fine().json()),
+        [] as [Value; 0]
+    );
     create(&host, json!({}));
     assert_eq!(
         host.kinetic(&["topics", "forget", TOPIC, "nobody"]).code(),
@@ -403,10 +413,8 @@ fn topics_are_behind_the_token_and_described_with_the_rest_of_the_api() {
     host.send("GET", &path("/events"), &[("accept", "text/event-stream")], "")
         .problem(401);
     let right = format!("Bearer {token}");
-    assert_eq!(
-        host.send("GET", TOPICS, &[("authorization", &right)], "").json(),
-        json!({ "topics": [], "next": null })
-    );
+    let listed = host.send("GET", TOPICS, &[("authorization", &right)], "").json();
+    assert_eq!((not_the_hosts(&listed), &listed["next"]), (vec![], &json!(null)));
     let api = host
         .send("GET", "/openapi.json", &[("authorization", &right)], "")
         .json();

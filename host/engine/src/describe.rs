@@ -109,7 +109,8 @@ fn needs_somebody(resolve: &Resolve, item: &WorldItem) -> bool {
                 let kind = resolve.types.get(*id).map(|definition| &definition.kind);
                 matches!(kind, None | Some(TypeDefKind::Resource))
             };
-            !interface.functions.is_empty() || interface.types.values().any(is_resource)
+            let only_types = interface.functions.is_empty() && !interface.types.is_empty();
+            !only_types || interface.types.values().any(is_resource)
         }),
     }
 }
