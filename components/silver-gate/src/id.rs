@@ -44,8 +44,9 @@ impl Id {
         let Self([first, second, third, fourth]) = self;
         let words = u32x4(first, second, third, fourth);
         let bytes = i8x16_shuffle::<3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12>(words, words);
-        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *b"0123456789abcdef";
-        let table = u8x16(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p);
+        let table = u8x16(
+            b'0', b'1', b'2', b'3', b'4', b'5', b'6', b'7', b'8', b'9', b'a', b'b', b'c', b'd', b'e', b'f',
+        );
         let high = i8x16_swizzle(table, u8x16_shr(bytes, 4));
         let low = i8x16_swizzle(table, v128_and(bytes, u8x16_splat(15)));
         let start = i8x16_shuffle::<0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23>(high, low);

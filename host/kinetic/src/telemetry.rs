@@ -109,6 +109,10 @@ pub async fn start(config: &Config, data: &DataDir, kernel: &Kernel) -> anyhow::
         Arc::new(history.clone()),
         history.next_offset(),
     );
+    #[cfg(feature = "gold")]
+    let gold: Option<Box<dyn Gold>> = Some(Box::new(crate::gold::Aggregates::open(settings, &data.gold())?));
+    #[cfg(not(feature = "gold"))]
+    let gold: Option<Box<dyn Gold>> = None;
     let shown = live.clone();
     let pipeline = PipelineConfig {
         data: data.root().to_path_buf(),
@@ -129,7 +133,7 @@ pub async fn start(config: &Config, data: &DataDir, kernel: &Kernel) -> anyhow::
         push_wait: Duration::from_millis(settings.push_wait_ms),
         on_their_way_bytes_max: settings.buffer_bytes.saturating_mul(2),
         strikes_max: settings.strikes_max,
-        gold: gold(config, data)?,
+        gold,
         committed: Arc::new(move |offset, events| shown.publish(offset, events.clone())),
     };
     let (pipeline, tasks) = Pipeline::open(pipeline).await?;
@@ -149,19 +153,6 @@ fn buffer_settings(config: &Config) -> Vec<Setting> {
     let settings = config.telemetry.buffer_settings().into_iter();
     let setting = |(key, value): (&str, String)| Setting { key: key.into(), value };
     settings.map(setting).collect()
-}
-
-#[cfg(feature = "gold")]
-fn gold(config: &Config, data: &DataDir) -> anyhow::Result<Option<Box<dyn Gold>>> {
-    Ok(Some(Box::new(crate::gold::Aggregates::open(
-        &config.telemetry,
-        &data.gold(),
-    )?)))
-}
-
-#[cfg(not(feature = "gold"))]
-fn gold(_: &Config, _: &DataDir) -> anyhow::Result<Option<Box<dyn Gold>>> {
-    Ok(None)
 }
 
 /// The subsystems' components: the host's own, those a setting names, and those that were put in their place.

@@ -130,8 +130,7 @@ coded_errors! {
 
 impl MedallionError {
     /// The same for a push of which so many events more were taken before.
-    #[must_use]
-    pub fn after(self, before: u64) -> Self {
+    pub(crate) fn after(self, before: u64) -> Self {
         match self {
             Self::Overloaded { taken, left, wait_ms } => Self::Overloaded {
                 taken: taken + before,

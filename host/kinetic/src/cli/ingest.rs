@@ -1,18 +1,19 @@
 //! `kinetic ingest`: brings files of telemetry into a running host, or into a data folder alone.
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{IsTerminal as _, Read, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use clap::Args;
-use kinetic_medallion::event::{Framing, Reader, ReaderSettings};
-use kinetic_medallion::pipeline::{Pending, Pipeline};
-use serde_json::{Value, json};
+use kinetic_medallion::event::Framing;
+use kinetic_medallion::pipeline::{Pipeline, Pusher};
+use serde_json::{Map, Value};
 
 use super::{Context, Place};
 use crate::client::Client;
@@ -23,6 +24,8 @@ use crate::{render, telemetry};
 const PIECE_BYTES: usize = 256 << 10;
 /// Pieces that wait to be sent.
 const PIECES_WAITING: usize = 8;
+/// Rejects shown of a file.
+const REJECTS_SHOWN: usize = 10;
 /// How often the progress is shown anew.
 const SHOW_EVERY: Duration = Duration::from_millis(200);
 
@@ -93,7 +96,7 @@ impl Source {
         let is_document = path.extension().is_some_and(|extension| extension == "json");
         Ok(Self {
             name: path.display().to_string(),
-            size_bytes: metadata.is_file().then(|| metadata.len()),
+            size_bytes: metadata.is_file().then_some(metadata.len()),
             framing: if is_document { Framing::Document } else { Framing::Lines },
             reader: Box::new(file),
         })
@@ -198,70 +201,17 @@ async fn into_pipeline(pipeline: &Pipeline, sources: Vec<Source>) -> anyhow::Res
     let mut all = Vec::new();
     for source in sources {
         let (name, progress) = (source.name.clone(), Progress::show(&source));
-        let mut reader = Reader::new(
-            source.framing,
-            ReaderSettings {
-                batch_events_max: 8_192,
-                batch_bytes_max: 2 << 20,
-            },
-        )?;
+        let mut pusher = Pusher::new(pipeline, source.framing)?;
         let mut pieces = source.pieces(&progress);
-        let mut pushing = Pushing::default();
         while let Some(piece) = pieces.recv().await {
-            let piece = piece.map_err(error::file(name.as_ref()))?;
-            let mut bytes = &*piece;
-            while let Some(batch) = reader.read(&mut bytes, now_unix_ns())? {
-                pushing.add(pipeline.begin(batch).await?).await?;
-            }
+            pusher.read(&piece.map_err(error::file(name.as_ref()))?).await?;
         }
-        if let Some(batch) = reader.finish(now_unix_ns())? {
-            pushing.add(pipeline.begin(batch).await?).await?;
-        }
-        pushing.settle(0).await?;
+        pusher.finish().await?;
         progress.end();
-        let totals = reader.totals();
-        let rejects: Vec<_> = totals
-            .listed
-            .iter()
-            .map(|one| json!({ "line": one.line, "reason": one.reason }))
-            .collect();
-        all.push((
-            name,
-            json!({
-                "arrived": totals.arrived, "kept": pushing.kept, "shed": pushing.shed,
-                "rejected": totals.rejected, "rejects": rejects,
-            }),
-        ));
+        all.push((name, serde_json::to_value(pusher.pushed())?));
     }
     pipeline.flush().await?;
     Ok(summed(all))
-}
-
-/// Batches that are being taken while the next one is read.
-#[derive(Default)]
-struct Pushing {
-    in_flight: std::collections::VecDeque<Pending>,
-    kept: u64,
-    shed: u64,
-}
-
-impl Pushing {
-    async fn add(&mut self, pending: Pending) -> anyhow::Result<()> {
-        self.in_flight.push_back(pending);
-        self.settle(2).await
-    }
-
-    async fn settle(&mut self, in_flight_max: usize) -> anyhow::Result<()> {
-        while self.in_flight.len() > in_flight_max {
-            let Some(pending) = self.in_flight.pop_front() else {
-                break;
-            };
-            let taken = pending.taken().await?;
-            self.kept += taken.kept;
-            self.shed += taken.shed;
-        }
-        Ok(())
-    }
 }
 
 const COUNTS: [&str; 4] = ["arrived", "kept", "shed", "rejected"];
@@ -271,18 +221,19 @@ fn count(of: &Value, name: &str) -> u64 {
 }
 
 fn summed(all: Vec<(String, Value)>) -> Value {
-    let mut document = json!({});
-    for name in COUNTS {
-        document[name] = all.iter().map(|(_, of)| count(of, name)).sum::<u64>().into();
-    }
-    document["files"] = all
+    let total = |name: &str| all.iter().map(|(_, of)| count(of, name)).sum::<u64>();
+    let mut document: Map<String, Value> = COUNTS
+        .map(|name| (name.to_string(), total(name).into()))
         .into_iter()
-        .map(|(name, mut of)| {
-            of["file"] = name.into();
-            of
-        })
         .collect();
-    document
+    let with_name = |(name, mut of): (String, Value)| {
+        if let Some(members) = of.as_object_mut() {
+            members.insert("file".into(), name.into());
+        }
+        of
+    };
+    document.insert("files".into(), all.into_iter().map(with_name).collect());
+    document.into()
 }
 
 fn text(document: &Value, took: Duration) -> String {
@@ -297,20 +248,20 @@ fn text(document: &Value, took: Duration) -> String {
         render::grouped(u64::try_from(pace).unwrap_or(u64::MAX)),
     ]);
     let mut text = render::table(&rows);
-    for file in document["files"].as_array().into_iter().flatten() {
-        for reject in file["rejects"].as_array().into_iter().flatten().take(10) {
-            let (line, reason) = (count(reject, "line"), reject["reason"].as_str().unwrap_or_default());
-            text.push_str(&format!(
-                "{}: line {line}: {reason}\n",
-                file["file"].as_str().unwrap_or_default()
-            ));
+    let list = |of: &Value, name: &str| of.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
+    let word = |of: &Value, name: &str| of.get(name).and_then(Value::as_str).unwrap_or_default().to_string();
+    for file in list(document, "files") {
+        for reject in list(&file, "rejects").iter().take(REJECTS_SHOWN) {
+            // Writing to a String cannot fail.
+            let _ = writeln!(
+                text,
+                "{}: line {}: {}",
+                word(&file, "file"),
+                count(reject, "line"),
+                word(reject, "reason")
+            );
         }
     }
     text.push_str("See what it adds up to: kinetic gold");
     text
-}
-
-fn now_unix_ns() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(now.as_nanos()).unwrap_or(i64::MAX)
 }

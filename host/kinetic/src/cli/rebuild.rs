@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Context, Place};
 use crate::telemetry;
@@ -45,7 +45,10 @@ impl Rebuild {
             }
         })?;
         context.print(&status, || {
-            let offset = &status["storage"]["durable_offset"];
+            let offset = status
+                .pointer("/storage/durable_offset")
+                .and_then(Value::as_u64)
+                .unwrap_or_default();
             format!("silver and gold are made anew from bronze, up to offset {offset}")
         });
         Ok(ExitCode::SUCCESS)

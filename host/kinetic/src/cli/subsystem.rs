@@ -82,7 +82,8 @@ fn put(context: &Context, name: &str, component: Option<Bytes>) -> anyhow::Resul
         }
     })?;
     context.print(&document, || {
-        format!("{} is {} now", name, document["digest"].as_str().unwrap_or_default())
+        let digest = document.get("digest").and_then(Value::as_str).unwrap_or_default();
+        format!("{name} is {digest} now")
     });
     Ok(ExitCode::SUCCESS)
 }
@@ -100,9 +101,10 @@ fn list(context: &Context) -> anyhow::Result<ExitCode> {
         }
     })?;
     context.print(&status, || {
-        let row = |name: &str, component: &Value| {
-            let text = |member: &str| component[member].as_str().unwrap_or_default().to_string();
-            let failures = component["failures"].as_u64().unwrap_or_default();
+        let row = |name: &str, place: &str| {
+            let of = |member: &str| status.pointer(&format!("{place}/{member}"));
+            let text = |member: &str| of(member).and_then(Value::as_str).unwrap_or_default().to_string();
+            let failures = of("failures").and_then(Value::as_u64).unwrap_or_default();
             vec![
                 name.to_string(),
                 text("state"),
@@ -116,8 +118,8 @@ fn list(context: &Context) -> anyhow::Result<ExitCode> {
             .to_vec();
         render::table(&[
             heading,
-            row("stream-buffer", &status["buffer"]["component"]),
-            row("silver-gate", &status["storage"]["gate"]),
+            row("stream-buffer", "/buffer/component"),
+            row("silver-gate", "/storage/gate"),
         ])
     });
     Ok(ExitCode::SUCCESS)

@@ -16,6 +16,7 @@ mod envelope;
 mod event;
 mod group;
 mod partition;
+mod pattern;
 mod publish;
 mod registry;
 mod ring;
@@ -42,6 +43,7 @@ pub use self::envelope::{ATTRIBUTE_BYTES_MAX, Attribute, DATA_BYTES_MAX, EXTENSI
 pub use self::event::{Event, KEY_BYTES_MAX, NewEvent, OffsetCommit, Position, TopicId};
 pub use self::group::{GROUP_NAME_BYTES_MAX, GROUPS_MAX};
 pub use self::partition::partition_of;
+pub use self::pattern::{ALL_SEGMENTS, ANY_SEGMENT, topic_matches};
 pub use self::publish::Published;
 pub use self::registry::TOPICS_MAX;
 pub use self::runs::Records;

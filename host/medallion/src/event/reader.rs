@@ -58,7 +58,7 @@ pub struct Batch {
 }
 
 /// One rejected event.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Rejected {
     /// Its line, from 1; in a JSON document the number of the element.
     pub line: u64,

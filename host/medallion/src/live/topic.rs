@@ -1,11 +1,8 @@
 //! Which topics are wanted: patterns of segments, `*` for exactly one, `>` at the end for one or more, as on the bus.
 
-use crate::MedallionError;
+use kinetic_ledger::bus::{ALL_SEGMENTS, ANY_SEGMENT, TOPIC_NAME_BYTES_MAX, topic_matches};
 
-const ONE: &str = "*";
-const REST: &str = ">";
-/// The longest pattern, in bytes: no topic's name is longer.
-const PATTERN_BYTES_MAX: usize = 200;
+use crate::MedallionError;
 
 /// One pattern: `telemetry.events.v1`, `telemetry.*.v1`, `telemetry.>`, `>`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,7 +20,7 @@ impl TopicPattern {
                 what: text
                     .chars()
                     .filter(|c| !c.is_control())
-                    .take(PATTERN_BYTES_MAX)
+                    .take(TOPIC_NAME_BYTES_MAX)
                     .collect(),
                 why: why.into(),
             }),
@@ -32,22 +29,12 @@ impl TopicPattern {
 
     /// Whether a topic is meant.
     pub(super) fn matches(&self, topic: &str) -> bool {
-        let mut segments = topic.split('.');
-        for part in self.0.split('.') {
-            let Some(segment) = segments.next() else { return false };
-            match part {
-                REST => return !segment.is_empty(),
-                ONE if !segment.is_empty() => {}
-                exact if exact == segment => {}
-                _ => return false,
-            }
-        }
-        segments.next().is_none()
+        topic_matches(&self.0, topic)
     }
 }
 
 fn fault(text: &str) -> Option<&'static str> {
-    if text.len() > PATTERN_BYTES_MAX {
+    if text.len() > TOPIC_NAME_BYTES_MAX {
         return Some("it is longer than any topic's name");
     }
     let name = |part: &str| {
@@ -56,9 +43,11 @@ fn fault(text: &str) -> Option<&'static str> {
     };
     let parts: Vec<&str> = text.split('.').collect();
     let (_, before) = parts.split_last()?;
-    if before.contains(&REST) {
+    if before.contains(&ALL_SEGMENTS) {
         return Some("> stands for all that follows, so it comes last");
     }
-    let good = parts.iter().all(|part| [ONE, REST].contains(part) || name(part));
+    let good = parts
+        .iter()
+        .all(|part| [ANY_SEGMENT, ALL_SEGMENTS].contains(part) || name(part));
     (!good).then_some("a segment is neither * nor > nor of a-z, 0-9, _ and -")
 }

@@ -250,7 +250,7 @@ impl Intake {
             let taken = batch.slice(0, batch.num_rows().saturating_sub(refused));
             match Decided::of(&taken, &answer.admission.assigned, answer.pulled) {
                 Ok(decided) => break (decided, answer.admission.level_changes, answer.up_to),
-                Err(why) => self.keeper.blame(&why).await?,
+                Err(why) => self.keeper.failed(&why).await?,
             }
         };
         let receipts_seq = receipts_seq.filter(|_| decided.events.num_rows() == asked);

@@ -1,17 +1,15 @@
 //! Keeps a stream buffer running: starts it, feeds it, starts it again after a failure from its last exported state and
 //! the log, and puts another component in its place with the state handed over.
 
-use std::time::Instant;
-
 use arrow_array::RecordBatch;
 use bytes::Bytes;
-use kinetic_engine::{Called, Capability, EngineError};
+use kinetic_engine::Capability;
 use kinetic_ledger::Ledger;
 use kinetic_model::Digest;
 
 use super::strikes::Strikes;
 use super::topic::{self, Logged, Totals};
-use super::{Component, ipc};
+use super::{Component, ipc, said};
 use crate::MedallionError;
 use crate::subsystem::buffer::{Admission, Error, Pressure, Setting, Snapshot, StreamBuffer};
 
@@ -73,7 +71,7 @@ impl Keeper {
             running: None,
             instance: 0,
             saved,
-            strikes: Strikes::new(strikes_max),
+            strikes: Strikes::new(STREAM_BUFFER, strikes_max),
         }
     }
 
@@ -98,7 +96,7 @@ impl Keeper {
     /// # Errors
     /// `Quarantined`; `TooManyStreams`; `BadAnswer` when it refuses what is right.
     pub(crate) async fn offer(&mut self, batch: &RecordBatch) -> Result<Offered, MedallionError> {
-        self.check_not_out()?;
+        self.strikes.check()?;
         let stream = ipc::write(batch)?;
         loop {
             match self.try_offer(&stream).await {
@@ -156,16 +154,6 @@ impl Keeper {
             Some(buffer) if buffer.is_alive() => self.instance,
             _ => self.instance + 1,
         }
-    }
-
-    fn check_not_out(&self) -> Result<(), MedallionError> {
-        if self.strikes.is_out() {
-            return Err(MedallionError::Quarantined {
-                subsystem: STREAM_BUFFER.into(),
-                why: self.strikes.last().into(),
-            });
-        }
-        Ok(())
     }
 
     /// Tells the buffer what is stored. A place in an instance that is gone is passed over.
@@ -279,31 +267,13 @@ impl Keeper {
         self.running.as_mut().ok_or_else(|| "it does not run".into())
     }
 
-    /// Ends the instance for an answer that cannot be.
+    /// Ends the instance, for a failure or an answer that cannot be, and waits before the next start.
     ///
     /// # Errors
     /// `Quarantined` when it failed too often.
-    pub(crate) async fn blame(&mut self, why: &str) -> Result<(), MedallionError> {
-        self.failed(why).await
-    }
-
-    /// Counts a failure and waits before the next start.
-    ///
-    /// # Errors
-    /// `Quarantined` when it failed too often.
-    async fn failed(&mut self, why: &str) -> Result<(), MedallionError> {
+    pub(crate) async fn failed(&mut self, why: &str) -> Result<(), MedallionError> {
         self.running = None;
-        let quarantined = || MedallionError::Quarantined {
-            subsystem: STREAM_BUFFER.into(),
-            why: why.into(),
-        };
-        if self.strikes.is_out() {
-            return Err(quarantined());
-        }
-        let wait = self.strikes.strike(Instant::now(), why);
-        tracing::warn!(strikes = self.strikes.total(), "the stream buffer failed: {why}");
-        tokio::time::sleep(wait.ok_or_else(quarantined)?).await;
-        Ok(())
+        self.strikes.failed(why).await
     }
 }
 
@@ -387,9 +357,4 @@ async fn drain(buffer: &mut StreamBuffer) -> Result<(), String> {
         }
         said(buffer.acknowledge(pulled.up_to).await)?.map_err(|error| format!("{error:?}"))?;
     }
-}
-
-/// What a call returned; the error is a sentence.
-fn said<T>(called: Called<T>) -> Result<T, String> {
-    called.result.map_err(|error: EngineError| error.to_string())
 }

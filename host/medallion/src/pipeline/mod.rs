@@ -14,6 +14,7 @@ mod intake;
 mod ipc;
 mod keeper;
 mod layout;
+mod pusher;
 mod refiner;
 mod seen;
 mod side;
@@ -29,7 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_array::RecordBatch;
-use kinetic_engine::Capability;
+use kinetic_engine::{Called, Capability};
 use kinetic_ledger::{Durability, Ledger};
 use kinetic_model::{Digest, Fault};
 use tokio::sync::{mpsc, oneshot};
@@ -43,6 +44,7 @@ use intake::{Ask, Intake, Push, Stored};
 use keeper::Keeper;
 pub use keeper::STREAM_BUFFER;
 pub use layout::Layout;
+pub use pusher::{Pushed, Pusher};
 use refiner::Refiner;
 pub use refiner::SILVER_GATE;
 pub use status::{BufferStatus, ComponentStatus, Status, StorageStatus};
@@ -341,4 +343,9 @@ fn last_totals(ledger: &Ledger, head: u64) -> Result<Option<Totals>, MedallionEr
     }
     let events = topic::read(ledger, head - 1)?;
     Ok(events.last().and_then(|event| topic::totals(event)))
+}
+
+/// What a component returned; the error is a sentence.
+fn said<T>(called: Called<T>) -> Result<T, String> {
+    called.result.map_err(|error| error.to_string())
 }

@@ -1,17 +1,14 @@
 //! Keeps a silver gate running: calls it, starts it again after a failure, and leaves out what silver has already.
 
-use std::time::Instant;
-
 use arrow_array::RecordBatch;
 use arrow_schema::{Schema, SchemaRef};
 use bytes::Bytes;
-use kinetic_engine::Called;
 use kinetic_model::Digest;
 
 use super::decided::filter;
 use super::seen::Seen;
 use super::strikes::Strikes;
-use super::{Component, ipc};
+use super::{Component, ipc, said};
 use crate::subsystem::silver::{
     Deduplication, Error, Identity, KeyColumn, Normalization, SilverGate, Survivor, Table, Transformed,
 };
@@ -49,7 +46,7 @@ impl Refiner {
             running: None,
             table: telemetry(),
             schema: None,
-            strikes: Strikes::new(strikes_max),
+            strikes: Strikes::new(SILVER_GATE, strikes_max),
         }
     }
 
@@ -96,12 +93,7 @@ impl Refiner {
     }
 
     async fn transform(&mut self, events: &RecordBatch) -> Result<Refined, MedallionError> {
-        if self.strikes.is_out() {
-            return Err(MedallionError::Quarantined {
-                subsystem: SILVER_GATE.into(),
-                why: self.strikes.last().into(),
-            });
-        }
+        self.strikes.check()?;
         let stream = ipc::write(events)?;
         loop {
             let why = match self.try_transform(&stream).await {
@@ -112,7 +104,8 @@ impl Refiner {
                 Ok(Err(refused)) => format!("it refused a batch: {refused:?}"),
                 Err(why) => why,
             };
-            self.failed(&why).await?;
+            self.running = None;
+            self.strikes.failed(&why).await?;
         }
     }
 
@@ -198,21 +191,6 @@ impl Refiner {
         self.strikes.forgive();
         Ok(())
     }
-
-    async fn failed(&mut self, why: &str) -> Result<(), MedallionError> {
-        self.running = None;
-        let quarantined = || MedallionError::Quarantined {
-            subsystem: SILVER_GATE.into(),
-            why: why.into(),
-        };
-        if self.strikes.is_out() {
-            return Err(quarantined());
-        }
-        let wait = self.strikes.strike(Instant::now(), why);
-        tracing::warn!(strikes = self.strikes.total(), "the silver gate failed: {why}");
-        tokio::time::sleep(wait.ok_or_else(quarantined)?).await;
-        Ok(())
-    }
 }
 
 fn bad_answer(why: String) -> MedallionError {
@@ -220,10 +198,6 @@ fn bad_answer(why: String) -> MedallionError {
         subsystem: SILVER_GATE.into(),
         why,
     }
-}
-
-fn said<T>(called: Called<T>) -> Result<T, String> {
-    called.result.map_err(|error| error.to_string())
 }
 
 /// Silver's table of telemetry: an entity is an intent of a workflow, an event one of its numbers at a node.

@@ -1,7 +1,9 @@
-//! How often a subsystem failed, how long to wait before it is started again, and when that ends.
+//! How often a subsystem failed, how long to wait before it is started again, and when that ends: the same for all of them.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
+
+use crate::MedallionError;
 
 /// The wait after the first failure; it doubles with each that follows.
 const BACK_OFF_FIRST: Duration = Duration::from_millis(50);
@@ -13,6 +15,7 @@ const FORGIVEN_AFTER: Duration = Duration::from_mins(10);
 /// The failures of one subsystem.
 #[derive(Debug)]
 pub(crate) struct Strikes {
+    subsystem: &'static str,
     most: u32,
     struck: VecDeque<Instant>,
     total: u64,
@@ -20,8 +23,9 @@ pub(crate) struct Strikes {
 }
 
 impl Strikes {
-    pub(crate) const fn new(strikes_max: u32) -> Self {
+    pub(crate) const fn new(subsystem: &'static str, strikes_max: u32) -> Self {
         Self {
+            subsystem,
             most: strikes_max,
             struck: VecDeque::new(),
             total: 0,
@@ -30,7 +34,7 @@ impl Strikes {
     }
 
     /// Counts a failure; how long to wait before starting again, or nothing when that was one too many.
-    pub(crate) fn strike(&mut self, now: Instant, why: &str) -> Option<Duration> {
+    fn strike(&mut self, now: Instant, why: &str) -> Option<Duration> {
         while self
             .struck
             .pop_front_if(|at| now.saturating_duration_since(*at) > FORGIVEN_AFTER)
@@ -46,6 +50,37 @@ impl Strikes {
             .unwrap_or(u32::MAX)
             .min(16);
         Some((BACK_OFF_FIRST * 2_u32.pow(doublings)).min(BACK_OFF_MAX))
+    }
+
+    /// Counts a failure and waits before the next start.
+    ///
+    /// # Errors
+    /// `Quarantined` when it failed too often.
+    pub(crate) async fn failed(&mut self, why: &str) -> Result<(), MedallionError> {
+        self.check()?;
+        let wait = self.strike(Instant::now(), why);
+        tracing::warn!(failures = self.total, "the {} failed: {why}", self.subsystem);
+        match wait {
+            Some(wait) => {
+                tokio::time::sleep(wait).await;
+                Ok(())
+            }
+            None => self.check(),
+        }
+    }
+
+    /// Passes while it is started again by itself.
+    ///
+    /// # Errors
+    /// `Quarantined`.
+    pub(crate) fn check(&self) -> Result<(), MedallionError> {
+        if self.is_out() {
+            return Err(MedallionError::Quarantined {
+                subsystem: self.subsystem.into(),
+                why: self.last.clone(),
+            });
+        }
+        Ok(())
     }
 
     /// Whether it is not started again by itself any more.
@@ -77,7 +112,7 @@ mod tests {
     #[test]
     fn the_wait_doubles_and_the_last_strike_ends_it() {
         let now = Instant::now();
-        let mut strikes = Strikes::new(4);
+        let mut strikes = Strikes::new("gate", 4);
         let waits: Vec<_> = (0..3)
             .map(|_| strikes.strike(now, "it panicked").unwrap().as_millis())
             .collect();
@@ -93,7 +128,7 @@ mod tests {
     #[test]
     fn failures_long_ago_do_not_count() {
         let start = Instant::now();
-        let mut strikes = Strikes::new(2);
+        let mut strikes = Strikes::new("gate", 2);
         for hour in 0..5 {
             let at = start + Duration::from_hours(hour);
             assert!(strikes.strike(at, "x").is_some(), "hour {hour}");

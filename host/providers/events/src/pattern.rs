@@ -1,11 +1,11 @@
 //! Which topics a capsule reaches: patterns of segments, `*` for exactly one, `>` at the end for one or more.
 
-use kinetic_ledger::bus::{DEAD_LETTER_PREFIX, HOST_PREFIX, TOPIC_NAME_BYTES_MAX};
+use kinetic_ledger::bus::{
+    ALL_SEGMENTS, ANY_SEGMENT, DEAD_LETTER_PREFIX, HOST_PREFIX, TOPIC_NAME_BYTES_MAX, topic_matches,
+};
 
 use crate::EventsError;
 
-const ONE: &str = "*";
-const REST: &str = ">";
 /// The fewest segments of a topic's name: two and a version.
 const SEGMENTS_MIN: usize = 3;
 
@@ -26,17 +26,7 @@ impl Pattern {
     }
 
     pub(crate) fn matches(&self, topic: &str) -> bool {
-        let mut segments = topic.split('.');
-        for part in self.0.split('.') {
-            let Some(segment) = segments.next() else { return false };
-            match part {
-                REST => return !segment.is_empty(),
-                ONE if !segment.is_empty() => {}
-                exact if exact == segment => {}
-                _ => return false,
-            }
-        }
-        segments.next().is_none()
+        topic_matches(&self.0, topic)
     }
 
     /// Whether what matches may be published to. Dead letters are made by the bus: a capsule writes among them only where
@@ -62,16 +52,16 @@ fn fault(text: &str) -> Option<&'static str> {
     if parts.iter().any(|part| part.is_empty()) {
         return Some("a segment is empty");
     }
-    if before.contains(&REST) {
+    if before.contains(&ALL_SEGMENTS) {
         return Some("> stands for all that follows, so it comes last");
     }
     if parts
         .iter()
-        .any(|part| ![ONE, REST].contains(part) && !part.bytes().all(name))
+        .any(|part| ![ANY_SEGMENT, ALL_SEGMENTS].contains(part) && !part.bytes().all(name))
     {
         return Some("a segment is neither * nor > nor of a-z, 0-9, _ and -");
     }
-    if *last == REST {
+    if *last == ALL_SEGMENTS {
         return None;
     }
     if parts.len() < SEGMENTS_MIN {
@@ -81,7 +71,7 @@ fn fault(text: &str) -> Option<&'static str> {
         .strip_prefix('v')
         .filter(|number| !number.is_empty() && !number.starts_with('0'));
     let version = number.is_some_and(|number| number.bytes().all(|b| b.is_ascii_digit()));
-    (*last != ONE && !version).then_some("a topic's name ends in .v and a number from 1 on")
+    (*last != ANY_SEGMENT && !version).then_some("a topic's name ends in .v and a number from 1 on")
 }
 
 #[cfg(test)]
