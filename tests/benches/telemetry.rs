@@ -1,14 +1,18 @@
 //! The telemetry subsystems as components, under fuel and epochs, beside what a user would take instead.
 //!
-//! Arguments name the parts to run (`silver`, `gate`, `end-to-end`); none means all. The peers need a Python with `polars` and
-//! `polars-hash` (TELEMETRY_PYTHON names it); `make bench` installs them.
+//! Arguments name the parts to run (`silver`, `gate`, `end-to-end`, `fan-out`); none means all. The peers need a Python with
+//! `polars` and `polars-hash` (TELEMETRY_PYTHON names it); `make bench` installs them.
 
 #[path = "telemetry/end_to_end.rs"]
 mod end_to_end;
+#[path = "telemetry/fan_out/mod.rs"]
+mod fan_out;
 #[path = "telemetry/gate.rs"]
 mod gate;
 #[path = "telemetry/peer.rs"]
 mod peer;
+#[path = "telemetry/process.rs"]
+mod process;
 #[path = "telemetry/silver.rs"]
 mod silver;
 
@@ -30,10 +34,11 @@ fn main() {
         .iter()
         .filter(|argument| !argument.starts_with("--"))
         .collect();
-    let parts: [(&str, fn()); 3] = [
+    let parts: [(&str, fn()); 4] = [
         ("silver", silver::measure),
         ("gate", gate::measure),
         ("end-to-end", end_to_end::measure),
+        ("fan-out", fan_out::measure),
     ];
     for (name, part) in parts {
         if asked.is_empty() || asked.iter().any(|asked| *asked == name) {

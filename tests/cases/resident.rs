@@ -241,6 +241,8 @@ async fn who_cannot_have_the_one_instance_in_time_is_told_so() {
     let ran = |end: &EngineError| matches!(end, EngineError::WallTimeout { .. });
     assert!(ends.iter().any(busy) && ends.iter().any(ran), "{ends:?}");
     assert!(ends.iter().all(|end| busy(end) || ran(end)), "{ends:?}");
+    // Two may have run; after a second failure in a row it is made again a little later.
+    tokio::time::sleep(Duration::from_millis(250)).await;
     assert_eq!(value(call(&capsule, "next", json!({})).await), 1);
 }
 

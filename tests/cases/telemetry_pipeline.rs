@@ -23,8 +23,9 @@ use kinetic_testkit::batches::{ipc, numbers, rows as rows_of, texts};
 use kinetic_testkit::engine::subsystem;
 use kinetic_testkit::guests;
 use serde_json::{Value, json};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
-async fn component(name: &'static str, limits: Limits) -> Component {
+pub(crate) async fn component(name: &'static str, limits: Limits) -> Component {
     Component {
         capability: subsystem(name, limits).await,
         digest: Digest::of(&guests::subsystem(name)),
@@ -41,7 +42,7 @@ fn starved() -> Limits {
 
 /// The machine's disk, which can be full.
 #[derive(Clone, Default)]
-struct FillingDisk(Arc<AtomicBool>);
+pub(crate) struct FillingDisk(Arc<AtomicBool>);
 
 impl FillingDisk {
     fn check(&self) -> io::Result<()> {
@@ -92,26 +93,32 @@ impl PartFile for FillingFile {
     }
 }
 
-struct Running {
-    pipeline: Pipeline,
+pub(crate) struct Running {
+    pub(crate) pipeline: Pipeline,
     tasks: Tasks,
     ledger: Ledger,
+    _turn: SemaphorePermit<'static>,
 }
 
+/// Pipelines at once: each holds two residents of the process's one engine, three during a swap.
+static TURNS: Semaphore = Semaphore::const_new(4);
+
 impl Running {
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.pipeline.close().await;
         self.tasks.finished().await;
         self.ledger.close().await;
     }
 }
 
-struct Ask {
-    buffer: Limits,
-    gate: Limits,
-    settings: Vec<(&'static str, &'static str)>,
-    part_age: Duration,
-    disk: FillingDisk,
+pub(crate) struct Ask {
+    pub(crate) buffer: Limits,
+    pub(crate) gate: Limits,
+    pub(crate) settings: Vec<(&'static str, &'static str)>,
+    pub(crate) part_age: Duration,
+    pub(crate) disk: FillingDisk,
+    pub(crate) legacy_ids: bool,
+    pub(crate) strikes_max: u32,
 }
 
 impl Default for Ask {
@@ -122,11 +129,18 @@ impl Default for Ask {
             settings: vec![],
             part_age: Duration::from_secs(60),
             disk: FillingDisk::default(),
+            legacy_ids: false,
+            strikes_max: 3,
         }
     }
 }
 
-async fn start(folder: &Path, ask: Ask) -> Running {
+pub(crate) async fn start(folder: &Path, ask: Ask) -> Running {
+    open(folder, ask).await.unwrap()
+}
+
+pub(crate) async fn open(folder: &Path, ask: Ask) -> Result<Running, MedallionError> {
+    let turn = TURNS.acquire().await.unwrap();
     let key = folder.join("key.pem");
     if !key.exists() {
         SigningKey::generate().unwrap().save(&key).unwrap();
@@ -143,6 +157,7 @@ async fn start(folder: &Path, ask: Ask) -> Running {
         buffer: component("stream_buffer", ask.buffer).await,
         buffer_settings: ask.settings.iter().map(setting).collect(),
         gate: component("silver_gate", ask.gate).await,
+        legacy_ids: ask.legacy_ids,
         parts: PartSettings {
             part_age_max: ask.part_age,
             ..PartSettings::default()
@@ -151,19 +166,20 @@ async fn start(folder: &Path, ask: Ask) -> Running {
         durability: Durability::Written,
         push_wait: Duration::from_millis(300),
         on_their_way_bytes_max: 64 << 20,
-        strikes_max: 3,
+        strikes_max: ask.strikes_max,
         gold: None,
         committed: Arc::new(|_, _| {}),
     };
-    let (pipeline, tasks) = Pipeline::open(config).await.unwrap();
-    Running {
+    let (pipeline, tasks) = Pipeline::open(config).await?;
+    Ok(Running {
         pipeline,
         tasks,
         ledger,
-    }
+        _turn: turn,
+    })
 }
 
-fn read(lines: &str) -> Batch {
+pub(crate) fn read(lines: &str) -> Batch {
     let mut reader = Reader::new(Framing::Lines, ReaderSettings::default()).unwrap();
     assert!(reader.read(&mut lines.as_bytes(), 1).unwrap().is_none());
     reader.finish(1).unwrap().unwrap()
@@ -177,11 +193,11 @@ fn event(workflow: usize, sequence: usize, priority: &str) -> String {
         + "\n"
 }
 
-fn table(folder: &Path, name: &str) -> Vec<RecordBatch> {
+pub(crate) fn table(folder: &Path, name: &str) -> Vec<RecordBatch> {
     read_all(&folder.join(name)).unwrap().map(Result::unwrap).collect()
 }
 
-fn rows(folder: &Path, name: &str) -> u64 {
+pub(crate) fn rows(folder: &Path, name: &str) -> u64 {
     table(folder, name).iter().map(|batch| batch.num_rows() as u64).sum()
 }
 
@@ -194,7 +210,7 @@ fn shed(folder: &Path) -> u64 {
         .sum()
 }
 
-fn ids(folder: &Path) -> BTreeMap<(String, u64), String> {
+pub(crate) fn ids(folder: &Path) -> BTreeMap<(String, u64), String> {
     let mut found = BTreeMap::new();
     for batch in table(folder, "silver/events") {
         let (workflows, ids) = (texts(&batch, "workflow_id"), texts(&batch, "event_uuid"));
@@ -209,7 +225,7 @@ fn ids(folder: &Path) -> BTreeMap<(String, u64), String> {
     found
 }
 
-async fn conserved(folder: &Path, pipeline: &Pipeline) {
+pub(crate) async fn conserved(folder: &Path, pipeline: &Pipeline) {
     pipeline.flush().await.unwrap();
     let totals = pipeline.status().await.unwrap().totals;
     let (kept, dropped) = (totals.kept.iter().sum::<u64>(), totals.shed.iter().sum::<u64>());

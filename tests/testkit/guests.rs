@@ -19,11 +19,22 @@ pub fn target() -> PathBuf {
         .to_path_buf()
 }
 
-/// The component of a Rust guest: `values`, `hostile`, `echo`, `serve`, `witness`, `stateful`, `eventful`, `keyvalue`. All are built at the first ask.
+/// The component of a Rust guest: `values`, `hostile`, `echo`, `serve`, `witness`, `stateful`, `eventful`, `keyvalue`,
+/// `swappable`, `latecomer`, `faulty`. All are built at the first ask.
 pub fn rust(name: &str) -> Vec<u8> {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let guests = [
-        "values", "hostile", "echo", "serve", "witness", "stateful", "eventful", "keyvalue",
+        "values",
+        "hostile",
+        "echo",
+        "serve",
+        "witness",
+        "stateful",
+        "eventful",
+        "keyvalue",
+        "swappable",
+        "latecomer",
+        "faulty",
     ];
     let folder = BUILT.get_or_init(|| build(&guests.map(|guest| format!("kinetic-guest-{guest}"))));
     std::fs::read(folder.join(format!("kinetic_guest_{name}.wasm"))).unwrap()

@@ -6,3 +6,4 @@ pub mod engine;
 pub mod guests;
 pub mod host;
 pub mod live;
+pub mod swappable;

@@ -1,14 +1,11 @@
 //! Taking a batch in: numbering, dropping, refusing and counting, stretch by stretch while the level stays the same.
 
+mod kept;
 mod stretch;
 mod undecided;
 
-use std::sync::Arc;
-
-use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt64Array};
-use arrow_buffer::{BooleanBuffer, Buffer as Bytes};
-use arrow_schema::{ArrowError, SchemaRef};
-use arrow_select::filter::filter_record_batch;
+use arrow_buffer::Buffer as Bytes;
+use arrow_schema::SchemaRef;
 
 use crate::buffer::{Admission, Buffer};
 use crate::error::Error;
@@ -16,15 +13,8 @@ use crate::events::Events;
 use crate::ipc;
 use crate::queue::copied;
 use crate::runs::Run;
-use stretch::{Taken, Taking};
-
-/// What of one record batch is to be held.
-struct Kept {
-    batch: RecordBatch,
-    size_bytes: u64,
-    /// Whether it still lies in the bytes that were offered.
-    is_slice: bool,
-}
+use kept::{Kept, kept_of};
+use stretch::Taking;
 
 impl Buffer {
     /// Offers a batch, an Arrow IPC stream. Sheddable events are dropped at the level that holds for their place; the
@@ -107,31 +97,4 @@ impl Buffer {
             *total = total.plus(shed);
         }
     }
-}
-
-/// The rows to be held, with the numbers of all of them.
-fn kept_of(events: &Events<'_>, taken: &Taken<'_>, schema: &SchemaRef) -> Result<Option<Kept>, ArrowError> {
-    if taken.kept.events == 0 {
-        return Ok(None);
-    }
-    let mut columns = events.batch.columns().to_vec();
-    if events.sequences.null_count() > 0 {
-        let numbers: ArrayRef = Arc::new(UInt64Array::from(taken.numbers.to_vec()));
-        if let Some(column) = columns.get_mut(events.sequence_column) {
-            *column = numbers;
-        }
-    }
-    let batch = RecordBatch::try_new(SchemaRef::clone(schema), columns)?.slice(0, taken.rows);
-    let is_slice = taken.kept.events == taken.rows as u64;
-    let batch = if is_slice {
-        batch
-    } else {
-        let kept = BooleanBuffer::collect_bool(taken.rows, |row| taken.dropped.get(row) == Some(&false));
-        filter_record_batch(&batch, &BooleanArray::new(kept, None))?
-    };
-    Ok(Some(Kept {
-        batch,
-        size_bytes: taken.kept.size_bytes,
-        is_slice,
-    }))
 }

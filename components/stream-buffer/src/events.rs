@@ -7,6 +7,7 @@ use arrow_array::types::{UInt8Type, UInt64Type};
 use arrow_array::{Array, ArrayRef, RecordBatch, StringArray, UInt64Array};
 use arrow_schema::DataType;
 
+use crate::runs::value;
 use crate::settings::CRITICAL;
 use crate::size::Sizes;
 
@@ -88,22 +89,13 @@ impl<'a> Events<'a> {
     /// The name of a row's stream.
     #[inline]
     pub(crate) fn stream(&self, row: usize) -> &'a [u8] {
-        let offsets = self.streams.value_offsets();
-        let (Some(from), Some(to)) = (offsets.get(row), offsets.get(row + 1)) else {
-            return &[];
-        };
-        // Offsets are checked when a batch is read: not negative and never falling.
-        let name = self
-            .streams
-            .value_data()
-            .get(from.cast_unsigned() as usize..to.cast_unsigned() as usize);
-        name.unwrap_or_default()
+        value(self.streams, row)
     }
 }
 
 /// The highest of these; with vectors, many are compared at once.
 #[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128"))]
-fn highest(values: &[u8]) -> u8 {
+pub(crate) fn highest(values: &[u8]) -> u8 {
     values.iter().fold(0, |highest, value| highest.max(*value))
 }
 

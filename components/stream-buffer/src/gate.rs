@@ -4,8 +4,12 @@
 //! its value is below level * 2^24. Nothing else enters, so whoever knows the levels decides the same.
 
 mod lanes;
+mod rounds;
+mod series;
+mod vector;
 
 pub(crate) use lanes::{LANES, Lanes, Message};
+pub(crate) use series::Series;
 
 use crate::decimal::{DIGITS_MAX, Decimal};
 use crate::digest::Sha1;

@@ -7,6 +7,7 @@ mod decimal;
 mod digest;
 mod error;
 mod events;
+mod flags;
 pub mod gate;
 mod ipc;
 mod layout;

@@ -4,12 +4,15 @@ use std::collections::BTreeSet;
 
 use arrow_array::Array;
 
-use crate::events::Events;
-use crate::runs::Run;
+use crate::events::{Events, highest};
+use crate::runs::{Run, repeats};
 use crate::settings::Settings;
 
 /// Tiers below, D0 and D1, are never dropped.
 const TIER_MIN: u8 = 2;
+
+/// Shorter series are not looked for.
+const SERIES_ROWS_MIN: usize = 64;
 
 /// What the settings allow to be dropped.
 #[derive(Clone, Debug)]
@@ -64,6 +67,25 @@ impl Sheddable {
             })
     }
 
+    /// The token and the first number of a run, if all its rows may be dropped, have the same token and numbers that follow
+    /// one another.
+    pub(crate) fn series<'b>(&self, events: &Events<'b>, run: Run, numbers: &[u64]) -> Option<(&'b [u8], u64)> {
+        if run.end - run.start < SERIES_ROWS_MIN || events.tokens.null_count() > 0 {
+            return None;
+        }
+        let (_, number, token) = self
+            .rows(events, run, numbers)
+            .next()
+            .filter(|(row, ..)| *row == run.start)?;
+        let priorities = events.priorities.get(run.start..run.end)?;
+        let tiers = events.tiers.get(run.start..run.end)?;
+        let is_series = repeats(events.tokens, token, run.start, run.end)
+            && follow(numbers)
+            && highest(priorities) <= self.priority_max
+            && lowest(tiers) >= TIER_MIN;
+        is_series.then_some((token, number))
+    }
+
     #[inline]
     fn names(&self, token: &[u8]) -> bool {
         if let Some(only) = &self.only {
@@ -72,4 +94,16 @@ impl Sheddable {
         }
         self.tokens.is_empty() || self.tokens.contains(token)
     }
+}
+
+/// Whether each number is one more than the one before it.
+#[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128"))]
+fn follow(numbers: &[u64]) -> bool {
+    let pairs = numbers.iter().zip(numbers.iter().skip(1));
+    pairs.fold(0, |gaps, (one, next)| gaps | (next.wrapping_sub(*one) ^ 1)) == 0
+}
+
+#[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128"))]
+fn lowest(values: &[u8]) -> u8 {
+    values.iter().fold(u8::MAX, |lowest, value| lowest.min(*value))
 }

@@ -4,6 +4,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::DataType;
 
+use crate::flags;
 use crate::layout::Layout;
 
 /// The offsets of a column of variable values.
@@ -20,6 +21,29 @@ impl Offsets<'_> {
         match self {
             Self::Small(offsets) => span(offsets, from, to).map_or(0, |(from, to)| u64::from(to.abs_diff(from))),
             Self::Large(offsets) => span(offsets, from, to).map_or(0, |(from, to)| to.abs_diff(from)),
+        }
+    }
+
+    /// Bytes of those rows that are flagged.
+    #[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128"))]
+    fn flagged(&self, from: usize, flags: &[bool]) -> u64 {
+        match self {
+            Self::Small(offsets) => {
+                let offsets = offsets.get(from..).unwrap_or_default();
+                let spans = offsets.iter().zip(offsets.iter().skip(1)).zip(flags);
+                // All the bytes of a column are fewer than 2^31.
+                let sum = spans.fold(0_u32, |sum, ((from, to), flag)| {
+                    sum.wrapping_add(to.abs_diff(*from) & u32::from(*flag).wrapping_neg())
+                });
+                u64::from(sum)
+            }
+            Self::Large(offsets) => {
+                let offsets = offsets.get(from..).unwrap_or_default();
+                let spans = offsets.iter().zip(offsets.iter().skip(1)).zip(flags);
+                spans
+                    .map(|((from, to), flag)| to.abs_diff(*from) & u64::from(*flag).wrapping_neg())
+                    .sum()
+            }
         }
     }
 }
@@ -77,6 +101,12 @@ impl<'a> Sizes<'a> {
     #[inline]
     pub(crate) fn row(&self, row: usize) -> u64 {
         self.between(row, row + 1)
+    }
+
+    /// The bytes of those rows from one on that are flagged.
+    pub(crate) fn flagged(&self, from: usize, flags: &[bool]) -> u64 {
+        let variable = self.variable.iter().map(|offsets| offsets.flagged(from, flags));
+        self.fixed_bytes * flags::count(flags) as u64 + variable.sum::<u64>()
     }
 
     /// The bytes of all rows.

@@ -105,7 +105,7 @@ impl Streams {
             let mut of_batch = Vec::new();
             let mut start = 0;
             while start < events.count() && found.is_ok() {
-                let end = end_of_run(events, start);
+                let end = end_of_run(events.streams, start);
                 match meeting.place(events.stream(start)) {
                     Ok(stream) => of_batch.push(Run { stream, start, end }),
                     Err(error) => found = Err(error),

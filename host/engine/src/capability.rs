@@ -13,11 +13,13 @@ use wasmtime::component::{Func, Instance, InstancePre, Val};
 
 use crate::engine::Shared;
 use crate::fast::Shape;
+use crate::fence::Fence;
 use crate::interface::{Function, Interface, WitType};
+use crate::kept::Kept;
+use crate::lifecycle::Lifecycle;
 use crate::outcome::classify;
 use crate::profile::Profile;
 use crate::provider::Configured;
-use crate::resident::Live;
 use crate::state::CallState;
 use crate::store::{INSTANTIATION_FUEL, fresh_store};
 use crate::values::Converter;
@@ -96,17 +98,20 @@ pub(crate) struct Export {
     pub(crate) shape: Option<Shape>,
 }
 
+/// Cheap to clone: what is not behind an `Arc` is small.
+#[derive(Clone)]
 pub(crate) struct Loaded {
     pub(crate) shared: Arc<Shared>,
     pub(crate) pre: InstancePre<CallState>,
-    pub(crate) interface: Interface,
-    pub(crate) exports: Vec<Export>,
+    pub(crate) interface: Arc<Interface>,
+    pub(crate) exports: Arc<[Export]>,
+    pub(crate) lifecycle: Option<Arc<Lifecycle>>,
     pub(crate) limits: Limits,
     pub(crate) profile: Profile,
-    pub(crate) providers: Vec<Arc<dyn Configured>>,
-    /// The instance that stays across calls, for capsules that ask for one; empty until the first call and after one that
-    /// failed.
-    pub(crate) kept: Option<tokio::sync::Mutex<Option<Live>>>,
+    pub(crate) providers: Arc<[Arc<dyn Configured>]>,
+    pub(crate) fence: Arc<Fence>,
+    /// The instance that stays across calls, for capsules that ask for one.
+    pub(crate) kept: Option<Arc<Kept>>,
 }
 
 /// A loaded, linked component. Cheap to clone; calls run side by side, each in a store of its own, unless its capsule asks
@@ -139,6 +144,16 @@ impl Capability {
         &self.0.limits
     }
 
+    /// The same component under other limits, the engine's ceiling above them: same code, same grants, same fence, and the
+    /// same instance where one stays, whose next call then runs under the limits of whoever calls it.
+    #[must_use]
+    pub fn with_limits(&self, limits: Limits) -> Self {
+        Self(Arc::new(Loaded {
+            limits: limits.min(&self.0.shared.config.ceiling),
+            ..Loaded::clone(&self.0)
+        }))
+    }
+
     /// The function of that name, or the only one when none is named.
     ///
     /// # Errors
@@ -149,7 +164,7 @@ impl Capability {
 
     fn export(&self, name: Option<&str>) -> Result<&Export, EngineError> {
         let known = || self.0.interface.names();
-        match (name, self.0.exports.as_slice()) {
+        match (name, &*self.0.exports) {
             (None, [only]) => Ok(only),
             (None, _) => Err(EngineError::FunctionNeeded { known: known() }),
             (Some(name), exports) => exports
@@ -190,7 +205,12 @@ impl Capability {
     pub(crate) async fn probe(&self) -> Result<(), EngineError> {
         let loaded = &*self.0;
         let _running = loaded.shared.ticker.running();
-        let mut store = loaded.store(CallState::new(loaded.limits, loaded.profile, None))?;
+        let mut store = loaded.store(CallState::new(
+            loaded.limits,
+            loaded.profile,
+            loaded.fence.clone(),
+            None,
+        ))?;
         let wall = Duration::from_millis(loaded.limits.wall_time_ms);
         match tokio::time::timeout(wall, loaded.pre.instantiate_async(&mut store)).await {
             Ok(Ok(_)) => Ok(()),
@@ -221,10 +241,11 @@ impl Capability {
         let timed_out = || EngineError::WallTimeout {
             wall_time_ms_max: loaded.limits.wall_time_ms,
         };
-        let deadline = tokio::time::Instant::from_std(started) + wall;
+        let began = tokio::time::Instant::from_std(started);
+        let deadline = began + wall;
         if let Some(kept) = &loaded.kept {
             return loaded
-                .run_kept(kept, export, arguments, context.take(), deadline, report)
+                .run_kept(kept, export, arguments, context, began, report)
                 .await
                 .map_err(|error| with_panic_message(error, &report.logs));
         }
@@ -240,7 +261,10 @@ impl Capability {
             },
         };
         let _running = loaded.shared.ticker.running();
-        let mut store = loaded.store(CallState::new(loaded.limits, loaded.profile, context.take()))?;
+        // Before the context is taken: it goes back to who gave it.
+        loaded.fence.pass()?;
+        let state = CallState::new(loaded.limits, loaded.profile, loaded.fence.clone(), context.take());
+        let mut store = loaded.store(state)?;
         let work = in_store(loaded, export, arguments, &mut store, &mut report.usage);
         let result = tokio::time::timeout_at(deadline, work)
             .await
@@ -254,11 +278,12 @@ impl Capability {
 }
 
 impl Loaded {
-    /// A fresh store, its providers prepared.
+    /// A fresh store, its providers prepared; none behind a closed fence.
     pub(crate) fn store(&self, state: CallState) -> Result<Store<CallState>, EngineError> {
+        self.fence.pass()?;
         let mut store =
             fresh_store(&self.shared.engine, state).map_err(|e| EngineError::HostFunction { why: format!("{e:#}") })?;
-        for provider in &self.providers {
+        for provider in &*self.providers {
             provider.prepare(store.data_mut());
         }
         Ok(store)

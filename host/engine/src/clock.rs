@@ -48,6 +48,11 @@ impl GuestClock {
         self.spent
     }
 
+    /// The limit of the call that begins; the same clock may have had another for the call before.
+    pub(crate) fn set_limit(&mut self, limit_ms: Option<u64>) {
+        self.limit = limit_ms.map_or(Duration::MAX, Duration::from_millis);
+    }
+
     /// Forgets what instantiation took, so that the budget is the call's.
     pub(crate) fn restart(&mut self) {
         self.spent = Duration::ZERO;

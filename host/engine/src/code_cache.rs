@@ -17,7 +17,7 @@ use crate::interface::Interface;
 
 const MAC_BYTES: usize = 32;
 /// What an entry starts with; changes when the layout does.
-const MAGIC: &[u8] = b"kinetic-code-1\n";
+const MAGIC: &[u8] = b"kinetic-code-2\n";
 
 /// Compiled code and what the component offers.
 pub(crate) struct Compiled {

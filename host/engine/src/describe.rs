@@ -8,8 +8,8 @@ use wasmparser::BinaryReader;
 use wit_component::DecodedWasm;
 use wit_parser::{Resolve, Type, TypeDefKind, TypeId, TypeOwner, WorldItem, WorldKey};
 
-use crate::EngineError;
 use crate::interface::{Function, Interface, Named, Part, WitType};
+use crate::{EngineError, lifecycle};
 
 /// How deep types may nest; beyond it a hostile component would cost stack.
 const TYPE_DEPTH_MAX: usize = 64;
@@ -84,6 +84,10 @@ pub fn describe(bytes: &[u8]) -> Result<Interface, EngineError> {
             WorldItem::Function(function) => walk.add(&mut interface, None, function)?,
             WorldItem::Interface { id, .. } => {
                 interface.exports.push(name.clone());
+                if lifecycle::is_name(&name) {
+                    interface.has_lifecycle = true;
+                    continue;
+                }
                 let Some(exported) = resolve.interfaces.get(*id) else {
                     continue;
                 };

@@ -13,6 +13,7 @@ use crate::config::{Allocation, EngineConfig, wasmtime_config};
 use crate::fast::Shape;
 use crate::grantee::Admit;
 use crate::interface::Interface;
+use crate::lifecycle::Lifecycle;
 use crate::profile::Profile;
 use crate::provider::Provider;
 use crate::state::CallState;
@@ -199,15 +200,18 @@ impl Engine {
                 shape: Shape::of(function),
             });
         }
+        let lifecycle = Lifecycle::find(component, &interface.exports)?;
         Ok(Capability(Arc::new(Loaded {
             shared: shared.clone(),
             pre,
-            interface,
-            exports,
+            interface: Arc::new(interface),
+            exports: exports.into(),
+            lifecycle: lifecycle.map(Arc::new),
             limits: admit.limits.min(&shared.config.ceiling),
             profile: Profile::of(admit.capsule.determinism),
-            kept: (admit.capsule.instance == InstanceMode::Resident).then(tokio::sync::Mutex::default),
-            providers,
+            providers: providers.into(),
+            fence: Arc::default(),
+            kept: (admit.capsule.instance == InstanceMode::Resident).then(Arc::default),
         })))
     }
 

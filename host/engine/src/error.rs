@@ -161,5 +161,21 @@ coded_errors! {
         "0039" TooManyResidents { residents_max: u64 } => Busy,
             "{residents_max} capsules keep an instance across calls, and more may not.",
             "Raise engine.pool_instances, of which a quarter may stay, or give capsules \"instance\": \"fresh\".";
+        /// The component was replaced while the call ran.
+        "0040" Fenced { } => Busy,
+            "this version was replaced while the call ran, and the call took longer than the time it was given to finish.",
+            "Call again; the version that replaced it answers.";
+        /// A step of the lifecycle failed.
+        "0041" LifecycleRefused { function: String, why: String } => Conformance,
+            "the component's lifecycle function \"{function}\" refused: {why}.",
+            "Report it to the capsule's author; the version that served before can be kept.";
+        /// The component cannot go on from a state.
+        "0042" StateRefused { why: String } => Conformance,
+            "the component cannot go on from the state it was given: {why}.",
+            "Give it a version that reads this state's format, or keep the version that wrote it.";
+        /// The one instance failed too often and is not made again yet.
+        "0043" Restarting { retry_after_ms: u64 } => Busy,
+            "the capsule's instance failed several times in a row and is made again in {retry_after_ms} ms.",
+            "Call again then; if it goes on failing, report it to the capsule's author.";
     }
 }

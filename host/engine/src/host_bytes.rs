@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug)]
 pub struct HostBytes {
     used: AtomicU64,
-    bytes_max: u64,
+    bytes_max: AtomicU64,
 }
 
 /// The limit on bytes to host functions is reached; ends the call.
@@ -26,7 +26,7 @@ impl HostBytes {
     pub fn new(bytes_max: u64) -> Self {
         Self {
             used: AtomicU64::new(0),
-            bytes_max,
+            bytes_max: AtomicU64::new(bytes_max),
         }
     }
 
@@ -39,7 +39,7 @@ impl HostBytes {
             .used
             .fetch_add(bytes as u64, Ordering::Relaxed)
             .saturating_add(bytes as u64);
-        if used > self.bytes_max {
+        if used > self.bytes_max.load(Ordering::Relaxed) {
             Err(HostBytesExceeded)
         } else {
             Ok(())
@@ -48,11 +48,12 @@ impl HostBytes {
 
     /// Bytes that can still be spent.
     pub fn left(&self) -> u64 {
-        self.bytes_max.saturating_sub(self.used())
+        self.bytes_max.load(Ordering::Relaxed).saturating_sub(self.used())
     }
 
     /// What was spent before is not this call's.
-    pub(crate) fn begin_call(&self) {
+    pub(crate) fn begin_call(&self, bytes_max: u64) {
+        self.bytes_max.store(bytes_max, Ordering::Relaxed);
         self.used.store(0, Ordering::Relaxed);
     }
 

@@ -13,6 +13,9 @@ pub struct Interface {
     pub imports: Vec<String>,
     /// Interfaces exported, with versions.
     pub exports: Vec<String>,
+    /// Whether it has a lifecycle. Its functions are the host's to call, so they are in none of the lists above.
+    #[serde(default)]
+    pub has_lifecycle: bool,
 }
 
 impl Interface {

@@ -18,6 +18,13 @@
 //!
 //! For all tiers alike, because one engine serves them: NaN bits are canonical, relaxed SIMD is deterministic, there
 //! are no wasm threads.
+//!
+//! # Replacing one version by another
+//!
+//! Each load stands behind a fence of its own: [`Capability::fence`] ends its calls that still run, and after it nothing of
+//! them can be made lasting ([`Capability::committing`]). A component whose one instance stays and that exports
+//! `kinetic:capsule/lifecycle` hands its state over: [`Capability::export_state`] of the one that goes,
+//! [`Capability::begin_from`] of the one that comes. Both versions can be loaded at once; nothing here decides which is called.
 
 mod capability;
 mod clock;
@@ -30,9 +37,12 @@ mod engine;
 mod error;
 mod extensions;
 mod fast;
+mod fence;
 mod grantee;
 mod host_bytes;
 mod interface;
+mod kept;
+mod lifecycle;
 mod limiter;
 mod link;
 mod logs;
@@ -43,6 +53,8 @@ mod resident;
 mod schema;
 mod state;
 mod store;
+#[cfg(test)]
+mod swap_tests;
 mod tape;
 mod tape_bytes;
 mod taped;
@@ -60,9 +72,11 @@ pub use describe::describe;
 pub use engine::{Engine, LoadedFrom, PoolStatus};
 pub use error::EngineError;
 pub use extensions::Extensions;
+pub use fence::Committing;
 pub use grantee::{Admit, Grantee};
 pub use host_bytes::HostBytes;
 pub use interface::{Function, Interface, Named, Part, WitType};
+pub use lifecycle::{Health, Snapshot};
 pub use logs::Logs;
 pub use provider::{Configured, Provider};
 pub use resident::{Called, Resident};

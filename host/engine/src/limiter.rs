@@ -33,8 +33,9 @@ impl MemoryMeter {
         self.bytes as u64
     }
 
-    /// The peak is that of the call that begins.
-    pub(crate) fn begin_call(&mut self) {
+    /// The peak is that of the call that begins. What is held beyond a lowered limit stays; it grows no more.
+    pub(crate) fn begin_call(&mut self, bytes_max: u64) {
+        self.bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
         self.peak_bytes = self.bytes;
         self.refused = false;
     }
@@ -104,6 +105,17 @@ mod tests {
         assert!(!meter.memory_growing(0, 60, None).unwrap());
         assert!(meter.refused());
         assert_eq!(meter.peak_bytes(), 60);
+    }
+
+    #[test]
+    fn what_is_held_beyond_a_lowered_limit_stays_and_grows_no_more() {
+        let mut meter = MemoryMeter::new(100);
+        assert!(meter.memory_growing(0, 60, None).unwrap());
+        meter.begin_call(50);
+        assert!(!meter.memory_growing(60, 61, None).unwrap());
+        assert_eq!(meter.bytes(), 60);
+        meter.begin_call(70);
+        assert!(meter.memory_growing(60, 70, None).unwrap());
     }
 
     #[test]

@@ -55,7 +55,8 @@ impl LogBuffer {
     }
 
     /// What was written before is not this call's.
-    pub(crate) fn begin_call(&mut self) {
+    pub(crate) fn begin_call(&mut self, bytes_max: u64) {
+        self.bytes_max = bytes_max;
         self.take();
         self.written_bytes = 0;
     }

@@ -6,6 +6,7 @@ use wasmtime_wasi::I32Exit;
 
 use crate::EngineError;
 use crate::config::STACK_BYTES_MAX;
+use crate::fence::FenceClosed;
 use crate::host_bytes::HostBytesExceeded;
 use crate::state::{CallState, Phase};
 use crate::store::{GuestTimeExhausted, INSTANTIATION_FUEL};
@@ -13,6 +14,9 @@ use crate::store::{GuestTimeExhausted, INSTANTIATION_FUEL};
 /// Names the error. `instantiating` tells the two fuel budgets apart.
 pub(crate) fn classify(error: &Error, state: &CallState, instances: u32, instantiating: bool) -> EngineError {
     let limits = &state.limits;
+    if error.is::<FenceClosed>() {
+        return EngineError::Fenced {};
+    }
     if error.is::<GuestTimeExhausted>() || state.clock.exhausted() {
         return EngineError::GuestTimeout {
             guest_time_ms_max: limits.guest_time_ms,

@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 use kinetic_model::Usage;
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::Store;
-use wasmtime::component::{ComponentNamedList, Instance, Lift, Lower};
+use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Instance, Lift, Lower};
 
-use crate::capability::{Answer, Arguments, Capability, Export, Loaded, Report, answer, read_back, with_panic_message};
+use crate::capability::{Capability, Export, Loaded, Report, read_back, with_panic_message};
+use crate::lifecycle::outlasts_fence;
 use crate::outcome::classify;
 use crate::state::CallState;
 use crate::store::INSTANTIATION_FUEL;
-use crate::{CallContext, EngineError, Extensions, Logs};
+use crate::{EngineError, Extensions, Logs};
 
 /// An instance that stays. One call at a time; it holds one of the pool's sandboxes until it is dropped.
 ///
@@ -26,9 +27,10 @@ pub struct Resident {
 
 /// A store and its one instance.
 pub(crate) struct Live {
-    store: Store<CallState>,
-    instance: Instance,
-    _permits: [OwnedSemaphorePermit; 2],
+    pub(crate) store: Store<CallState>,
+    pub(crate) instance: Instance,
+    _permit: OwnedSemaphorePermit,
+    _resident: Option<OwnedSemaphorePermit>,
 }
 
 /// How a call went, what it used and what it logged.
@@ -57,7 +59,7 @@ impl Capability {
     /// `PoolFull`, and what ends a call: the component did not start within its limits.
     pub async fn resident(&self) -> Result<Resident, EngineError> {
         let wall = Duration::from_millis(self.0.limits.wall_time_ms);
-        let live = Live::start(&self.0, tokio::time::Instant::now() + wall, &mut Usage::default()).await?;
+        let live = Live::make(&self.0, tokio::time::Instant::now() + wall, &mut Usage::default()).await?;
         Ok(Resident {
             loaded: self.0.clone(),
             live: Some(live),
@@ -116,7 +118,11 @@ impl Resident {
         R: ComponentNamedList + Lift + Send + Sync + 'static,
     {
         let loaded = self.loaded.clone();
-        let export = loaded.exported(interface, function)?;
+        let index = loaded.exported(interface, function)?;
+        let outlasts_fence = outlasts_fence(interface, function);
+        if !outlasts_fence {
+            loaded.fence.pass()?;
+        }
         let bytes_max = loaded.limits.input_bytes;
         if input_bytes > bytes_max {
             return Err(EngineError::InputTooLarge {
@@ -129,10 +135,14 @@ impl Resident {
         let mut live = self.live.take().ok_or(EngineError::ResidentEnded {})?;
         let wall = Duration::from_millis(loaded.limits.wall_time_ms);
         let _running = loaded.shared.ticker.running();
-        let result = tokio::time::timeout(wall, live.call(&loaded, export, params))
+        live.begin_call(&loaded, Extensions::default());
+        if outlasts_fence {
+            live.store.data_mut().outlast_fence();
+        }
+        let result = tokio::time::timeout(wall, live.call(&loaded, index, params))
             .await
             .unwrap_or_else(|_| Err(timed_out(&loaded)));
-        report.usage.fuel = loaded.limits.fuel.saturating_sub(live.store.get_fuel().unwrap_or(0));
+        report.usage.fuel = live.fuel_used(&loaded);
         let failure = read_back(&mut live.store, report, result.is_err());
         let result = failure.map_or(result, Err);
         if result.is_ok() {
@@ -143,16 +153,36 @@ impl Resident {
 }
 
 impl Live {
-    async fn start(loaded: &Loaded, deadline: tokio::time::Instant, usage: &mut Usage) -> Result<Self, EngineError> {
+    /// An instance that is to stay.
+    pub(crate) async fn make(
+        loaded: &Loaded,
+        deadline: tokio::time::Instant,
+        usage: &mut Usage,
+    ) -> Result<Self, EngineError> {
         let shared = &loaded.shared;
-        let too_many = || EngineError::TooManyResidents {
+        let resident = shared.resident_permits.clone().try_acquire_owned();
+        let resident = resident.map_err(|_| EngineError::TooManyResidents {
             residents_max: shared.config.residents_max().into(),
-        };
-        let resident = shared
-            .resident_permits
-            .clone()
-            .try_acquire_owned()
-            .map_err(|_| too_many())?;
+        })?;
+        Self::instantiate(loaded, Some(resident), deadline, usage).await
+    }
+
+    /// An instance that is dropped soon, and so is not among those that stay.
+    pub(crate) async fn scratch(
+        loaded: &Loaded,
+        deadline: tokio::time::Instant,
+        usage: &mut Usage,
+    ) -> Result<Self, EngineError> {
+        Self::instantiate(loaded, None, deadline, usage).await
+    }
+
+    async fn instantiate(
+        loaded: &Loaded,
+        resident: Option<OwnedSemaphorePermit>,
+        deadline: tokio::time::Instant,
+        usage: &mut Usage,
+    ) -> Result<Self, EngineError> {
+        let shared = &loaded.shared;
         let pool_instances = shared.config.pool_instances;
         let waited = tokio::time::timeout_at(deadline, shared.permits.clone().acquire_owned()).await;
         let Ok(Ok(permit)) = waited else {
@@ -161,7 +191,7 @@ impl Live {
             });
         };
         let _running = shared.ticker.running();
-        let mut store = loaded.store(CallState::resident(loaded.limits, loaded.profile))?;
+        let mut store = loaded.store(CallState::resident(loaded.limits, loaded.profile, loaded.fence.clone()))?;
         let instantiated = tokio::time::timeout_at(deadline, loaded.pre.instantiate_async(&mut store)).await;
         usage.instantiation_fuel = INSTANTIATION_FUEL.saturating_sub(store.get_fuel().unwrap_or(0));
         let instance = match instantiated {
@@ -172,27 +202,40 @@ impl Live {
         Ok(Self {
             store,
             instance,
-            _permits: [resident, permit],
+            _permit: permit,
+            _resident: resident,
         })
     }
 
-    /// Arms all but the fuel for a call.
-    fn begin_call(&mut self, loaded: &Loaded, extensions: Extensions) {
-        self.store.data_mut().begin_call(extensions);
-        for provider in &loaded.providers {
+    /// Fuel the last call used.
+    pub(crate) fn fuel_used(&self, loaded: &Loaded) -> u64 {
+        loaded.limits.fuel.saturating_sub(self.store.get_fuel().unwrap_or(0))
+    }
+
+    /// Arms all but the fuel for a call, under the limits of who calls.
+    pub(crate) fn begin_call(&mut self, loaded: &Loaded, extensions: Extensions) {
+        let handles = usize::try_from(loaded.limits.handles).unwrap_or(usize::MAX);
+        self.store.set_max_component_handles(handles);
+        self.store.data_mut().begin_call(loaded.limits, extensions);
+        for provider in &*loaded.providers {
             provider.prepare(self.store.data_mut());
         }
     }
 
-    async fn call<P, R>(&mut self, loaded: &Loaded, export: &Export, params: P) -> Result<R, EngineError>
+    /// Calls a function with the fuel of one call; all else was armed before.
+    pub(crate) async fn call<P, R>(
+        &mut self,
+        loaded: &Loaded,
+        index: &ComponentExportIndex,
+        params: P,
+    ) -> Result<R, EngineError>
     where
         P: ComponentNamedList + Lower + Send + Sync,
         R: ComponentNamedList + Lift + Send + Sync + 'static,
     {
-        self.begin_call(loaded, Extensions::default());
         let armed = self.store.set_fuel(loaded.limits.fuel);
         let called = match armed {
-            Ok(()) => match self.instance.get_typed_func::<P, R>(&mut self.store, export.index) {
+            Ok(()) => match self.instance.get_typed_func::<P, R>(&mut self.store, index) {
                 Ok(function) => function.call_async(&mut self.store, params).await,
                 Err(error) => Err(error),
             },
@@ -204,62 +247,14 @@ impl Live {
 }
 
 impl Loaded {
-    /// Calls a function of the instance that stays across the capsule's calls, which is made when there is none.
-    pub(crate) async fn run_kept(
-        &self,
-        kept: &tokio::sync::Mutex<Option<Live>>,
-        export: &Export,
-        arguments: Arguments,
-        context: Option<CallContext>,
-        deadline: tokio::time::Instant,
-        report: &mut Report,
-    ) -> Result<Answer, EngineError> {
-        let Ok(mut kept) = tokio::time::timeout_at(deadline, kept.lock()).await else {
-            return Err(EngineError::ResidentBusy {
-                wall_time_ms_max: self.limits.wall_time_ms,
-            });
-        };
-        // Anew: who had to wait is not cut off in the middle of its call, and the instance ended for all, because of that.
-        let deadline = tokio::time::Instant::now() + Duration::from_millis(self.limits.wall_time_ms);
-        // Taken out: a future that is dropped in the middle of the call takes the instance with it.
-        let mut live = match kept.take() {
-            Some(live) => live,
-            None => Live::start(self, deadline, &mut report.usage).await?,
-        };
-        let _running = self.shared.ticker.running();
-        live.begin_call(
-            self,
-            context.map_or_else(Extensions::default, |context| context.extensions),
-        );
-        let work = answer(
-            self,
-            export,
-            arguments,
-            &live.instance,
-            &mut live.store,
-            &mut report.usage,
-        );
-        let result = tokio::time::timeout_at(deadline, work)
-            .await
-            .unwrap_or_else(|_| Err(timed_out(self)));
-        if result.is_err() {
-            // Also of a call that was cut off from outside.
-            report.usage.fuel = self.limits.fuel.saturating_sub(live.store.get_fuel().unwrap_or(0));
-        }
-        let failure = read_back(&mut live.store, report, result.is_err());
-        let result = failure.map_or(result, Err);
-        if result.is_ok() {
-            *kept = Some(live);
-        }
-        result
-    }
-
-    fn exported(&self, interface: Option<&str>, function: &str) -> Result<&Export, EngineError> {
+    /// Where an exported function is.
+    fn exported(&self, interface: Option<&str>, function: &str) -> Result<&ComponentExportIndex, EngineError> {
         let wanted =
             |export: &&Export| export.function.instance.as_deref() == interface && export.function.export == function;
-        self.exports
-            .iter()
-            .find(wanted)
+        let callable = self.exports.iter().find(wanted).map(|export| &export.index);
+        let lifecycle = self.lifecycle.as_ref();
+        callable
+            .or_else(|| lifecycle?.function(interface, function))
             .ok_or_else(|| EngineError::NoSuchFunction {
                 function: interface.map_or_else(|| function.into(), |interface| format!("{interface}#{function}")),
                 known: self.interface.names(),
@@ -267,7 +262,7 @@ impl Loaded {
     }
 }
 
-fn timed_out(loaded: &Loaded) -> EngineError {
+pub(crate) fn timed_out(loaded: &Loaded) -> EngineError {
     EngineError::WallTimeout {
         wall_time_ms_max: loaded.limits.wall_time_ms,
     }

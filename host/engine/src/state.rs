@@ -9,6 +9,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::clock::GuestClock;
+use crate::fence::Fence;
 use crate::host_bytes::HostBytes;
 use crate::limiter::MemoryMeter;
 use crate::logs::{LogBuffer, LogStream, Logs, SharedLogs};
@@ -35,6 +36,8 @@ pub struct CallState {
     pub(crate) clock: GuestClock,
     pub(crate) phase: Phase,
     pub(crate) limits: Limits,
+    fence: Arc<Fence>,
+    outlasts_fence: bool,
     table: ResourceTable,
     host: Option<Box<HostSide>>,
     extensions: Extensions,
@@ -61,7 +64,7 @@ struct HostSide {
 
 impl CallState {
     /// The state of a call; without a context, of one that nobody will replay.
-    pub(crate) fn new(limits: Limits, profile: Profile, context: Option<CallContext>) -> Self {
+    pub(crate) fn new(limits: Limits, profile: Profile, fence: Arc<Fence>, context: Option<CallContext>) -> Self {
         let (origin, replay, extensions) = match context {
             None => (None, None, Extensions::default()),
             Some(context) => {
@@ -81,6 +84,8 @@ impl CallState {
             clock: GuestClock::new(profile.guest_time_ends.then_some(limits.guest_time_ms)),
             phase: Phase::Guest,
             limits,
+            fence,
+            outlasts_fence: false,
             table,
             host: None,
             extensions,
@@ -92,23 +97,38 @@ impl CallState {
     }
 
     /// The state of an instance that stays.
-    pub(crate) fn resident(limits: Limits, profile: Profile) -> Self {
+    pub(crate) fn resident(limits: Limits, profile: Profile, fence: Arc<Fence>) -> Self {
         Self {
             pending_tape: PendingTape::Off,
-            ..Self::new(limits, profile, None)
+            ..Self::new(limits, profile, fence, None)
         }
     }
 
-    /// Another call begins in the same store: all meters but that of memory start again.
-    pub(crate) fn begin_call(&mut self, extensions: Extensions) {
-        self.memory.begin_call();
+    /// Another call begins in the same store, under limits of its own: all meters but that of memory start again.
+    pub(crate) fn begin_call(&mut self, limits: Limits, extensions: Extensions) {
+        self.limits = limits;
+        self.outlasts_fence = false;
+        self.memory.begin_call(limits.memory_bytes);
+        self.clock
+            .set_limit(self.profile.guest_time_ends.then_some(limits.guest_time_ms));
         self.clock.restart();
         self.phase = Phase::Guest;
+        self.table
+            .set_max_capacity(usize::try_from(limits.handles).unwrap_or(usize::MAX));
         self.extensions = extensions;
         if let Some(host) = &self.host {
-            host.logs.lock().begin_call();
-            host.host_bytes.begin_call();
+            host.logs.lock().begin_call(limits.log_bytes);
+            host.host_bytes.begin_call(limits.host_call_bytes);
         }
+    }
+
+    /// The call that begins is the host's own and goes on behind a closed fence: state is handed over from there, too.
+    pub(crate) fn outlast_fence(&mut self) {
+        self.outlasts_fence = true;
+    }
+
+    pub(crate) fn is_fenced(&self) -> bool {
+        self.fence.is_closed() && !self.outlasts_fence
     }
 
     fn host(&mut self) -> (&mut HostSide, &mut ResourceTable) {

@@ -2,6 +2,7 @@
 
 use wasmtime::{CallHook, Engine, Store, UpdateDeadline};
 
+use crate::fence::FenceClosed;
 use crate::state::{CallState, Phase};
 
 /// Fuel for making an instance (start functions, static initialisers); apart from the call's own.
@@ -47,12 +48,12 @@ pub(crate) fn fresh_store(engine: &Engine, state: CallState) -> wasmtime::Result
         }
         Ok(UpdateDeadline::Yield(1))
     });
-    let host_call_bytes = usize::try_from(limits.host_call_bytes).unwrap_or(usize::MAX);
-    let output_bytes = usize::try_from(limits.output_bytes).unwrap_or(usize::MAX);
-    store.call_hook(move |mut context, hook| {
+    // The limits are read each time: those of a store that stays can change between two calls.
+    store.call_hook(|mut context, hook| {
         match hook {
             CallHook::CallingWasm | CallHook::ReturningFromHost => {
-                context.set_hostcall_fuel(host_call_bytes);
+                let host_call_bytes = context.data().limits.host_call_bytes;
+                context.set_hostcall_fuel(usize::try_from(host_call_bytes).unwrap_or(usize::MAX));
                 let state = context.data_mut();
                 // Whatever the guest was told: a call whose tape failed is over.
                 if state.tape_failed() {
@@ -64,6 +65,10 @@ pub(crate) fn fresh_store(engine: &Engine, state: CallState) -> wasmtime::Result
             CallHook::CallingHost => {
                 let state = context.data_mut();
                 state.clock.leave();
+                // Also at a tick, which leaves wasm like a host call.
+                if state.is_fenced() {
+                    return Err(FenceClosed.into());
+                }
                 // A guest that does nothing but short host calls must not outrun the ticker.
                 if state.clock.check_exhausted() {
                     return Err(GuestTimeExhausted.into());
@@ -71,7 +76,8 @@ pub(crate) fn fresh_store(engine: &Engine, state: CallState) -> wasmtime::Result
             }
             CallHook::ReturningFromWasm => {
                 // What is read from here on are results: wasmtime charges every string and list before it copies one.
-                context.set_hostcall_fuel(output_bytes);
+                let output_bytes = context.data().limits.output_bytes;
+                context.set_hostcall_fuel(usize::try_from(output_bytes).unwrap_or(usize::MAX));
                 let state = context.data_mut();
                 state.clock.leave();
                 state.phase = Phase::Results;

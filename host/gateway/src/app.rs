@@ -16,8 +16,8 @@ use crate::problem::Problem;
 use crate::request_id::RequestId;
 use crate::waiting::Readers;
 use crate::{
-    GatewayConfig, GatewayError, capabilities, errors_page, execute, health, ledger, mcp, openapi, registry_routes,
-    state, telemetry, topics,
+    GatewayConfig, GatewayError, capabilities, capsules, errors_page, execute, health, ledger, mcp, openapi,
+    registry_routes, state, telemetry, topics,
 };
 
 /// Tables of error codes with their headings, for the pages problems point to.
@@ -88,7 +88,19 @@ pub(crate) fn router(app: &Shared, mcp: mcp::Service) -> Router {
         .route("/api/v1/capabilities", get(capabilities::list))
         .route("/api/v1/capabilities/{urn}", get(capabilities::one))
         .route("/api/v1/capabilities/{urn}/execute", post(execute::bytes))
-        .route("/api/v1/quarantine", get(capabilities::quarantine))
+        .route("/api/v1/capsules", get(capsules::list))
+        .route("/api/v1/capsules/{urn}", get(capsules::one))
+        .route("/api/v1/capsules/{urn}/swap", post(capsules::swap::swap))
+        .route("/api/v1/capsules/{urn}/rollback", post(capsules::swap::rollback))
+        .route("/api/v1/capsules/{urn}/suspend", post(capsules::operate::suspend))
+        .route("/api/v1/capsules/{urn}/resume", post(capsules::operate::resume))
+        .route("/api/v1/capsules/{urn}/limits", put(capsules::operate::limits))
+        .route("/api/v1/quarantine", get(capsules::quarantine::list))
+        .route("/api/v1/quarantine/{digest}", get(capsules::quarantine::one))
+        .route(
+            "/api/v1/quarantine/{digest}/release",
+            post(capsules::quarantine::release),
+        )
         .route("/api/v1/receipts/{id}", get(ledger::receipt))
         .route("/api/v1/ledger", get(ledger::status))
         .route("/api/v1/ledger/consistency", get(ledger::consistency))

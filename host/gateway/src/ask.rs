@@ -11,6 +11,8 @@ use crate::{GatewayError, body, json_guard};
 
 /// Segments of the path before what the routes differ in: an empty one, `api`, `v1`, and the route's name.
 const SEGMENTS_BEFORE: usize = 4;
+/// What bodies of a closed schema are sent as.
+const JSON: &str = "application/json";
 
 /// A request's path and query, decoded.
 pub(crate) struct Ask {
@@ -28,9 +30,28 @@ pub(crate) fn bad(path: &str, why: impl Into<String>) -> GatewayError {
 
 /// A body that is JSON of a closed schema.
 pub(crate) async fn read<T: DeserializeOwned>(app: &Shared, request: Request) -> Result<T, GatewayError> {
-    media_type(request.headers(), "application/json")?;
+    media_type(request.headers(), JSON)?;
     let bytes = body::read(request, &app.config, app.config.body_bytes_max).await?;
-    let value = json_guard::parse(&bytes, app.config.json_depth_max)?;
+    closed(app, &bytes)
+}
+
+/// As [`read`]; no body at all is as good as an object without members.
+pub(crate) async fn read_or_default<T: DeserializeOwned + Default>(
+    app: &Shared,
+    request: Request,
+) -> Result<T, GatewayError> {
+    let headers = request.headers().clone();
+    let bytes = body::read(request, &app.config, app.config.body_bytes_max).await?;
+    if bytes.is_empty() {
+        return Ok(T::default());
+    }
+    media_type(&headers, JSON)?;
+    closed(app, &bytes)
+}
+
+/// JSON of a closed schema.
+fn closed<T: DeserializeOwned>(app: &Shared, bytes: &[u8]) -> Result<T, GatewayError> {
+    let value = json_guard::parse(bytes, app.config.json_depth_max)?;
     serde_json::from_value(value).map_err(|e| bad("the body", tame(&e.to_string())))
 }
 

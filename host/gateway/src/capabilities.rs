@@ -1,4 +1,4 @@
-//! What is there: the active capsules, one of them in full, and those that were refused.
+//! What can be called: the active capsules, and one of them in full.
 
 use std::sync::Arc;
 
@@ -46,11 +46,6 @@ pub(crate) async fn one(
         members.insert("unsupported".into(), unsupported.into());
     }
     Ok(Json(document))
-}
-
-/// `GET /api/v1/quarantine`: every capsule that was refused, with why and what to do.
-pub(crate) async fn quarantine(State(app): State<Shared>) -> Json<Value> {
-    Json(json!({ "quarantined": app.calls.kernel.quarantined() }))
 }
 
 fn brief(capsule: &Arc<Capsule>, describe: fn(&Capsule, &Function) -> Value) -> Value {

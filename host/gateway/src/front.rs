@@ -18,6 +18,7 @@ use tower::Service as _;
 
 use crate::app::Shared;
 use crate::browser::{self, Guard};
+use crate::capsules::swap::is_swap;
 use crate::problem::{Problem, written};
 use crate::request_id::{self, RequestId, RequestIds};
 use crate::telemetry::PUSH;
@@ -112,8 +113,8 @@ impl Inner {
                 requests_max: self.app.config.requests_max,
             });
         };
-        if request.uri().path() == PUSH {
-            // It reads for as long as something comes.
+        // A push reads for as long as something comes; a swap goes on to its end, and whoever waits is told how it went.
+        if request.uri().path() == PUSH || is_swap(request.uri()) {
             return Ok(self.routed(request).await);
         }
         let limit = self.app.config.request_timeout();

@@ -11,6 +11,7 @@ mod body;
 mod browser;
 mod calls;
 mod capabilities;
+mod capsules;
 mod config;
 mod error;
 mod errors_page;

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicI64;
 
 use arc_swap::ArcSwap;
 use kinetic_engine::{Allocation, Answer, Outcome};
-use kinetic_kernel::Kernel;
+use kinetic_kernel::{Kernel, Process, State};
 use kinetic_model::Coded as _;
 use parking_lot::Mutex;
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -80,6 +80,9 @@ pub(crate) struct Metrics {
     requests_in_flight: Gauge<i64, AtomicI64>,
     connections: Gauge<i64, AtomicI64>,
     capsules: Gauge<i64, AtomicI64>,
+    suspended: Gauge<i64, AtomicI64>,
+    pinned: Gauge<i64, AtomicI64>,
+    on_probation: Gauge<i64, AtomicI64>,
     quarantined: Gauge<i64, AtomicI64>,
     pool_sandboxes: Gauge<i64, AtomicI64>,
     pool_sandboxes_max: Gauge<i64, AtomicI64>,
@@ -148,6 +151,12 @@ impl Metrics {
         let requests_in_flight = gauge("http_requests_in_flight", "HTTP requests being worked on");
         let connections = gauge("http_connections", "HTTP connections open");
         let capsules = gauge("capsules_active", "Active capsules");
+        let suspended = gauge("capsules_suspended", "Suspended capsules");
+        let pinned = gauge("capsules_pinned", "Versions that are kept ready beside the active ones");
+        let on_probation = gauge(
+            "capsules_on_probation",
+            "Active capsules whose version before stands by",
+        );
         let quarantined = gauge("capsules_quarantined", "Capsules in quarantine");
         let pool_sandboxes = gauge("pool_sandboxes_in_use", "Sandboxes in use");
         let pool_sandboxes_max = gauge("pool_sandboxes_max", "Sandboxes that can be in use at once");
@@ -176,6 +185,9 @@ impl Metrics {
             requests_in_flight,
             connections,
             capsules,
+            suspended,
+            pinned,
+            on_probation,
             quarantined,
             pool_sandboxes,
             pool_sandboxes_max,
@@ -288,7 +300,12 @@ impl Metrics {
         gauge(&self.pool_sandboxes_max, pool.instances_max.into());
         gauge(&self.pool_memories, pool.memories);
         gauge(&self.pooling, u64::from(pool.allocation == Allocation::Pooling));
-        gauge(&self.capsules, kernel.list().len() as u64);
+        let processes = kernel.processes();
+        let count = |of: fn(&Process) -> bool| processes.iter().filter(|process| of(process)).count() as u64;
+        gauge(&self.capsules, count(|p| p.state == State::Active && !p.pinned));
+        gauge(&self.suspended, count(|p| p.state == State::Suspended));
+        gauge(&self.pinned, count(|p| p.pinned));
+        gauge(&self.on_probation, count(|p| p.stands_by.is_some()));
         gauge(&self.quarantined, kernel.quarantined().len() as u64);
         let mut written = String::new();
         // Writing to a string does not fail.

@@ -14,6 +14,7 @@ use kinetic_registry::{Descriptor, MANIFEST_BYTES_MAX, Published, Source as _};
 use serde_json::{Value, json};
 
 use crate::app::Shared;
+use crate::ask::{Ask, bad};
 use crate::error::tame;
 use crate::execute::{media_type, path_capsule};
 use crate::json_guard::{Members, missing};
@@ -53,9 +54,16 @@ pub(crate) async fn download(
     Ok(response)
 }
 
-/// `POST /api/v1/registry/capabilities/publish` with `{manifest, receipt, component}`: admits, stores and activates.
+/// `POST /api/v1/registry/capabilities/publish?activate=true|false` with `{manifest, receipt, component}`: admits and stores;
+/// activates unless it is told not to.
 pub(crate) async fn publish(State(app): State<Shared>, request: Request) -> Result<Response, Problem> {
     media_type(request.headers(), "application/json")?;
+    let ask = Ask::of(request.uri(), &["activate"])?;
+    let activate = match ask.text("activate")? {
+        None | Some("true") => true,
+        Some("false") => false,
+        Some(_) => return Err(bad("activate", "it must be true or false").into()),
+    };
     let bytes = body::read(request, &app.config, publication_bytes_max(&app)).await?;
     let mut members = Members::parse(&bytes, app.config.json_depth_max)?;
     drop(bytes);
@@ -70,15 +78,21 @@ pub(crate) async fn publish(State(app): State<Shared>, request: Request) -> Resu
             why,
         }
     })?;
-    let capsule = app
-        .calls
-        .kernel
-        .publish(manifest, Value::Object(receipt), component.into())
-        .await?;
-    let published = Published {
-        urn: capsule.manifest.id.clone(),
-        version: capsule.manifest.version.clone(),
-        digest: capsule.digest,
+    let (kernel, receipt, component) = (&app.calls.kernel, Value::Object(receipt), component.into());
+    let published = if activate {
+        let capsule = kernel.publish(manifest, receipt, component).await?;
+        Published {
+            urn: capsule.manifest.id.clone(),
+            version: capsule.manifest.version.clone(),
+            digest: capsule.digest,
+        }
+    } else {
+        let stored = kernel.stage(manifest, receipt, component).await?;
+        Published {
+            urn: stored.urn,
+            version: stored.version,
+            digest: stored.digest,
+        }
     };
     Ok((StatusCode::CREATED, Json(published)).into_response())
 }

@@ -1,10 +1,9 @@
 //! One row per function of a capsule: how often it was called, how often it failed, what it used.
 
-use std::collections::BTreeMap;
-
+use polars::prelude::PolarsResult;
 use serde_json::{Map, Value};
 
-use crate::groups::none_last;
+use crate::interner::{Interner, Number};
 use crate::percentiles::Percentiles;
 use crate::tables::CapabilityRow;
 use crate::tokens::milliseconds;
@@ -22,6 +21,12 @@ pub(crate) struct Call {
     pub(crate) capsule: Option<String>,
     version: Option<String>,
     function: Option<String>,
+    used: Used,
+}
+
+/// How a call ended, and what it used.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Used {
     failed: bool,
     fuel: Option<u64>,
     peak_memory_bytes: Option<u64>,
@@ -43,12 +48,14 @@ impl Call {
             capsule: name("capsule"),
             version: name("version"),
             function: name("function"),
-            failed: text("outcome").is_some_and(|outcome| outcome != "ok"),
-            fuel: number("fuel"),
-            peak_memory_bytes: number("peak_memory_bytes"),
-            wall_time_ns: number("wall_time_ns"),
-            input_bytes: number("input_bytes"),
-            output_bytes: number("output_bytes"),
+            used: Used {
+                failed: text("outcome").is_some_and(|outcome| outcome != "ok"),
+                fuel: number("fuel"),
+                peak_memory_bytes: number("peak_memory_bytes"),
+                wall_time_ns: number("wall_time_ns"),
+                input_bytes: number("input_bytes"),
+                output_bytes: number("output_bytes"),
+            },
         }
     }
 }
@@ -66,43 +73,79 @@ fn record(data: &str) -> Option<Map<String, Value>> {
     }
 }
 
-/// The rows of calls, in the order of the table.
-pub(crate) fn measure(calls: Vec<Call>) -> Vec<CapabilityRow> {
-    let mut functions: BTreeMap<_, Vec<Call>> = BTreeMap::new();
-    for mut call in calls {
-        let name = (none_last(call.capsule.take()), none_last(call.version.take()));
-        let name = (name, none_last(call.function.take()));
-        functions.entry(name).or_default().push(call);
-    }
-    let rows = functions.into_iter();
-    rows.map(|(((capsule, version), function), calls)| row([capsule.1, version.1, function.1], &calls))
-        .collect()
+/// The calls of some capsules, each name held once.
+#[derive(Debug, Default)]
+pub(crate) struct Calls {
+    interner: Interner,
+    calls: Vec<Counted>,
 }
 
-fn row([capsule, version, function]: [Option<String>; 3], calls: &[Call]) -> CapabilityRow {
-    let fuel = Percentiles::of_whole(calls.iter().filter_map(|call| call.fuel).collect());
-    let times = Percentiles::of_whole(calls.iter().filter_map(|call| call.wall_time_ns).collect());
+/// A call by the numbers of its capsule, version and function.
+#[derive(Clone, Copy, Debug)]
+struct Counted {
+    names: [Option<Number>; 3],
+    used: Used,
+}
+
+impl Calls {
+    /// How many there are.
+    pub(crate) fn len(&self) -> u64 {
+        self.calls.len() as u64
+    }
+
+    /// Adds one.
+    pub(crate) fn add(&mut self, call: &Call) -> PolarsResult<()> {
+        let mut names = [None; 3];
+        for (number, name) in names.iter_mut().zip([&call.capsule, &call.version, &call.function]) {
+            *number = name.as_ref().map(|name| self.interner.number(name)).transpose()?;
+        }
+        let used = call.used;
+        self.calls.push(Counted { names, used });
+        Ok(())
+    }
+
+    /// Their rows.
+    pub(crate) fn measure(mut self) -> Vec<CapabilityRow> {
+        self.calls.sort_unstable_by_key(|call| call.names);
+        let (texts, ranks) = self.interner.sorted();
+        let functions = self.calls.chunk_by(|a, b| a.names == b.names);
+        let rows = functions.filter_map(|calls| {
+            let names = calls.first()?.names.map(|name| {
+                let mut name = name?;
+                ranks.put(&mut name);
+                Some(texts.of(name).to_owned())
+            });
+            Some(row(names, calls))
+        });
+        rows.collect()
+    }
+}
+
+fn row([capsule, version, function]: [Option<String>; 3], calls: &[Counted]) -> CapabilityRow {
+    let used = || calls.iter().map(|call| call.used);
+    let fuel = Percentiles::of_whole(used().filter_map(|used| used.fuel).collect());
+    let times = Percentiles::of_whole(used().filter_map(|used| used.wall_time_ns).collect());
     let wall_ms = |percent| times.at(percent).map(nanoseconds);
     CapabilityRow {
         capsule,
         version,
         function,
         calls: calls.len() as u64,
-        errors: calls.iter().filter(|call| call.failed).count() as u64,
-        fuel_total: total(calls, |call| call.fuel),
+        errors: used().filter(|used| used.failed).count() as u64,
+        fuel_total: total(used().map(|used| used.fuel)),
         fuel_p50: fuel.at(50),
-        memory_peak_bytes_max: calls.iter().filter_map(|call| call.peak_memory_bytes).max(),
+        memory_peak_bytes_max: used().filter_map(|used| used.peak_memory_bytes).max(),
         wall_p50_ms: wall_ms(50),
         wall_p95_ms: wall_ms(95),
         wall_p99_ms: wall_ms(99),
-        input_bytes: total(calls, |call| call.input_bytes),
-        output_bytes: total(calls, |call| call.output_bytes),
+        input_bytes: total(used().map(|used| used.input_bytes)),
+        output_bytes: total(used().map(|used| used.output_bytes)),
     }
 }
 
 /// Hostile numbers end at the largest there is.
-fn total(calls: &[Call], number: impl Fn(&Call) -> Option<u64>) -> u64 {
-    calls.iter().filter_map(number).fold(0, u64::saturating_add)
+fn total(numbers: impl Iterator<Item = Option<u64>>) -> u64 {
+    numbers.flatten().fold(0, u64::saturating_add)
 }
 
 /// Nanoseconds as milliseconds.

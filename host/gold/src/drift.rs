@@ -1,19 +1,21 @@
 //! How far the later half of a workflow's tokens is from its earlier half: the Jensen-Shannon divergence (Lin, 1991).
 
 use std::collections::HashMap;
+use std::hash::Hash;
 
 /// The divergence, base 2, from 0 (equal shares) to 1 (no token in common), of tokens in their order. The earlier half is
 /// the smaller one of an odd number. None of fewer than 2 tokens.
-pub(crate) fn drift(tokens: &[&str]) -> Option<f64> {
+pub(crate) fn drift<T: Eq + Hash>(mut tokens: impl ExactSizeIterator<Item = T>) -> Option<f64> {
     if tokens.len() < 2 {
         return None;
     }
-    let (earlier, later) = tokens.split_at(tokens.len() / 2);
-    let mut counts: HashMap<&str, (u64, u64)> = HashMap::new();
-    for token in earlier {
+    let earlier = tokens.len() / 2;
+    let later = tokens.len() - earlier;
+    let mut counts: HashMap<T, (u64, u64)> = HashMap::new();
+    for token in tokens.by_ref().take(earlier) {
         counts.entry(token).or_default().0 += 1;
     }
-    for token in later {
+    for token in tokens {
         counts.entry(token).or_default().1 += 1;
     }
     // Terms depend on the counts alone, so in their order the sum is the same each time.
@@ -21,7 +23,7 @@ pub(crate) fn drift(tokens: &[&str]) -> Option<f64> {
     counts.sort_unstable();
     let sum: f64 = counts
         .into_iter()
-        .map(|(in_earlier, in_later)| term(share(in_earlier, earlier.len()), share(in_later, later.len())))
+        .map(|(in_earlier, in_later)| term(share(in_earlier, earlier), share(in_later, later)))
         .sum();
     Some(sum.clamp(0.0, 1.0))
 }

@@ -5,15 +5,20 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::capabilities::Calls;
 use crate::error::compute;
+use crate::gather::Gather;
 use crate::index::{self, Index};
 use crate::metrics::{self, Shed};
 use crate::progress::{Digests, Progress};
-use crate::scan::{self, Scan};
+use crate::scan::Scan;
 use crate::settings::GoldSettings;
 use crate::sources::{Part, Sources};
 use crate::tables::{CAPABILITIES, METRICS, MetricsRow, Tables, USAGE_GRAPH, UsageRow, tables};
-use crate::{GoldError, capabilities, write};
+use crate::{GoldError, write};
+
+/// The columns of shed.
+const SHED: &[&str] = &["workflow_id", "events"];
 
 /// The gold tables of a data folder. There must be one at a time of a folder.
 #[derive(Debug)]
@@ -29,6 +34,8 @@ pub struct Refreshed {
     pub workflows: usize,
     /// Rows read from parts; one that was read twice counts twice.
     pub rows_read: u64,
+    /// The most rows that were held at once.
+    pub rows_at_once: u64,
     /// The offset behind the last part of silver that the tables are made of.
     pub end_offset: u64,
     /// There was nothing new, so nothing was written.
@@ -64,6 +71,7 @@ impl Gold {
             return Ok(Refreshed {
                 workflows: 0,
                 rows_read: 0,
+                rows_at_once: 0,
                 end_offset: progress.index.end_offset(),
                 unchanged: true,
             });
@@ -90,7 +98,7 @@ impl Gold {
         mut index: Index,
         there: &Digests,
     ) -> Result<Refreshed, GoldError> {
-        let mut scan = Scan::default();
+        let mut scan = Scan::new(self.settings.rows_at_once_max);
         let touched = index.add(sources, &mut scan)?;
 
         let names = index.workflow_names(&touched.workflows);
@@ -100,7 +108,7 @@ impl Gold {
         tables
             .usage_graph
             .retain(|row| !names.contains(&row.workflow_id.as_deref()));
-        for batch in index.workflow_batches(&touched.workflows, self.settings.rows_at_once_max) {
+        for batch in index.workflow_batches(&touched.workflows, scan.gathered_rows_max) {
             let (metrics, usage) = self.measured(&batch, &index, sources, &mut scan)?;
             tables.metrics.extend(metrics);
             tables.usage_graph.extend(usage);
@@ -109,14 +117,10 @@ impl Gold {
         tables
             .capabilities
             .retain(|row| !names.contains(&row.capsule.as_deref()));
-        for batch in index.capsule_batches(&touched.capsules, self.settings.rows_at_once_max) {
+        for batch in index.capsule_batches(&touched.capsules, scan.gathered_rows_max) {
             let names = index.capsule_names(&batch);
-            let mut calls = Vec::new();
-            for part in index.calls_of(&batch, sources) {
-                let read = index::calls(&mut scan, part)?.into_iter();
-                calls.extend(read.filter(|call| names.contains(&call.capsule.as_deref())));
-            }
-            tables.capabilities.extend(capabilities::measure(calls));
+            let calls = calls(&names, index.calls_of(&batch, sources), &mut scan)?;
+            tables.capabilities.extend(calls.measure());
         }
 
         in_order(&mut tables);
@@ -124,6 +128,7 @@ impl Gold {
             workflows: touched.workflows.len(),
             rows_read: scan.rows_read,
             end_offset: index.end_offset(),
+            rows_at_once: scan.rows_at_once,
             unchanged: false,
         };
         let tables = [
@@ -144,13 +149,12 @@ impl Gold {
         scan: &mut Scan,
     ) -> Result<(Vec<MetricsRow>, Vec<UsageRow>), GoldError> {
         let names = index.workflow_names(workflows);
-        let mut silver = scan::empty(metrics::COLUMNS)?;
+        let mut silver = Gather::of(&names)?;
         for part in index.silver_of(workflows, sources) {
-            let rows = scan.workflows(part, metrics::COLUMNS, &names)?;
-            silver.vstack_mut_owned(rows).map_err(compute("put parts together"))?;
+            silver.add(&scan.open(part)?, scan)?;
         }
         let shed = shed(&names, index.shed_of(workflows, sources), scan)?;
-        metrics::measure(&names, silver, &shed, &self.settings.prices)
+        Ok(metrics::measure(silver.sorted(), &shed, &self.settings.prices))
     }
 }
 
@@ -158,10 +162,32 @@ impl Gold {
 fn shed(names: &HashSet<Option<&str>>, parts: Vec<&Part>, scan: &mut Scan) -> Result<Shed, GoldError> {
     let mut shed = Shed::new();
     for part in parts {
-        let rows = scan.workflows(part, &["workflow_id", "events"], names)?;
-        metrics::add_shed(&mut shed, &rows).map_err(compute("add up what was shed"))?;
+        let part = scan.open(part)?;
+        for slice in part.slices(SHED) {
+            scan.count(&slice, 0);
+            let rows = part.read(&slice, SHED)?;
+            metrics::add_shed(&mut shed, &rows, names).map_err(compute("add up what was shed"))?;
+        }
     }
     Ok(shed)
+}
+
+/// Gathers the calls of some capsules.
+fn calls(names: &HashSet<Option<&str>>, parts: Vec<&Part>, scan: &mut Scan) -> Result<Calls, GoldError> {
+    let mut calls = Calls::default();
+    for part in parts {
+        let part = scan.open(part)?;
+        for slice in part.slices(&["kind"]) {
+            scan.count(&slice, calls.len());
+            for piece in index::pieces_of_calls(&part, &slice)? {
+                let read = index::calls(&part, &piece)?.into_iter();
+                for call in read.filter(|call| names.contains(&call.capsule.as_deref())) {
+                    calls.add(&call).map_err(compute("gather calls"))?;
+                }
+            }
+        }
+    }
+    Ok(calls)
 }
 
 /// The order of the tables; no two rows are equal in it.

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::groups::EventGroup;
+use crate::groups::{EventGroup, Sums};
+use crate::interner::Texts;
 use crate::tables::UsageRow;
 
 /// A step: its kind and its name.
@@ -16,23 +17,24 @@ struct Counts {
 }
 
 /// The nodes and edges of a workflow.
-pub(crate) fn usage<'a>(workflow: Option<&'a str>, groups: &[EventGroup<'a>]) -> Vec<UsageRow> {
-    let mut nodes: BTreeMap<Step<'a>, Counts> = BTreeMap::new();
-    let mut edges: BTreeMap<(Step<'a>, Step<'a>), Counts> = BTreeMap::new();
-    for group in groups {
+pub(crate) fn usage(workflow: Option<&str>, groups: &[EventGroup], texts: &Texts) -> Vec<UsageRow> {
+    let mut nodes: BTreeMap<Step<'_>, Counts> = BTreeMap::new();
+    let mut edges: BTreeMap<(Step<'_>, Step<'_>), Counts> = BTreeMap::new();
+    for EventGroup { key, sums } in groups {
+        let [intent, node, model] = [key.intent, key.node, key.model].map(|name| name.map(|name| texts.of(name)));
         let steps = [
             ("workflow", workflow),
-            ("intent", group.intent),
-            ("node", group.node),
-            ("model", group.model),
+            ("intent", intent),
+            ("node", node),
+            ("model", model),
         ];
         let mut before = None;
         for (kind, name) in steps {
             let Some(name) = name else { continue };
             let step = (kind, name);
-            count(nodes.entry(step).or_default(), group);
+            count(nodes.entry(step).or_default(), sums);
             if let Some(before) = before.replace(step) {
-                count(edges.entry((before, step)).or_default(), group);
+                count(edges.entry((before, step)).or_default(), sums);
             }
         }
     }
@@ -53,7 +55,7 @@ pub(crate) fn usage<'a>(workflow: Option<&'a str>, groups: &[EventGroup<'a>]) ->
     nodes.chain(edges).collect()
 }
 
-fn count(counts: &mut Counts, group: &EventGroup<'_>) {
-    counts.events += group.events;
-    counts.errors += group.errors;
+fn count(counts: &mut Counts, sums: &Sums) {
+    counts.events += sums.events;
+    counts.errors += sums.errors;
 }

@@ -2,92 +2,117 @@
 
 use polars::prelude::*;
 
-/// What a sum of 64-bit numbers is split at, so that its halves never overflow.
-const HALF: i64 = 1 << 32;
+use crate::interner::{Number, Ranks};
 
-/// The rows of silver that have these five in common.
-#[derive(Clone, Debug)]
-pub(crate) struct EventGroup<'a> {
-    pub(crate) workflow: Option<&'a str>,
-    pub(crate) stream: &'a str,
-    pub(crate) intent: Option<&'a str>,
-    pub(crate) node: Option<&'a str>,
-    pub(crate) model: Option<&'a str>,
+/// How many groups are looked up by what they have in common; more of them are put on a pile.
+const RECENT_MAX: usize = 32_768;
+
+/// What the rows of a group have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct GroupKey {
+    pub(crate) workflow: Option<Number>,
+    pub(crate) stream: Number,
+    pub(crate) intent: Option<Number>,
+    pub(crate) node: Option<Number>,
+    pub(crate) model: Option<Number>,
+}
+
+/// What they add up to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sums {
     pub(crate) events: u64,
     pub(crate) errors: u64,
     /// Events that have a duration.
     pub(crate) durations: u64,
     pub(crate) first_unix_ns: i64,
     pub(crate) last_unix_ns: i64,
-    pub(crate) prompt_tokens: i128,
-    pub(crate) completion_tokens: i128,
-    pub(crate) cached_tokens: i128,
+    /// Prompt, completion and cached tokens. Sums of 64-bit numbers never overflow these.
+    pub(crate) usage: [i128; 3],
 }
 
-/// Adds up rows; the frame is in no order.
-pub(crate) fn grouped(rows: LazyFrame) -> PolarsResult<DataFrame> {
-    let mut sums = vec![
-        len().alias("events"),
-        col("error").count().alias("errors"),
-        col("duration_ms").count().alias("durations"),
-        col("received_unix_ns").min().alias("first_unix_ns"),
-        col("received_unix_ns").max().alias("last_unix_ns"),
-    ];
-    for tokens in ["prompt_tokens", "completion_tokens", "cached_tokens"] {
-        let low = || col(tokens) % lit(HALF);
-        let high = (col(tokens) - low()) / lit(HALF);
-        sums.push(high.sum().alias(format!("{tokens}_high")));
-        sums.push(low().sum().alias(format!("{tokens}_low")));
+impl Sums {
+    fn add(&mut self, other: &Self) {
+        self.events += other.events;
+        self.errors += other.errors;
+        self.durations += other.durations;
+        self.first_unix_ns = self.first_unix_ns.min(other.first_unix_ns);
+        self.last_unix_ns = self.last_unix_ns.max(other.last_unix_ns);
+        for (sum, tokens) in self.usage.iter_mut().zip(other.usage) {
+            *sum += tokens;
+        }
     }
-    let keys = ["workflow_id", "stream", "intent_id", "node_cid", "model"].map(col);
-    rows.group_by(keys).agg(sums).collect()
 }
 
-/// The rows of [`grouped`], by workflow, intent and node, those without one at the end.
-pub(crate) fn event_groups(frame: &DataFrame) -> PolarsResult<Vec<EventGroup<'_>>> {
-    let count = |name: &str| -> PolarsResult<_> { Ok(frame.column(name)?.u32()?.into_no_null_iter()) };
-    let number = |name: &str| -> PolarsResult<_> { Ok(frame.column(name)?.i64()?.into_no_null_iter()) };
-    let text = |name: &str| -> PolarsResult<_> { Ok(frame.column(name)?.str()?.iter()) };
-    let sum = |name: &str| -> PolarsResult<_> {
-        let high = number(&format!("{name}_high"))?;
-        let low = number(&format!("{name}_low"))?;
-        Ok(high
-            .zip(low)
-            .map(|(high, low)| i128::from(high) * i128::from(HALF) + i128::from(low)))
-    };
-    let (mut workflows, mut streams) = (text("workflow_id")?, text("stream")?);
-    let (mut intents, mut nodes, mut models) = (text("intent_id")?, text("node_cid")?, text("model")?);
-    let (mut events, mut errors, mut durations) = (count("events")?, count("errors")?, count("durations")?);
-    let (mut firsts, mut lasts) = (number("first_unix_ns")?, number("last_unix_ns")?);
-    let (mut prompts, mut completions) = (sum("prompt_tokens")?, sum("completion_tokens")?);
-    let mut cached = sum("cached_tokens")?;
-    let mut next = || {
-        Some(EventGroup {
-            workflow: workflows.next()?,
-            stream: streams.next()?.unwrap_or_default(),
-            intent: intents.next()?,
-            node: nodes.next()?,
-            model: models.next()?,
-            events: events.next()?.into(),
-            errors: errors.next()?.into(),
-            durations: durations.next()?.into(),
-            first_unix_ns: firsts.next()?,
-            last_unix_ns: lasts.next()?,
-            prompt_tokens: prompts.next()?,
-            completion_tokens: completions.next()?,
-            cached_tokens: cached.next()?,
-        })
-    };
-    let mut groups: Vec<EventGroup<'_>> = std::iter::from_fn(&mut next).collect();
-    groups.sort_unstable_by_key(|group| {
-        let order = (
-            none_last(group.workflow),
-            none_last(group.intent),
-            none_last(group.node),
-        );
-        (order, group.stream, none_last(group.model))
-    });
-    Ok(groups)
+/// The rows of silver that have a key in common.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EventGroup {
+    pub(crate) key: GroupKey,
+    pub(crate) sums: Sums,
+}
+
+/// Groups while rows are added. Those of rows that follow each other are few, or few of them come again: a table of all
+/// of them would be more than twice as large as a pile.
+#[derive(Debug, Default)]
+pub(crate) struct Groups {
+    recent: PlHashMap<GroupKey, Sums>,
+    pile: Vec<EventGroup>,
+    /// How many of the pile were left when equal ones were put together.
+    settled: usize,
+}
+
+impl Groups {
+    /// Adds rows of a key.
+    pub(crate) fn add(&mut self, key: GroupKey, sums: Sums) {
+        let known = self.recent.entry(key);
+        known.and_modify(|known| known.add(&sums)).or_insert(sums);
+        if self.recent.len() >= RECENT_MAX {
+            self.put_on_pile();
+            if self.pile.len() >= 2 * self.settled.max(RECENT_MAX) {
+                self.settle();
+            }
+        }
+    }
+
+    /// The groups with their numbers in order, by workflow, intent and node, those without one at the end.
+    pub(crate) fn sorted(mut self, ranks: &Ranks) -> Vec<EventGroup> {
+        self.put_on_pile();
+        self.settle();
+        let mut groups = self.pile;
+        for group in &mut groups {
+            let GroupKey {
+                workflow,
+                stream,
+                intent,
+                node,
+                model,
+            } = &mut group.key;
+            ranks.put(stream);
+            let names = [workflow, intent, node, model].into_iter();
+            names.flatten().for_each(|name| ranks.put(name));
+        }
+        groups.sort_unstable_by_key(|EventGroup { key, .. }| {
+            let order = (none_last(key.workflow), none_last(key.intent), none_last(key.node));
+            (order, key.stream, none_last(key.model))
+        });
+        groups
+    }
+
+    fn put_on_pile(&mut self) {
+        let recent = self.recent.drain();
+        self.pile.extend(recent.map(|(key, sums)| EventGroup { key, sums }));
+    }
+
+    fn settle(&mut self) {
+        self.pile.sort_unstable_by_key(|group| group.key);
+        self.pile.dedup_by(|group, kept| {
+            let same = group.key == kept.key;
+            if same {
+                kept.sums.add(&group.sums);
+            }
+            same
+        });
+        self.settled = self.pile.len();
+    }
 }
 
 /// A key by which those without come after all that have one.

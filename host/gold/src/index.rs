@@ -9,26 +9,37 @@ use serde::{Deserialize, Serialize};
 use crate::GoldError;
 use crate::capabilities::{Call, EXECUTION};
 use crate::error::{compute, io};
-use crate::scan::Scan;
+use crate::scan::{Opened, Scan, Slice};
 use crate::sources::{Part, Sources};
+
+/// The columns that tell a call and what it was.
+const CALL: &[&str] = &["kind", "data"];
 
 /// Names by number, in the order they were first seen; none is one of them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Vec<Option<String>>", into = "Vec<Option<String>>")]
 pub(crate) struct Names {
     names: Vec<Option<String>>,
-    numbers: HashMap<Option<String>, usize>,
+    numbers: PlHashMap<String, usize>,
+    none: Option<usize>,
 }
 
 impl Names {
     fn number(&mut self, name: Option<&str>) -> usize {
-        let name = name.map(str::to_owned);
-        if let Some(number) = self.numbers.get(&name) {
-            return *number;
-        }
+        let known = match name {
+            Some(name) => self.numbers.get(name).copied(),
+            None => self.none,
+        };
+        known.unwrap_or_else(|| self.add(name.map(str::to_owned)))
+    }
+
+    fn add(&mut self, name: Option<String>) -> usize {
         let number = self.names.len();
-        self.names.push(name.clone());
-        self.numbers.insert(name, number);
+        match name.clone() {
+            Some(name) => drop(self.numbers.insert(name, number)),
+            None => self.none = Some(number),
+        }
+        self.names.push(name);
         number
     }
 
@@ -41,9 +52,11 @@ impl Names {
 
 impl From<Vec<Option<String>>> for Names {
     fn from(names: Vec<Option<String>>) -> Self {
-        let numbers = names.iter().cloned().enumerate().map(|(number, name)| (name, number));
-        let numbers = numbers.collect();
-        Self { names, numbers }
+        let mut known = Self::default();
+        for name in names {
+            known.add(name);
+        }
+        known
     }
 }
 
@@ -121,20 +134,29 @@ impl Index {
     pub(crate) fn add(&mut self, sources: &Sources, scan: &mut Scan) -> Result<Touched, GoldError> {
         let mut touched = Touched::default();
         for part in sources.silver.iter().skip(self.silver.len()) {
-            let frame = scan.part(part, &["workflow_id", "kind"])?;
-            let workflows = count(&mut self.workflows, &frame)?;
-            let capsules = if has_calls(&frame)? {
-                let calls = calls(scan, part)?;
-                rows(calls.iter().map(|call| self.capsules.number(call.capsule.as_deref())))
-            } else {
-                Rows::new()
-            };
+            let opened = scan.open(part)?;
+            let (mut workflows, mut capsules) = (Counts::default(), Counts::default());
+            for slice in opened.slices(&["workflow_id", "kind"]) {
+                scan.count(&slice, 0);
+                workflows.add(&mut self.workflows, &opened.read(&slice, &["workflow_id"])?)?;
+                for piece in pieces_of_calls(&opened, &slice)? {
+                    for call in calls(&opened, &piece)? {
+                        capsules.count(self.capsules.number(call.capsule.as_deref()));
+                    }
+                }
+            }
+            let (workflows, capsules) = (workflows.rows(), capsules.rows());
             touched.add(&workflows, &capsules);
             self.silver.push(indexed(part, workflows, capsules)?);
         }
         for part in sources.shed.iter().skip(self.shed.len()) {
-            let frame = scan.part(part, &["workflow_id"])?;
-            let workflows = count(&mut self.workflows, &frame)?;
+            let opened = scan.open(part)?;
+            let mut workflows = Counts::default();
+            for slice in opened.slices(&["workflow_id"]) {
+                scan.count(&slice, 0);
+                workflows.add(&mut self.workflows, &opened.read(&slice, &["workflow_id"])?)?;
+            }
+            let workflows = workflows.rows();
             touched.add(&workflows, &[]);
             self.shed.push(indexed(part, workflows, Rows::new())?);
         }
@@ -177,54 +199,63 @@ impl Index {
     }
 }
 
-/// Reads the calls a part records.
-pub(crate) fn calls(scan: &mut Scan, part: &Part) -> Result<Vec<Call>, GoldError> {
-    let frame = scan.part(part, &["kind", "data"])?;
+/// The pieces of a slice that hold its calls; none where there is no call, so that no data is read for nothing.
+pub(crate) fn pieces_of_calls(part: &Opened<'_>, slice: &Slice) -> Result<Vec<Slice>, GoldError> {
+    let frame = part.read(slice, &["kind"])?;
+    let kinds = frame.column("kind").and_then(|kinds| kinds.str());
+    let kinds = kinds.map_err(compute("look for calls"))?;
+    let mut calls = (0..).zip(kinds.iter()).filter(|(_, kind)| *kind == Some(EXECUTION));
+    let Some((first, _)) = calls.next() else {
+        return Ok(Vec::new());
+    };
+    let last = calls.last().map_or(first, |(last, _)| last);
+    Ok(part.cut(&slice.between(first, last), CALL).collect())
+}
+
+/// Reads the calls that such a piece records.
+pub(crate) fn calls(part: &Opened<'_>, piece: &Slice) -> Result<Vec<Call>, GoldError> {
+    let frame = part.read(piece, CALL)?;
     let read = || -> PolarsResult<Vec<Call>> {
-        let rows = frame
-            .column("kind")?
-            .str()?
+        let [kinds, data] = [frame.column("kind")?.str()?, frame.column("data")?.str()?];
+        let calls = kinds
             .iter()
-            .zip(frame.column("data")?.str()?.iter());
-        let calls = rows.filter(|(kind, _)| *kind == Some(EXECUTION));
+            .zip(data.iter())
+            .filter(|(kind, _)| *kind == Some(EXECUTION));
         Ok(calls.map(|(_, data)| Call::read(data.unwrap_or_default())).collect())
     };
     read().map_err(compute("read calls"))
 }
 
-fn has_calls(frame: &DataFrame) -> Result<bool, GoldError> {
-    let kinds = frame.column("kind").and_then(|kinds| kinds.str());
-    let mut kinds = kinds.map_err(compute("look for calls"))?.iter();
-    Ok(kinds.any(|kind| kind == Some(EXECUTION)))
-}
+/// How many rows each number has.
+#[derive(Default)]
+struct Counts(HashMap<usize, u64>);
 
-/// Counts a part's rows by workflow.
-fn count(names: &mut Names, frame: &DataFrame) -> Result<Rows, GoldError> {
-    let workflows = frame.column("workflow_id").and_then(|workflows| workflows.str());
-    let mut last: Option<(Option<&str>, usize)> = None;
-    let numbers = workflows
-        .map_err(compute("count rows by workflow"))?
-        .iter()
-        .map(|workflow| {
+impl Counts {
+    fn count(&mut self, number: usize) {
+        *self.0.entry(number).or_default() += 1;
+    }
+
+    /// Counts rows by workflow.
+    fn add(&mut self, names: &mut Names, frame: &DataFrame) -> Result<(), GoldError> {
+        let workflows = frame.column("workflow_id").and_then(|workflows| workflows.str());
+        let mut last: Option<(Option<&str>, usize)> = None;
+        for workflow in workflows.map_err(compute("count rows by workflow"))?.iter() {
             // Rows of a workflow mostly follow each other.
             let number = match last {
                 Some((name, number)) if name == workflow => number,
                 _ => names.number(workflow),
             };
             last = Some((workflow, number));
-            number
-        });
-    Ok(rows(numbers))
-}
-
-fn rows(numbers: impl Iterator<Item = usize>) -> Rows {
-    let mut rows: HashMap<usize, u64> = HashMap::new();
-    for number in numbers {
-        *rows.entry(number).or_default() += 1;
+            self.count(number);
+        }
+        Ok(())
     }
-    let mut rows: Rows = rows.into_iter().collect();
-    rows.sort_unstable();
-    rows
+
+    fn rows(self) -> Rows {
+        let mut rows: Rows = self.0.into_iter().collect();
+        rows.sort_unstable();
+        rows
+    }
 }
 
 fn indexed(part: &Part, workflows: Rows, capsules: Rows) -> Result<Indexed, GoldError> {

@@ -8,6 +8,9 @@
 //! events that come late or out of order land where they belong; the other rows are taken over. `.progress.json`, written
 //! last, says how far that is and which part holds what; when it does not fit the tables, all is computed anew.
 //!
+//! Parts are read in slices of at most 65,536 rows of a row group, so what is held does not follow their size: it is at
+//! most [`GoldSettings::rows_at_once_max`] rows, and the tables themselves.
+//!
 //! # `metrics.parquet`: a row per workflow
 //!
 //! Sorted by `workflow_id`; all events that name no workflow are the last row.
@@ -70,10 +73,12 @@
 mod capabilities;
 mod drift;
 mod error;
+mod gather;
 mod gold;
 mod graph;
 mod groups;
 mod index;
+mod interner;
 mod metrics;
 mod percentiles;
 mod progress;

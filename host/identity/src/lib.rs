@@ -11,6 +11,6 @@ mod trust_root;
 
 pub use error::IdentityError;
 pub use keys::{KeyId, PublicKey, SigningKey};
-pub use receipt::{BuildInfo, BuildSubject, RECEIPT_BYTES_MAX, Receipt, SourceDigest, sign_statement};
+pub use receipt::{BuildInfo, BuildSubject, RECEIPT_BYTES_MAX, Receipt, SourceDigest, open_statement, sign_statement};
 pub use signed_note::{open_note, sign_note, verifier_key};
 pub use trust_root::{TrustRoot, TrustedKey};

@@ -76,6 +76,22 @@ pub fn sign_statement(statement: &[u8], key: &SigningKey) -> Value {
     Envelope::sign(PAYLOAD_TYPE, statement.to_vec(), key).to_json()
 }
 
+/// Opens the envelope of an in-toto statement that somebody trusted for a URN's namespace signed: its bytes and the key.
+/// What the statement says is for the caller to check.
+///
+/// # Errors
+/// As of [`Receipt::from_value`], and those of who signed, as of [`Receipt::verify`].
+pub fn open_statement(envelope: &Value, root: &TrustRoot, namespace: &str) -> Result<(Vec<u8>, KeyId), IdentityError> {
+    let receipt = Receipt::from_value(envelope)?;
+    if receipt.0.payload_type != PAYLOAD_TYPE {
+        return Err(IdentityError::UnknownPayloadType {
+            found: shorten(&receipt.0.payload_type),
+        });
+    }
+    let signer = receipt.signer(root, namespace)?;
+    Ok((receipt.0.payload, signer))
+}
+
 impl Receipt {
     /// Makes and signs a receipt.
     ///

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use kinetic_engine::{Admit, Capability, Engine, EngineError, Grantee};
 use kinetic_identity::{BuildSubject, Receipt, TrustRoot};
-use kinetic_model::{Coded, Digest, Fault, Limits};
+use kinetic_model::{Coded, Digest, Fault, InstanceMode, Limits};
 use kinetic_registry::Descriptor;
 
+use crate::life::Named;
 use crate::quarantine::Step;
 use crate::{KernelError, Manifest, Policy};
 
@@ -36,6 +37,8 @@ fn at<E: Coded>(step: Step) -> impl Fn(E) -> Refusal {
 pub(crate) struct Discovered {
     pub(crate) descriptor: Descriptor,
     pub(crate) bytes: Bytes,
+    /// What records call it.
+    pub(crate) named: Named,
 }
 
 /// Bytes whose digest, receipt and manifest fit each other and a trusted key.
@@ -43,20 +46,34 @@ pub(crate) struct Verified {
     bytes: Bytes,
     digest: Digest,
     manifest: Manifest,
+    manifest_digest: Digest,
     signer: String,
     limits: Limits,
     lowered: Vec<&'static str>,
+    named: Named,
 }
 
 /// A component that is compiled, linked and started once.
+#[derive(Clone)]
 pub(crate) struct Loaded {
     pub(crate) digest: Digest,
     pub(crate) size_bytes: u64,
     pub(crate) manifest: Manifest,
+    /// SHA-256 of the manifest's text.
+    pub(crate) manifest_digest: Digest,
     pub(crate) signer: String,
     pub(crate) limits: Limits,
     pub(crate) lowered: Vec<&'static str>,
     pub(crate) capability: Capability,
+    /// What records call it.
+    pub(crate) named: Named,
+}
+
+impl Loaded {
+    /// Whether one instance stays across its calls, and with it what they left.
+    pub(crate) fn stays(&self) -> bool {
+        self.manifest.instance == InstanceMode::Resident
+    }
 }
 
 impl Discovered {
@@ -70,6 +87,7 @@ impl Discovered {
             digest,
             ..
         } = self.descriptor;
+        let manifest_digest = Digest::of(text.as_bytes());
         let mismatch = |field: &str, says: String, expected: String| KernelError::ManifestMismatch {
             field: field.into(),
             says,
@@ -88,7 +106,7 @@ impl Discovered {
             version: version.clone(),
             component: digest,
             component_bytes: self.bytes.len() as u64,
-            manifest: Digest::of(text.as_bytes()),
+            manifest: manifest_digest,
         };
         let receipt = Receipt::from_value(&receipt).map_err(at(Step::Receipt))?;
         let signer = receipt.verify(&root, &subject).map_err(at(Step::Receipt))?;
@@ -113,9 +131,11 @@ impl Discovered {
             bytes: self.bytes,
             digest,
             manifest,
+            manifest_digest,
             signer: signer.to_string(),
             limits,
             lowered,
+            named: self.named,
         })
     }
 }
@@ -143,10 +163,12 @@ impl Verified {
             digest: self.digest,
             size_bytes: self.bytes.len() as u64,
             manifest: self.manifest,
+            manifest_digest: self.manifest_digest,
             signer: self.signer,
             limits: self.limits,
             lowered: self.lowered,
             capability,
+            named: self.named,
         })
     }
 }

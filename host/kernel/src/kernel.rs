@@ -1,25 +1,26 @@
 //! The kernel: which capsule answers a URN, and the one way for one to become active.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
-use kinetic_engine::{Engine, Input, Outcome};
+use kinetic_engine::Engine;
 use kinetic_ledger::Ledger;
-use kinetic_model::{CapsuleRef, Digest, Fault, Pin, Urn};
-use kinetic_registry::{Descriptor, FolderStore, RegistryError, Source, fetch};
+use kinetic_model::{CapsuleRef, Fault, Pin, Urn};
+use kinetic_registry::{FolderStore, Source};
 use parking_lot::Mutex;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedMutexGuard, Semaphore, watch};
 
-use crate::admission::{Discovered, Judge, Loaded, Refusal};
+use crate::admission::Judge;
 use crate::capsule::Capsule;
-use crate::quarantine::{Quarantine, Quarantined, entry};
+use crate::life::{Binding, Former, Journal};
+use crate::quarantine::{Quarantine, Quarantined};
 use crate::recorder::Recorder;
-use crate::statement::{Build, Event};
-use crate::{KernelError, Manifest, Policy};
+use crate::statement::Build;
+use crate::swap::SwapSettings;
+use crate::turns::Turns;
+use crate::{KernelError, Policy, State};
 
 /// Admissions at once: compiling is the heaviest thing a host does, and calls come first.
 const ADMISSIONS_MAX: usize = 2;
@@ -30,6 +31,8 @@ const PINNED_MAX: usize = 64;
 pub struct KernelConfig {
     /// The operator's policy.
     pub policy: Policy,
+    /// How careful swaps are.
+    pub swap: SwapSettings,
     /// The trust root's file; read anew at each admission, so that a new key needs no restart.
     pub trust_root: PathBuf,
     /// Folder of the quarantine.
@@ -50,42 +53,49 @@ struct Active {
     pinned: Vec<Arc<Capsule>>,
 }
 
-struct Inner {
-    judge: Judge,
+pub(crate) struct Inner {
+    pub(crate) judge: Judge,
+    swap: SwapSettings,
     store: Arc<FolderStore>,
-    sources: Vec<Arc<dyn Source>>,
+    pub(crate) sources: Vec<Arc<dyn Source>>,
     quarantine: Quarantine,
     active: ArcSwap<Active>,
     changing: Mutex<()>,
-    admissions: Semaphore,
-    flights: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    bindings: Mutex<BTreeMap<Urn, Binding>>,
+    generations: Mutex<BTreeMap<Urn, u64>>,
+    pub(crate) admissions: Semaphore,
+    turns: Turns,
     changes: watch::Sender<u64>,
-    recorder: Option<Recorder>,
+    journal: Journal,
+    pub(crate) recorder: Option<Recorder>,
 }
 
 /// The kernel. Cheap to clone.
 #[derive(Clone)]
-pub struct Kernel(Arc<Inner>);
+pub struct Kernel(pub(crate) Arc<Inner>);
 
-/// A call that was made.
-#[derive(Debug)]
-pub struct Execution {
-    /// The capsule and generation that ran.
-    pub capsule: Arc<Capsule>,
-    /// The function that ran.
-    pub function: String,
-    /// How it went.
-    pub outcome: Outcome,
-    /// The name of its receipt in the ledger; none when nothing is recorded here.
-    pub receipt_id: Option<String>,
+/// A kernel that may have ended.
+pub(crate) struct WeakKernel(Weak<Inner>);
+
+impl WeakKernel {
+    pub(crate) fn upgrade(&self) -> Option<Kernel> {
+        self.0.upgrade().map(Kernel)
+    }
 }
 
 impl Kernel {
-    /// Opens the quarantine and records that the host started; nothing is active yet.
+    /// Opens the quarantine, reads what every URN meant when the host last ran, and records that the host started;
+    /// nothing is active yet.
     ///
     /// # Errors
     /// When the quarantine's folder or the ledger cannot be used.
     pub fn new(engine: Engine, config: KernelConfig) -> Result<Self, Fault> {
+        let journal = Journal::new(config.ledger.clone());
+        let bindings = journal.bindings()?;
+        let generations = bindings
+            .iter()
+            .map(|(urn, binding)| (urn.clone(), binding.generation))
+            .collect();
         let recorder = config
             .ledger
             .map(|(ledger, build)| Recorder::start(ledger, build, &config.policy))
@@ -96,14 +106,18 @@ impl Kernel {
                 policy: config.policy,
                 trust_root: config.trust_root,
             },
+            swap: config.swap,
             store: config.store,
             sources: config.sources,
             quarantine: Quarantine::open(&config.quarantine)?,
             active: ArcSwap::default(),
             changing: Mutex::new(()),
+            bindings: Mutex::new(bindings),
+            generations: Mutex::new(generations),
             admissions: Semaphore::new(ADMISSIONS_MAX),
-            flights: Mutex::default(),
+            turns: Turns::default(),
             changes: watch::Sender::new(0),
+            journal,
             recorder,
         })))
     }
@@ -128,12 +142,22 @@ impl Kernel {
         self.0.recorder.as_ref().map(|recorder| &recorder.ledger)
     }
 
+    /// How careful swaps are.
+    pub fn settings(&self) -> SwapSettings {
+        self.0.swap
+    }
+
     /// The active capsules, sorted by URN.
     pub fn list(&self) -> Vec<Arc<Capsule>> {
         self.0.active.load().by_urn.values().cloned().collect()
     }
 
-    /// The capsules that were refused.
+    /// The pinned versions that are ready beside them.
+    pub(crate) fn pinned(&self) -> Vec<Arc<Capsule>> {
+        self.0.active.load().pinned.clone()
+    }
+
+    /// The capsules that were refused, or failed too often.
     pub fn quarantined(&self) -> Vec<Quarantined> {
         self.0.quarantine.list()
     }
@@ -157,293 +181,131 @@ impl Kernel {
             .cloned()
     }
 
-    /// Makes a capsule ready: from memory, else fetched from the registries, verified and admitted. Callers that ask for
-    /// the same at once share one admission.
-    ///
-    /// # Errors
-    /// Not found, refused (then also quarantined), or unreachable; nothing is half active.
-    pub async fn activate(&self, what: &CapsuleRef) -> Result<Arc<Capsule>, Fault> {
-        if let Some(capsule) = self.resolve(what) {
-            return Ok(capsule);
-        }
-        let key = what.to_string();
-        let flight = self.0.flights.lock().entry(key.clone()).or_default().clone();
-        let result = {
-            let _alone = flight.lock().await;
-            match self.resolve(what) {
-                Some(capsule) => Ok(capsule),
-                None => self.fetch_and_admit(what).await,
-            }
-        };
-        drop(flight);
-        let mut flights = self.0.flights.lock();
-        if flights.get(&key).is_some_and(|flight| Arc::strong_count(flight) == 1) {
-            flights.remove(&key);
-        }
-        result
+    pub(crate) fn trust_root(&self) -> &std::path::Path {
+        &self.0.judge.trust_root
     }
 
-    async fn fetch_and_admit(&self, what: &CapsuleRef) -> Result<Arc<Capsule>, Fault> {
-        let (source, descriptor) = self.find(what).await?;
-        let manifest_digest = Digest::of(descriptor.manifest.as_bytes());
-        self.refuse_quarantined(&descriptor, &manifest_digest)?;
-        let bytes_max = self.0.judge.engine.config().component_bytes_max;
-        let bytes = fetch(&*source, &descriptor, bytes_max)
-            .await
-            .map_err(|e| Fault::from(&e))?;
-        let pinned = what.pin != Pin::Active;
-        let loaded = self.admit(Discovered { descriptor, bytes }).await?;
-        self.make_active(loaded, pinned)
+    pub(crate) fn downgrade(&self) -> WeakKernel {
+        WeakKernel(Arc::downgrade(&self.0))
     }
 
-    async fn find(&self, what: &CapsuleRef) -> Result<(Arc<dyn Source>, Descriptor), Fault> {
-        let store: Arc<dyn Source> = self.0.store.clone();
-        let mut places = Vec::new();
-        for source in std::iter::once(&store).chain(&self.0.sources) {
-            match source.describe(what).await {
-                Ok(descriptor) => {
-                    let asked = &what.pin;
-                    let same = descriptor.urn == what.urn
-                        && match asked {
-                            Pin::Active => true,
-                            Pin::Version(version) => *version == descriptor.version,
-                            Pin::Digest(digest) => *digest == descriptor.digest,
-                        };
-                    if same {
-                        return Ok((source.clone(), descriptor));
-                    }
-                    let found = format!("{}@{} {}", descriptor.urn, descriptor.version, descriptor.digest);
-                    return Err(KernelError::PinMismatch {
-                        what: what.to_string(),
-                        found,
-                    }
-                    .into());
-                }
-                Err(RegistryError::NotFound { .. }) => places.push(source.name().to_string()),
-                Err(error) => return Err(Fault::from(&error)),
-            }
-        }
-        Err(KernelError::NotFound {
-            what: what.to_string(),
-            places: places.join(", "),
-        }
-        .into())
+    pub(crate) fn journal(&self) -> &Journal {
+        &self.0.journal
     }
 
-    fn refuse_quarantined(&self, descriptor: &Descriptor, manifest: &Digest) -> Result<(), Fault> {
-        let Some(entry) = self.0.quarantine.forbids(&descriptor.digest, manifest) else {
-            return Ok(());
-        };
-        let what = format!("{}@{}", descriptor.urn, descriptor.version);
-        let error = KernelError::Quarantined {
-            what,
-            digest: entry.digest.to_string(),
-            code: entry.code,
-            why: entry.message,
-        };
-        Err(error.into())
+    pub(crate) fn quarantine(&self) -> &Quarantine {
+        &self.0.quarantine
     }
 
-    /// Verifies, compiles, links and probes; quarantines what fails.
-    async fn admit(&self, discovered: Discovered) -> Result<Loaded, Fault> {
-        let descriptor = &discovered.descriptor;
-        let digests = (descriptor.digest, Digest::of(descriptor.manifest.as_bytes()));
-        let names = (descriptor.urn.to_string(), descriptor.version.to_string());
-        // Closing the semaphore is the only way it fails, and nothing closes it.
-        let _permit = self.0.admissions.acquire().await.ok();
-        let admitted = match discovered.verify(&self.0.judge) {
-            Ok(verified) => verified.load(&self.0.judge).await,
-            Err(refusal) => Err(refusal),
-        };
-        match admitted {
-            Ok(loaded) => {
-                self.record(&names, &digests.0, Event::Admitted)?;
-                self.0.quarantine.clear(&loaded.digest);
-                Ok(loaded)
-            }
-            Err(Refusal { step, fault }) => {
-                tracing::warn!(urn = names.0, version = names.1, ?step, "refused: {fault}");
-                let event = if is_passing(&fault) {
-                    Event::NotAdmitted { step, fault: &fault }
-                } else {
-                    Event::Quarantined { step, fault: &fault }
-                };
-                self.record(&names, &digests.0, event)?;
-                if !is_passing(&fault) {
-                    self.0.quarantine.add(entry(digests, names, step, &fault, unix_ms()))?;
-                }
-                Err(fault)
-            }
+    /// Waits until nobody else changes what the URN means.
+    pub(crate) async fn turn(&self, urn: &Urn) -> OwnedMutexGuard<()> {
+        self.0.turns.take(urn.as_str()).await
+    }
+
+    /// Waits until nobody else makes the same version ready.
+    pub(crate) async fn flight(&self, what: &CapsuleRef) -> OwnedMutexGuard<()> {
+        self.0.turns.take(&format!("flight {what}")).await
+    }
+
+    /// The capsule the URN means now.
+    pub(crate) fn current(&self, urn: &Urn) -> Result<Arc<Capsule>, KernelError> {
+        let found = self.0.active.load().by_urn.get(urn).cloned();
+        found.ok_or_else(|| KernelError::NotActive { what: urn.to_string() })
+    }
+
+    /// The version that was there before the one the URN means.
+    pub(crate) fn former(&self, urn: &Urn) -> Result<Former, KernelError> {
+        let former = self.binding(urn).and_then(|binding| binding.former);
+        former.ok_or_else(|| KernelError::NoFormer { what: urn.to_string() })
+    }
+
+    /// What the ledger says the URN means.
+    pub(crate) fn binding(&self, urn: &Urn) -> Option<Binding> {
+        self.0.bindings.lock().get(urn).cloned()
+    }
+
+    pub(crate) fn put_binding(&self, urn: &Urn, binding: Binding) {
+        self.0.bindings.lock().insert(urn.clone(), binding);
+    }
+
+    /// A binding to this capsule; what an operator set for the URN stays.
+    pub(crate) fn binding_of(&self, capsule: &Capsule, chosen: bool) -> Binding {
+        Binding {
+            state: State::Active,
+            reason: None,
+            generation: capsule.generation,
+            version: capsule.manifest.version.clone(),
+            digest: capsule.digest,
+            chosen,
+            former: None,
+            probation: false,
+            limits: self
+                .binding(&capsule.manifest.id)
+                .map(|binding| binding.limits)
+                .unwrap_or_default(),
         }
     }
 
-    /// Writes a step of a capsule's life into the ledger. What cannot be recorded does not happen.
-    fn record(&self, (urn, version): &(String, String), digest: &Digest, event: Event<'_>) -> Result<(), Fault> {
-        let recorder = self.0.recorder.as_ref();
-        recorder.map_or(Ok(()), |recorder| recorder.step(urn, version, digest, event))
+    /// The generation the next flip of a URN would have.
+    pub(crate) fn generation_after(&self, urn: &Urn) -> u64 {
+        self.0.generations.lock().get(urn).copied().unwrap_or(0) + 1
     }
 
-    /// Puts an admitted capsule where calls find it, in one swap of a pointer.
-    fn make_active(&self, loaded: Loaded, pinned: bool) -> Result<Arc<Capsule>, Fault> {
+    /// Takes the next generation of a URN. None is ever given twice.
+    pub(crate) fn next_generation(&self, urn: &Urn) -> u64 {
+        let mut generations = self.0.generations.lock();
+        let generation = generations.entry(urn.clone()).or_insert(0);
+        *generation += 1;
+        *generation
+    }
+
+    /// Lets calls of the URN find this capsule, in one swap of a pointer.
+    pub(crate) fn put_active(&self, capsule: Arc<Capsule>) {
+        self.change(|active| {
+            active
+                .pinned
+                .retain(|pinned| pinned.manifest.id != capsule.manifest.id || pinned.digest != capsule.digest);
+            active.by_urn.insert(capsule.manifest.id.clone(), capsule);
+        });
+        self.0.changes.send_modify(|count| *count += 1);
+    }
+
+    /// Lets calls that pin it find this capsule. Gives back those there is no room for any more.
+    pub(crate) fn put_pinned(&self, capsule: Arc<Capsule>) -> Vec<Arc<Capsule>> {
+        self.change(|active| {
+            active.pinned.push(capsule);
+            let surplus = active.pinned.len().saturating_sub(PINNED_MAX);
+            active.pinned.drain(..surplus).collect()
+        })
+    }
+
+    /// Lets no call that pins it find this capsule any more.
+    pub(crate) fn remove_pinned(&self, capsule: &Arc<Capsule>) {
+        self.change(|active| active.pinned.retain(|pinned| !Arc::ptr_eq(pinned, capsule)));
+    }
+
+    /// Lets no call find this capsule any more.
+    pub(crate) fn remove(&self, capsule: &Arc<Capsule>) {
+        self.change(|active| {
+            active.pinned.retain(|pinned| !Arc::ptr_eq(pinned, capsule));
+            active.by_urn.retain(|_, other| !Arc::ptr_eq(other, capsule));
+        });
+        self.0.changes.send_modify(|count| *count += 1);
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Active) -> T) -> T {
         let _change = self.0.changing.lock();
         let mut active = Active::clone(&self.0.active.load());
-        let before = active.by_urn.get(&loaded.manifest.id);
-        if let Some(same) =
-            before.filter(|capsule| capsule.digest == loaded.digest && capsule.manifest == loaded.manifest)
-        {
-            return Ok(same.clone());
-        }
-        let newest = before.is_none_or(|capsule| capsule.manifest.version < loaded.manifest.version);
-        let capsule = Arc::new(Capsule {
-            generation: before.map_or(1, |capsule| capsule.generation + 1),
-            manifest: loaded.manifest,
-            digest: loaded.digest,
-            size_bytes: loaded.size_bytes,
-            signer: loaded.signer,
-            limits: loaded.limits,
-            lowered: loaded.lowered,
-            capability: loaded.capability,
-            activated_unix_ms: unix_ms(),
-            receipts_begin: OnceLock::new(),
-        });
-        let names = (capsule.manifest.id.to_string(), capsule.manifest.version.to_string());
-        let activated = Event::Activated {
-            generation: capsule.generation,
-            replaces: before.map(|before| &before.digest),
-        };
-        self.record(&names, &capsule.digest, activated)?;
-        // A pin is somebody's wish for one version; only an unpinned activation decides what the URN means.
-        if pinned || !newest {
-            active.pinned.push(capsule.clone());
-            let surplus = active.pinned.len().saturating_sub(PINNED_MAX);
-            active.pinned.drain(..surplus);
-            self.0.active.store(Arc::new(active));
-        } else {
-            active.by_urn.insert(capsule.manifest.id.clone(), capsule.clone());
-            self.0.active.store(Arc::new(active));
-            self.0.changes.send_modify(|count| *count += 1);
-        }
-        Ok(capsule)
-    }
-
-    /// Admits a capsule and puts it into the local store. Nothing that is refused reaches the store.
-    ///
-    /// # Errors
-    /// As admission's; a version that exists with other bytes is a conflict.
-    pub async fn publish(
-        &self,
-        manifest: String,
-        receipt: serde_json::Value,
-        component: Bytes,
-    ) -> Result<Arc<Capsule>, Fault> {
-        let parsed = Manifest::parse(&manifest)?;
-        let descriptor = Descriptor {
-            urn: parsed.id.clone(),
-            version: parsed.version.clone(),
-            digest: Digest::of(&component),
-            size_bytes: component.len() as u64,
-            manifest,
-            receipt,
-        };
-        // Before anything is compiled: a version is immutable.
-        let reference = CapsuleRef {
-            urn: parsed.id,
-            pin: Pin::Version(parsed.version),
-        };
-        if let Ok(existing) = self.0.store.describe(&reference).await
-            && (existing.digest != descriptor.digest || existing.manifest != descriptor.manifest)
-        {
-            let error = RegistryError::VersionTaken {
-                urn: descriptor.urn.to_string(),
-                version: descriptor.version.to_string(),
-            };
-            return Err(Fault::from(&error));
-        }
-        self.refuse_quarantined(&descriptor, &Digest::of(descriptor.manifest.as_bytes()))?;
-        // Admitted before it is stored, stored before it is active: a crash in between leaves a version that the next
-        // start admits again.
-        let loaded = self
-            .admit(Discovered {
-                descriptor: descriptor.clone(),
-                bytes: component.clone(),
-            })
-            .await?;
-        self.0
-            .store
-            .put(descriptor, component)
-            .await
-            .map_err(|e| Fault::from(&e))?;
-        self.make_active(loaded, false)
-    }
-
-    /// Activates the newest version of everything in the local store; what fails is quarantined and named.
-    ///
-    /// # Errors
-    /// When the store cannot be read at all.
-    pub async fn activate_all(&self) -> Result<Vec<(CapsuleRef, Result<Arc<Capsule>, Fault>)>, Fault> {
-        let mut urns: Vec<_> = self
-            .0
-            .store
-            .list()
-            .await
-            .map_err(|e| Fault::from(&e))?
-            .into_iter()
-            .map(|s| s.urn)
-            .collect();
-        urns.dedup();
-        let mut report = Vec::with_capacity(urns.len());
-        for urn in urns {
-            let what = CapsuleRef::from(urn);
-            let result = self.activate(&what).await;
-            report.push((what, result));
-        }
-        Ok(report)
-    }
-
-    /// Runs one function of one capsule, and records it.
-    ///
-    /// # Errors
-    /// When nothing ran: not found, refused, no such function, a ledger that takes no records. When a call ran but could
-    /// not be recorded, its result is not given. How a call that ran went is in its outcome.
-    pub async fn execute(&self, what: &CapsuleRef, function: Option<&str>, input: Input) -> Result<Execution, Fault> {
-        let capsule = self.activate(what).await?;
-        let function = capsule
-            .capability
-            .function(function)
-            .map_err(|e| Fault::from(&e))?
-            .name
-            .clone();
-        let (outcome, receipt_id) = match &self.0.recorder {
-            None => (capsule.capability.call(Some(&function), input).await, None),
-            Some(recorder) => {
-                let (outcome, receipt_id) = recorder.call(&capsule, &function, input).await?;
-                (outcome, Some(receipt_id))
-            }
-        };
-        Ok(Execution {
-            capsule,
-            function,
-            outcome,
-            receipt_id,
-        })
+        let result = change(&mut active);
+        self.0.active.store(Arc::new(active));
+        result
     }
 }
 
-fn fits(capsule: &Capsule, pin: &Pin) -> bool {
+pub(crate) fn fits(capsule: &Capsule, pin: &Pin) -> bool {
     match pin {
         Pin::Active => true,
         Pin::Version(version) => capsule.manifest.version == *version,
         Pin::Digest(digest) => capsule.digest == *digest,
     }
-}
-
-/// Whether a failure says nothing about the capsule: the host was busy or broken.
-fn is_passing(fault: &Fault) -> bool {
-    use kinetic_model::ErrorKind::{Busy, Internal, Unavailable};
-    matches!(fault.kind, Busy | Internal | Unavailable)
-}
-
-fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -27,12 +27,28 @@ pub enum Step {
     Compile,
     /// Making one instance.
     Probe,
+    /// Taking the place of the version before: what it offers, how it answers recorded calls, its state.
+    Swap,
+    /// Its first calls, while the version before stood by.
+    Probation,
+    /// Too many failures in a row.
+    Strikes,
+    /// The key that signed it is not trusted any more.
+    Revoked,
 }
 
 impl Step {
+    /// Whether it is a step of admission.
+    const fn is_of_admission(self) -> bool {
+        matches!(
+            self,
+            Self::Bytes | Self::Receipt | Self::Manifest | Self::Link | Self::Compile | Self::Probe | Self::Revoked
+        )
+    }
+
     /// Whether only new bytes can pass this step. The others also depend on what an operator can change.
     const fn is_final(self) -> bool {
-        matches!(self, Self::Compile | Self::Probe)
+        matches!(self, Self::Compile | Self::Probe | Self::Probation | Self::Strikes)
     }
 }
 
@@ -130,7 +146,19 @@ impl Quarantine {
         Ok(())
     }
 
-    /// Forgets an entry: its bytes were admitted after all.
+    /// The entry of a digest.
+    pub(crate) fn get(&self, digest: &Digest) -> Option<Quarantined> {
+        self.entries.read().get(digest).cloned()
+    }
+
+    /// Forgets why bytes were refused that are admitted now. What failed later, in service, stays on record.
+    pub(crate) fn clear_admitted(&self, digest: &Digest) {
+        if self.get(digest).is_some_and(|entry| entry.step.is_of_admission()) {
+            self.clear(digest);
+        }
+    }
+
+    /// Forgets an entry.
     pub(crate) fn clear(&self, digest: &Digest) {
         if self.entries.write().remove(digest).is_some() {
             let _ = fs::remove_file(self.path(digest));

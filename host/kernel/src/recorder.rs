@@ -8,7 +8,7 @@ use kinetic_model::{AuditLevel, Determinism, Digest, Fault};
 use sha2::Digest as _;
 
 use crate::call_record::Beginning;
-use crate::statement::{self, Build, Circumstances, Ended, Event};
+use crate::statement::{self, Build, Circumstances, Ended};
 use crate::{Capsule, Policy};
 
 /// Imports that begin so have effects in the ledger.
@@ -33,13 +33,6 @@ impl Recorder {
             build,
             policy_epoch: committed.seq,
         })
-    }
-
-    /// Writes a step of a capsule's life.
-    pub(crate) fn step(&self, urn: &str, version: &str, digest: &Digest, event: Event<'_>) -> Result<(), Fault> {
-        let statement = statement::lifecycle(urn, version, digest, event, &self.build);
-        self.ledger.record(statement, None)?;
-        Ok(())
     }
 
     /// Commits the record of a call; gives the name of its receipt.
@@ -81,6 +74,11 @@ impl Recorder {
                 None => capsule.capability.call(Some(function), given).await,
                 Some(context) => capsule.capability.call_with(Some(function), given, context).await,
             };
+            // A version that was replaced meanwhile leaves nothing; as long as this is held, it cannot be.
+            let committing = capsule.capability.committing();
+            if let Err(fenced) = &committing {
+                outcome.result = Err(fenced.clone());
+            }
             let committed = match recording.end(&mut outcome) {
                 Ok((commit, memory)) => self.commit(commit).await.map(|receipt_id| (receipt_id, memory)),
                 Err(error) => Err(error),

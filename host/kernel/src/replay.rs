@@ -49,6 +49,17 @@ pub struct Ending {
     pub output_hash: Option<Digest>,
 }
 
+impl Ending {
+    /// In a few words.
+    pub(crate) fn brief(&self) -> String {
+        let more = self
+            .code
+            .clone()
+            .or_else(|| self.output_hash.map(|digest| digest.to_string()));
+        more.map_or_else(|| self.status.clone(), |more| format!("{} {more}", self.status))
+    }
+}
+
 /// What replaying one record showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Replayed {

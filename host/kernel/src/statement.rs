@@ -6,13 +6,12 @@
 
 use bytes::Bytes;
 use kinetic_engine::{Answer, EngineError, Input, Output};
-use kinetic_model::{Coded, Determinism, Digest, Fault, Usage};
+use kinetic_model::{Coded, Determinism, Digest, Usage};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::Digest as _;
 
 use crate::Capsule;
-use crate::quarantine::Step;
 
 const STATEMENT: &str = "https://in-toto.io/Statement/v1";
 /// What the receipts of runtime events are.
@@ -168,47 +167,13 @@ fn begin(capsule: &Capsule, around: &Circumstances<'_>) -> Box<[u8]> {
     whole.strip_suffix(b"}}").unwrap_or(&whole).into()
 }
 
-/// A step of a capsule's life.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Event<'a> {
-    /// It passed admission.
-    Admitted,
-    /// Admission refused it and it is quarantined.
-    Quarantined { step: Step, fault: &'a Fault },
-    /// Admission did not come to an end, through no fault of the capsule.
-    NotAdmitted { step: Step, fault: &'a Fault },
-    /// Calls reach it from now on.
-    Activated {
-        generation: u64,
-        replaces: Option<&'a Digest>,
-    },
-}
-
-/// The statement of a step of a capsule's life.
-pub(crate) fn lifecycle(urn: &str, version: &str, digest: &Digest, event: Event<'_>, build: &Build) -> Bytes {
-    let (name, detail) = match event {
-        Event::Admitted => ("admission", json!({ "status": "ok" })),
-        Event::Quarantined { step, fault } => (
-            "quarantine",
-            json!({ "status": "refused", "step": step, "code": fault.code, "message": fault.message }),
-        ),
-        Event::NotAdmitted { step, fault } => (
-            "admission",
-            json!({ "status": "failed", "step": step, "code": fault.code, "message": fault.message }),
-        ),
-        Event::Activated { generation, replaces } => (
-            "activation",
-            json!({ "status": "ok", "generation": generation, "replaces": replaces }),
-        ),
-    };
-    let predicate = json!({
-        "event": name,
-        "capsule": { "urn": urn, "version": version, "digest": digest },
-        "engine": build.engine,
-        "host": build.host,
-        "verdict": detail,
-    });
-    statement(urn, digest, predicate)
+/// The statement of a step of a capsule's life, or of a swap; `document` has its `event`.
+pub(crate) fn step(urn: &str, digest: &Digest, mut document: Value, build: &Build) -> Bytes {
+    if let Some(members) = document.as_object_mut() {
+        members.insert("engine".into(), json!(build.engine));
+        members.insert("host".into(), json!(build.host));
+    }
+    statement(urn, digest, document)
 }
 
 /// The statement that a host started: which build, under which policy.

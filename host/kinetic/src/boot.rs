@@ -187,6 +187,7 @@ async fn assemble(
 fn kernel_config(config: &Config, data: &DataDir, store: FolderStore, sources: Vec<Arc<dyn Source>>) -> KernelConfig {
     KernelConfig {
         policy: policy(config),
+        swap: config.kernel.swap(),
         trust_root: data.trust_file(),
         quarantine: data.quarantine(),
         store: Arc::new(store),

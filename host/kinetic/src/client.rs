@@ -23,6 +23,8 @@ const TOKEN_BYTES_MAX: usize = 4096;
 const OCTETS: &str = "application/octet-stream";
 /// The longest a host may think before it answers: above the largest wall time limit.
 const TIMEOUT: Duration = Duration::from_secs(330);
+/// The longest a swap may take: recorded calls are made again in it, each within its own limits.
+const SWAP_TIMEOUT: Duration = Duration::from_hours(1);
 /// The longest a stream may be open; then it is opened anew.
 const STREAM_TIMEOUT: Duration = Duration::from_hours(30 * 24);
 /// The largest answer read, in bytes: the largest output limit, base64 and JSON around it.
@@ -129,11 +131,6 @@ impl Client {
             .await
     }
 
-    /// What the host refused.
-    pub async fn quarantine(&self) -> anyhow::Result<Value> {
-        self.json(self.request(Method::GET, "/api/v1/quarantine")).await
-    }
-
     /// A receipt with its proof.
     pub async fn receipt(&self, id: &str) -> anyhow::Result<Value> {
         let path = format!("/api/v1/receipts/{id}");
@@ -180,6 +177,12 @@ impl Client {
     /// Creates something, or has something done.
     pub async fn post(&self, segments: &[&str], body: &impl Serialize) -> anyhow::Result<Value> {
         self.json(self.at(Method::POST, segments, &[])?.json(body)).await
+    }
+
+    /// Has the version of a capsule changed: `how` is swap or rollback. The host answers when it is done with all of it.
+    pub async fn change_version(&self, urn: &str, how: &str, body: &Value) -> anyhow::Result<Value> {
+        let request = self.at(Method::POST, &["capsules", urn, how], &[])?;
+        self.json(request.json(body).timeout(SWAP_TIMEOUT)).await
     }
 
     /// Sets a document.

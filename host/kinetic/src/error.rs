@@ -125,6 +125,10 @@ kinetic_model::coded_errors! {
         "0030" TelemetryOff {} => Conflict,
             "telemetry.enabled is false, so there is no pipeline.",
             "Set telemetry.enabled = true in kinetic.toml.";
+        /// A data folder that nobody serves, for a command that asks a running host.
+        "0031" NotServed { path: String } => Unavailable,
+            "this asks a running host, and none serves the data folder {path} now.",
+            "Start it with `kinetic up --data {path}`, or name another host with --host.";
     }
 }
 

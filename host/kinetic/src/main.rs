@@ -20,6 +20,7 @@ mod running;
 mod signing;
 mod telemetry;
 mod terminal;
+mod trust_watch;
 
 fn main() -> std::process::ExitCode {
     cli::main()

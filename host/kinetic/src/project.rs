@@ -210,6 +210,38 @@ pub struct Built {
     pub info: serde_json::Value,
 }
 
+impl Built {
+    /// What was built of the project in that folder; or, of a component's file, what lies beside it.
+    ///
+    /// # Errors
+    /// [`CliError::NotBuilt`], or a file that cannot be read.
+    pub fn at(path: &Path) -> Result<Self, CliError> {
+        if path.is_file() {
+            return Self::read(path);
+        }
+        let project = Project::open(path)?;
+        let component = project.capsule().join("component.wasm");
+        if component.is_file() {
+            return Self::read(&component);
+        }
+        Err(CliError::NotBuilt {
+            path: project.root.display().to_string(),
+        })
+    }
+
+    fn read(component: &Path) -> Result<Self, CliError> {
+        let text = |name: &str| {
+            let path = component.with_file_name(name);
+            std::fs::read_to_string(&path).map_err(error::file(&path))
+        };
+        Ok(Self {
+            info: serde_json::from_str(&text("build.json")?).unwrap_or_else(|_| json!({})),
+            manifest: text("manifest.json")?,
+            component: std::fs::read(component).map_err(error::file(component))?,
+        })
+    }
+}
+
 impl Project {
     /// The package in that folder.
     ///
@@ -236,29 +268,6 @@ impl Project {
     /// Where the built capsule lies.
     pub fn capsule(&self) -> PathBuf {
         self.root.join("target/capsule")
-    }
-
-    /// Reads what was built.
-    ///
-    /// # Errors
-    /// [`CliError::NotBuilt`], or a file that cannot be read.
-    pub fn built(&self) -> Result<Built, CliError> {
-        let folder = self.capsule();
-        let component = folder.join("component.wasm");
-        if !component.is_file() {
-            return Err(CliError::NotBuilt {
-                path: self.root.display().to_string(),
-            });
-        }
-        let read = |name: &str| std::fs::read_to_string(folder.join(name)).map_err(error::file(&folder.join(name)));
-        let info = serde_json::from_str(&read("build.json")?).unwrap_or_else(|_| json!({}));
-        let manifest = read("manifest.json")?;
-        let component = std::fs::read(&component).map_err(error::file(&component))?;
-        Ok(Built {
-            manifest,
-            component,
-            info,
-        })
     }
 }
 

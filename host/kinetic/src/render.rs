@@ -152,6 +152,17 @@ pub fn bytes(number: u64) -> String {
     scaled(number, &[("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)], "B")
 }
 
+/// A count in the largest decimal unit that leaves a whole part.
+pub fn count(number: u64) -> String {
+    let units = [
+        ("T", 1_000_000_000_000),
+        ("G", 1_000_000_000),
+        ("M", 1_000_000),
+        ("k", 1_000),
+    ];
+    scaled(number, &units, "").trim_end().to_string()
+}
+
 /// A duration in the largest unit that leaves a whole part.
 pub fn duration(nanoseconds: u64) -> String {
     scaled(
@@ -185,6 +196,10 @@ mod tests {
         assert_eq!(
             [bytes(12), bytes(1_536), bytes(67_108_864)],
             ["12 B", "1.5 KiB", "64.0 MiB"]
+        );
+        assert_eq!(
+            [count(999), count(5_655), count(20_000_000_000)],
+            ["999", "5.6 k", "20.0 G"]
         );
         assert_eq!(
             [duration(900), duration(1_500_000), duration(u64::MAX)],

@@ -120,6 +120,7 @@ pub async fn start(config: &Config, data: &DataDir, kernel: &Kernel) -> anyhow::
         buffer,
         buffer_settings: buffer_settings(config),
         gate,
+        legacy_ids: settings.legacy_ids,
         parts: PartSettings {
             part_bytes_max: settings.part_bytes,
             part_age_max: Duration::from_millis(settings.part_age_ms),

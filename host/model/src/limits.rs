@@ -53,6 +53,12 @@ macro_rules! limits {
                 Self { $( $name: ask.$name.unwrap_or(default.$name).min(ceiling.$name), )* }
             }
 
+            /// These limits with what is asked in their place, never above them.
+            #[must_use]
+            pub fn lowered_to(&self, ask: &LimitsAsk) -> Self {
+                Self { $( $name: ask.$name.map_or(self.$name, |asked| asked.min(self.$name)), )* }
+            }
+
             /// The names of what was asked above `ceiling` and so was lowered.
             pub fn lowered(ask: &LimitsAsk, ceiling: &Self) -> Vec<&'static str> {
                 let mut names = Vec::new();

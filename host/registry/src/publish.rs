@@ -37,12 +37,34 @@ impl HttpSource {
     /// [`RegistryError::SourceUnauthenticated`] carry the registry's own code and words;
     /// [`RegistryError::OtherThanAsked`] when it stored something else.
     pub async fn publish(&self, manifest: &str, receipt: &Value, component: &[u8]) -> Result<Published, RegistryError> {
+        self.send(manifest, receipt, component, true).await
+    }
+
+    /// As [`HttpSource::publish`], but the version does not become active by it: a swap comes later.
+    ///
+    /// # Errors
+    /// As [`HttpSource::publish`]'s.
+    pub async fn stage(&self, manifest: &str, receipt: &Value, component: &[u8]) -> Result<Published, RegistryError> {
+        self.send(manifest, receipt, component, false).await
+    }
+
+    async fn send(
+        &self,
+        manifest: &str,
+        receipt: &Value,
+        component: &[u8],
+        activate: bool,
+    ) -> Result<Published, RegistryError> {
         let publication = Publication {
             manifest,
             receipt,
             component: STANDARD.encode(component),
         };
-        let request = self.client.post(self.url(&["publish"])).json(&publication);
+        let mut url = self.url(&["publish"]);
+        if !activate {
+            url.set_query(Some("activate=false"));
+        }
+        let request = self.client.post(url).json(&publication);
         let response = wire::send(request, self.name(), "route to publish to").await?;
         let published: Published = wire::read(response, self.name(), ANSWER_BYTES_MAX).await?;
         let asked = Digest::of(component);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use kinetic_engine::{Engine, Input};
 use kinetic_identity::{SigningKey, TrustRoot};
-use kinetic_kernel::{Build, Kernel, KernelConfig, Policy};
+use kinetic_kernel::{Build, Kernel, KernelConfig, Policy, SwapSettings};
 use kinetic_model::{CapsuleRef, Digest};
 use kinetic_registry::FolderStore;
 use kinetic_testkit::author::{manifest, receipt};
@@ -100,6 +100,7 @@ async fn kernel(engine: &Engine, recorded: bool) -> (Kernel, TempDir) {
     };
     let config = KernelConfig {
         policy: Policy::default(),
+        swap: SwapSettings::default(),
         trust_root,
         quarantine: folder.path().join("quarantine"),
         store: Arc::new(FolderStore::open(&folder.path().join("store"), 10_485_760).unwrap()),

@@ -7,17 +7,17 @@ use bytes::Bytes;
 use kinetic_testkit::host::Host;
 use serde_json::json;
 
+use crate::process;
+
 /// How long events are pushed, in seconds, unless TELEMETRY_SECONDS says so.
 const SECONDS: u64 = 20;
 /// Lines of one piece of a body.
 const PIECE_LINES: u64 = 1_000;
 /// Connections that push at once.
 const CONNECTIONS: u64 = 2;
-/// Processor ticks a second, as Linux counts for everybody.
-const TICKS: f64 = 100.0;
 
 /// A chunk of an OpenAI-style stream in its envelope, about 220 bytes.
-fn line(connection: u64, number: u64) -> String {
+pub fn line(connection: u64, number: u64) -> String {
     let workflow = format!("wf-{connection}-{}", number / 50_000);
     format!(
         "{{\"workflow_id\":\"{workflow}\",\"intent_id\":\"intent-{}\",\"node_cid\":\"llm-{connection}\",\"sequence\":{},\
@@ -133,16 +133,13 @@ fn threads(pid: u32) -> BTreeMap<String, f64> {
         let Ok(stat) = std::fs::read_to_string(task.path().join("stat")) else {
             continue;
         };
-        let Some((head, rest)) = stat.rsplit_once(") ") else {
+        let Some((name, seconds)) = process::named(&stat) else {
             continue;
         };
-        let name = head.split_once('(').map_or("", |(_, name)| name);
-        let fields: Vec<&str> = rest.split(' ').collect();
-        let ticks: f64 = [11, 12].iter().map(|at| fields[*at].parse::<f64>().unwrap()).sum();
         let name = name
             .trim_end_matches(|c: char| c.is_ascii_digit() || c == '-')
             .to_string();
-        *found.entry(name).or_insert(0.0) += ticks / TICKS;
+        *found.entry(name).or_insert(0.0) += seconds;
     }
     found
 }

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use arrow_array::Array;
 
 use crate::buffer::{Admission, Buffer, LevelChange};
-use crate::events::Events;
+use crate::events::{Events, highest};
+use crate::flags::{count, only};
 use crate::gate::Level;
 use crate::pressure::Amount;
 use crate::runs::Run;
@@ -234,6 +235,12 @@ impl<'a> Taking<'a> {
             changes: &stream.changes,
             newest,
         };
+        if let Some((token, first)) = self.sheddable.series(events, run, numbers)
+            && let Some(dropped) = taken.dropped.get_mut(run.start..run.end)
+            && undecided.decide_series(token, first, salt, &levels, dropped)
+        {
+            return true;
+        }
         undecided.add(rows, salt, &levels, &mut taken.dropped);
         true
     }
@@ -261,18 +268,16 @@ impl<'a> Taking<'a> {
         let mut all = Amount::default();
         let dropped = dropped.get(start..end).unwrap_or_default();
         let priorities = events.priorities.get(start..end).unwrap_or_default();
-        for (row, (_, priority)) in (start..)
-            .zip(dropped.iter().zip(priorities))
-            .filter(|(_, (dropped, _))| **dropped)
-        {
-            let one = Amount {
-                events: 1,
-                size_bytes: events.sizes.row(row),
+        let highest = usize::from(highest(priorities));
+        // Class by class and not row by row: what is the same for all rows is done for many at once.
+        for (priority, class) in (0..).zip(self.admission.shed.iter_mut().take(highest + 1)) {
+            let flags = only(dropped, priorities, priority);
+            let amount = Amount {
+                events: count(&flags) as u64,
+                size_bytes: events.sizes.flagged(start, &flags),
             };
-            all = all.plus(one);
-            if let Some(class) = self.admission.shed.get_mut(usize::from(*priority)) {
-                *class = class.plus(one);
-            }
+            *class = class.plus(amount);
+            all = all.plus(amount);
         }
         all
     }
@@ -282,7 +287,7 @@ impl<'a> Taking<'a> {
         let mut kept = run.end - run.start;
         if decides {
             let dropped = dropped.get(run.start..run.end).unwrap_or_default();
-            kept -= dropped.iter().filter(|dropped| **dropped).count();
+            kept -= count(dropped);
         }
         self.position += kept as u64;
         if kept > 0

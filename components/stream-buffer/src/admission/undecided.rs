@@ -1,7 +1,7 @@
 //! Events whose values decide, set aside until there are enough to hash side by side, whatever their streams.
 
 use crate::changes::Changes;
-use crate::gate::{LANES, Lanes, Level, Message};
+use crate::gate::{LANES, Lanes, Level, Message, Series};
 
 /// An event set aside.
 #[derive(Clone, Copy, Debug)]
@@ -27,9 +27,39 @@ pub(super) struct Undecided<'a> {
     events: Vec<Event<'a>>,
     salts: Vec<u8>,
     lanes: Lanes,
+    /// Made when first needed, as it is large.
+    series: Option<Box<Series>>,
 }
 
 impl<'a> Undecided<'a> {
+    /// Drops those of a stream's rows that are to be dropped, if they are a series: one token, and numbers that follow one
+    /// another from `first` on; one flag for each. False if these have to be set aside one by one.
+    #[inline(never)]
+    pub(super) fn decide_series(
+        &mut self,
+        token: &[u8],
+        first: u64,
+        salt: [&[u8]; 2],
+        levels: &Levels<'_>,
+        dropped: &mut [bool],
+    ) -> bool {
+        let (newest_from, level) = levels.newest;
+        if first < newest_from {
+            return false;
+        }
+        if level == Level::ALL || level == Level::NONE {
+            dropped.fill(level == Level::ALL);
+            return true;
+        }
+        let message = Message {
+            salt: &salt.concat(),
+            index: first,
+            token,
+        };
+        let series = self.series.get_or_insert_with(|| Box::new(Series::new()));
+        series.decide(&message, level, dropped).is_some()
+    }
+
     /// Drops those of a stream's rows that are to be dropped anyhow, and sets aside those whose values decide. `salt` is
     /// what stands in front of their numbers.
     // By itself, as is the next, and not as a part of what calls it: this is where the time goes, and a loop among many

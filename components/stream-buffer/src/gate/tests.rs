@@ -60,6 +60,27 @@ fn there_is_no_level_above_256() {
     assert!(!Level::NONE.drops(0));
 }
 
+#[test]
+fn a_series_goes_to_the_largest_number_and_through_every_length_of_numbers() {
+    let level = Level::new(128).unwrap();
+    let mut series = Series::new();
+    let powers = (3..20).map(|digits| 10_u64.pow(digits) - 150);
+    for first in powers.chain([100, 101, 199, u64::MAX - 299]) {
+        for count in [1, 7, 8, 9, 300] {
+            let message = Message {
+                salt: b"a/",
+                index: first,
+                token: b"um",
+            };
+            let mut dropped = vec![false; count];
+            series.decide(&message, level, &mut dropped).unwrap();
+            let indexes = (first..=u64::MAX).take(count);
+            let expected: Vec<bool> = indexes.map(|index| level.drops(value(b"a/", index, b"um"))).collect();
+            assert_eq!(dropped, expected, "{count} from {first} on");
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn four_lanes_decide_as_one_event_alone(
@@ -73,6 +94,30 @@ proptest! {
         let index = |place: usize| first_index.wrapping_add(place as u64);
         let alone = tokens.iter().enumerate().map(|(place, token)| level.drops(value(&salt, index(place), token)));
         prop_assert_eq!(decided, alone.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_series_decides_as_each_event_alone(
+        salt in prop_oneof![Just(Vec::new()), prop::collection::vec(any::<u8>(), 0..40)],
+        starts in prop::collection::vec((prop_oneof![100_u64..3_000, 99_900..100_000_u64, any::<u64>()], 1..300_usize), 1..4),
+        token in prop::collection::vec(any::<u8>(), 0..30),
+        level in 1_u16..256,
+    ) {
+        let level = Level::new(level).unwrap();
+        // The same one for all, as what it keeps must not show.
+        let mut series = Series::new();
+        for (first, count) in starts {
+            let message = Message { salt: &salt, index: first, token: &token };
+            let mut dropped = vec![false; count];
+            let indexes = (first..=u64::MAX).take(count);
+            let expected: Vec<bool> = indexes.map(|index| level.drops(value(&salt, index, &token))).collect();
+            if series.decide(&message, level, &mut dropped).is_some() {
+                prop_assert_eq!(dropped, expected);
+            } else {
+                let wraps = first.checked_add(count as u64 - 1).is_none();
+                prop_assert!(first < 100 || wraps || salt.len() + token.len() > 34);
+            }
+        }
     }
 
     #[test]

@@ -40,6 +40,59 @@ fn the_snapshot_of_a_thousand_tokens_comes_out_of_offer() {
 }
 
 #[test]
+fn a_flood_of_one_token_is_decided_as_its_events_alone_whatever_lies_between() {
+    let level = Level::new(100).unwrap();
+    let change = LevelChange {
+        stream: "flood".to_owned(),
+        from_sequence: 0,
+        level,
+    };
+    // Each of these ends what can be decided together.
+    let other = |at: usize| match at {
+        700 => Row::new("flood", Some(700), "so"),
+        701 => Row::new("flood", Some(701), "um").at(0),
+        1_500 => Row::new("flood", Some(1_500), "um").at(2),
+        2_300 => Row {
+            tier: Some(1),
+            ..Row::new("flood", Some(2_300), "um")
+        },
+        3_100 => Row {
+            token: None,
+            ..Row::new("flood", Some(3_100), "")
+        },
+        3_900 => Row::new("flood", Some(9_000), "um"),
+        4_000 => Row::new("b", Some(4_000), "um"),
+        _ => Row::new("flood", Some(at as u64), "um"),
+    };
+    let few = |row: &Row| Row {
+        payload: None,
+        ..row.clone()
+    };
+    let rows: Vec<Row> = (0..10_000).map(other).collect();
+    for salt in ["none", "stream"] {
+        for rows in [rows.as_slice(), &rows[4_001..], &rows[4_050..4_200]] {
+            let rows: Vec<Row> = rows.iter().map(few).collect();
+            let mut buffer = Buffer::new(settings(&[("shed-tokens", "um"), ("salt", salt)]));
+            buffer.follow(std::slice::from_ref(&change)).unwrap();
+            let admission = buffer.offer(batch(&rows)).unwrap();
+            let prefix: &[u8] = if salt == "none" { b"" } else { b"flood/" };
+            let is_dropped = |row: &Row| {
+                let may_be = row.stream == "flood" && row.priority < 2 && row.tier.is_none_or(|tier| tier > 1);
+                may_be && row.token.as_deref() == Some("um") && level.drops(value(prefix, row.sequence.unwrap(), b"um"))
+            };
+            let (dropped, kept): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(is_dropped);
+            assert_eq!(drain(&mut buffer), kept);
+            for (priority, class) in (0..).zip(admission.shed) {
+                let of_class = dropped.iter().filter(|row| row.priority == priority).count();
+                assert_eq!(class.events, of_class as u64);
+                // Three texts' offsets, a number, two bytes, the stream and the token.
+                assert_eq!(class.size_bytes, class.events * (3 * 4 + 8 + 2 + 5 + 2));
+            }
+        }
+    }
+}
+
+#[test]
 fn events_without_a_number_get_the_next_of_their_stream() {
     let mut buffer = Buffer::default();
     let rows = [

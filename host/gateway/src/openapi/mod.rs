@@ -1,5 +1,6 @@
 //! The description of the API for programs: OpenAPI 3.1, complete, and the same for every host of a version.
 
+mod capsules;
 mod ledger;
 mod paths;
 mod schemas;

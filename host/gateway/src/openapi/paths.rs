@@ -51,6 +51,14 @@ impl Operation {
         }
     }
 
+    /// As [`Operation::takes`]; the body may also be left out.
+    pub(super) fn may_take(self, content: Value) -> Self {
+        Self {
+            body: Some(json!({ "required": false, "content": content })),
+            ..self
+        }
+    }
+
     pub(super) fn write(self) -> Value {
         let (status, answer) = self.answer;
         let mut operation = json!({
@@ -74,7 +82,7 @@ impl Operation {
     }
 }
 
-fn schema(name: &str) -> Value {
+pub(super) fn schema(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
 }
 
@@ -142,6 +150,7 @@ fn answered() -> (&'static str, Value) {
 pub(super) fn paths() -> Value {
     let mut all = host_paths();
     for more in [
+        super::capsules::paths(),
         super::ledger::paths(),
         super::topics::paths(),
         super::telemetry::paths(),
@@ -165,10 +174,6 @@ fn host_paths() -> Value {
             "inspectCapability", "capabilities", "One capsule with its manifest and the JSON Schema of its functions",
             ok("The capsule.", content(JSON, schema("CapabilityInFull"))),
         ).described("One that is not active yet is fetched, verified and admitted, as a call would do.").with(urn()).write() },
-        "/api/v1/quarantine": { "get": Operation::new(
-            "listQuarantine", "capabilities", "Every capsule that was refused, why, and what to do",
-            ok("By digest.", content(JSON, schema("QuarantineList"))),
-        ).write() },
         "/api/v1/registry/capabilities": { "get": Operation::new(
             "listVersions", "registry", "Every version in the local store",
             ok("Sorted by URN and version.", content(JSON, schema("VersionList"))),
@@ -183,8 +188,12 @@ fn host_paths() -> Value {
         ).with(reference()).write() },
         "/api/v1/registry/capabilities/publish": { "post": Operation::new(
             "publishVersion", "registry", "Admit, store and activate one version",
-            ("201", json!({ "description": "It is active.", "content": content(JSON, schema("Published")) })),
+            ("201", json!({ "description": "It is stored, and active unless activate is false.", "content": content(JSON, schema("Published")) })),
         ).described("Nothing that is refused reaches the store. A version never changes.")
+         .with(json!({
+             "name": "activate", "in": "query", "schema": { "type": "boolean", "default": true },
+             "description": "False only stores it: a swap puts it in its place.",
+         }))
          .takes(content(JSON, schema("Publication"))).write() },
         "/mcp": mcp(),
         "/healthz": { "get": open(Operation::new(

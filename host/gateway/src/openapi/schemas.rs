@@ -12,14 +12,14 @@ fn schema(name: &str) -> Value {
 }
 
 /// An object: members with what they mean, all there unless named in `optional`.
-fn object(members: Value, optional: &[&str]) -> Value {
+pub(super) fn object(members: Value, optional: &[&str]) -> Value {
     let names = members.as_object().into_iter().flatten().map(|(name, _)| name.as_str());
     let required: Vec<_> = names.filter(|name| !optional.contains(name)).collect();
     json!({ "type": "object", "required": required, "properties": members })
 }
 
 /// As [`object`], and nothing else may be sent.
-fn closed(members: Value, optional: &[&str]) -> Value {
+pub(super) fn closed(members: Value, optional: &[&str]) -> Value {
     let mut schema = object(members, optional);
     if let Some(schema) = schema.as_object_mut() {
         schema.insert("additionalProperties".into(), false.into());
@@ -27,15 +27,15 @@ fn closed(members: Value, optional: &[&str]) -> Value {
     schema
 }
 
-fn text(description: &str) -> Value {
+pub(super) fn text(description: &str) -> Value {
     json!({ "type": "string", "description": description })
 }
 
-fn count(description: &str) -> Value {
+pub(super) fn count(description: &str) -> Value {
     json!({ "type": "integer", "minimum": 0, "description": description })
 }
 
-fn list(of: &str) -> Value {
+pub(super) fn list(of: &str) -> Value {
     json!({ "type": "array", "items": schema(of) })
 }
 
@@ -64,6 +64,7 @@ pub(super) fn schemas() -> Value {
             "generation": count("Counts the activations of the URN on this host, from 1."),
         }), &[]),
         "Limits": limits(),
+        "LimitsAsk": limits_ask(),
         "Alive": object(json!({ "status": { "const": "alive" } }), &[]),
         "Ready": object(json!({ "status": { "const": "ready" }, "capsules": count("Active capsules.") }), &[]),
         "Error": object(json!({
@@ -77,7 +78,7 @@ pub(super) fn schemas() -> Value {
         }), &[]),
         "ErrorList": object(json!({ "errors": list("Error") }), &[]),
     });
-    for more in [calls(), capsules(), registry()] {
+    for more in [calls(), capsules(), registry(), super::capsules::schemas()] {
         all = extended(&all, more);
     }
     all
@@ -159,11 +160,21 @@ fn telemetry() -> Value {
 }
 
 fn limits() -> Value {
+    object(each_limit(), &[])
+}
+
+/// Limits that somebody asks for; what is left out is not asked for.
+fn limits_ask() -> Value {
+    let names: Vec<_> = LIMIT_DOCS.iter().map(|limit| limit.name).collect();
+    closed(each_limit(), &names)
+}
+
+fn each_limit() -> Value {
     let members: Map<_, _> = LIMIT_DOCS
         .iter()
         .map(|limit| (limit.name.to_string(), count(limit.doc.trim())))
         .collect();
-    object(Value::Object(members), &[])
+    Value::Object(members)
 }
 
 fn capsules() -> Value {
@@ -214,18 +225,6 @@ fn capsules() -> Value {
         "Capability": object(brief, &[]),
         "CapabilityInFull": object(full, &[]),
         "CapabilityList": object(json!({ "capabilities": list("Capability") }), &[]),
-        "Quarantined": object(json!({
-            "digest": schema("Digest"),
-            "manifest": schema("Digest"),
-            "urn": text("What it said it was."),
-            "version": text("Its version."),
-            "step": { "enum": ["bytes", "receipt", "manifest", "link", "compile", "probe"] },
-            "code": text("The stable code."),
-            "message": text("What was wrong."),
-            "fix": text("What to do."),
-            "at_unix_ms": count("When, in milliseconds since 1970."),
-        }), &[]),
-        "QuarantineList": object(json!({ "quarantined": list("Quarantined") }), &[]),
     })
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use kinetic_engine::{Engine, EngineConfig};
 use kinetic_gateway::{ErrorTables, GatewayConfig, GatewayError, bind};
 use kinetic_identity::{BuildInfo, BuildSubject, Receipt, SigningKey, TrustRoot};
-use kinetic_kernel::{Kernel, KernelConfig, Manifest, Policy};
+use kinetic_kernel::{Kernel, KernelConfig, Manifest, Policy, SwapSettings};
 use kinetic_model::{CodeInfo, Digest};
 use kinetic_registry::FolderStore;
 use reqwest::{Client, Method, RequestBuilder, Response};
@@ -89,6 +89,7 @@ impl Host {
             engine,
             KernelConfig {
                 policy: Policy::default(),
+                swap: SwapSettings::default(),
                 trust_root,
                 quarantine: folder.path().join("quarantine"),
                 store: Arc::new(FolderStore::open(&folder.path().join("store"), 10_485_760).unwrap()),

@@ -1,6 +1,7 @@
 //! The gateway from outside: a real kernel behind it, real sockets before it.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+mod capsules;
 mod doors;
 mod drain;
 mod execute;

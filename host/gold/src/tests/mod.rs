@@ -5,6 +5,7 @@ mod hostile;
 mod laws;
 mod numbers;
 mod repair;
+mod slices;
 mod speed;
 
 use std::fs::{self, File};
@@ -71,6 +72,20 @@ impl Data {
     pub(super) fn silver(&mut self, events: &[Event]) {
         let part = self.part("silver", &self.sources.silver, events.len());
         write(&part.path, silver_frame(events));
+        self.sources.silver.push(part);
+    }
+
+    /// A part of these row groups, of which one at a time is held, in pages of about so many bytes.
+    pub(super) fn silver_of(&mut self, row_groups: impl IntoIterator<Item = Vec<Event>>, page_bytes: usize) {
+        // Its name says less than it holds, which nobody reads.
+        let part = self.part("silver", &self.sources.silver, 1);
+        let schema = silver_frame(&[]).schema().clone();
+        let writer = ParquetWriter::new(File::create(&part.path).unwrap());
+        let mut writer = writer.with_data_page_size(Some(page_bytes)).batched(&schema).unwrap();
+        for events in row_groups {
+            writer.write_batch(&silver_frame(&events)).unwrap();
+        }
+        writer.finish().unwrap();
         self.sources.silver.push(part);
     }
 

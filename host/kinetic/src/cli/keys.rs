@@ -16,8 +16,8 @@ use crate::render;
 ///
 /// A capsule is served only if a key that the trust root lists for its namespace signed it. The
 /// trust root is trust.json in the data folder; private keys lie beside it under keys/. A
-/// running host sees changes at the next publication. The folder is --data, else that of the
-/// host running on this machine, else ./data.
+/// running host sees changes within a second, and quarantines what a distrusted key signed. The
+/// folder is --data, else that of the host running on this machine, else ./data.
 ///
 ///     kinetic keys new acme
 ///     kinetic keys show acme
@@ -57,7 +57,7 @@ enum What {
         #[arg(long, default_value = "")]
         comment: String,
     },
-    /// Take a key away from a namespace; what it signed is refused from then on
+    /// Take a key away from a namespace; what it signed is refused from then on, and quarantined where it is active
     Distrust {
         /// The namespace
         namespace: String,
@@ -112,7 +112,7 @@ impl Keys {
                 data.change_trust(|root| Ok(root.remove(&namespace, &id)?))?;
                 context.print(&json!({ "namespace": namespace, "id": id }), || {
                     format!(
-                        "{id} no longer signs for {namespace}; capsules that are active stay so until the host restarts"
+                        "{id} no longer signs for {namespace}; a running host quarantines what it signed within a second"
                     )
                 });
                 Ok(ExitCode::SUCCESS)

@@ -9,26 +9,32 @@ mod config;
 mod docs_reference;
 mod doctor;
 mod errors;
+mod events;
 mod follow;
 mod gold;
 mod ingest;
 mod input;
 mod inspect;
 mod keys;
+mod limits;
 mod list;
 mod manifest;
 mod mcp;
 mod new;
+mod ps;
 mod publish;
 mod quarantine;
 mod rebuild;
 mod receipt;
 mod replay;
 mod run;
+mod signed;
 mod state;
 mod state_branch;
 mod state_watch;
 mod subsystem;
+mod suspend;
+mod swap;
 mod tail;
 mod time_travel;
 mod topics;
@@ -119,6 +125,13 @@ enum Command {
     Publish(publish::Publish),
     Manifest(manifest::Manifest),
     Keys(keys::Keys),
+    Ps(ps::Ps),
+    Swap(swap::Swap),
+    Rollback(swap::Rollback),
+    Suspend(suspend::Suspend),
+    Resume(suspend::Resume),
+    Limits(limits::Limits),
+    Events(events::Events),
     Quarantine(quarantine::Quarantine),
     Receipt(receipt::Receipt),
     Topics(topics::Topics),
@@ -143,16 +156,26 @@ enum Command {
 }
 
 /// How `kinetic help` groups the commands; a test checks that each is in one group.
-const GROUPS: [(&str, &[&str]); 6] = [
+const GROUPS: [(&str, &[&str]); 7] = [
     ("Serve and call", &["up", "call", "list", "inspect", "mcp"]),
     ("Make a capability", &["new", "build", "run", "publish", "manifest"]),
+    (
+        "Look after capsules",
+        &[
+            "ps",
+            "swap",
+            "rollback",
+            "suspend",
+            "resume",
+            "limits",
+            "events",
+            "quarantine",
+        ],
+    ),
     ("Events", &["topics", "tail"]),
     ("Telemetry", &["ingest", "gold", "rebuild", "subsystem"]),
     ("Look back", &["state", "time-travel", "receipt", "verify", "replay"]),
-    (
-        "Operate",
-        &["keys", "quarantine", "config", "doctor", "errors", "completions"],
-    ),
+    ("Operate", &["keys", "config", "doctor", "errors", "completions"]),
 ];
 
 /// The whole command tree, with the grouped help.
@@ -230,6 +253,20 @@ impl Context {
             (None, Some(data)) => Ok(Place::Here(Box::new(config), DataDir::open(data)?)),
             _ => Ok(Place::Host(self.client(&config)?)),
         }
+    }
+
+    /// The host for commands that make no sense without a running one: the one `--host` names, else the one that serves
+    /// `--data`, else the one the configuration describes.
+    pub fn running_host(&self) -> anyhow::Result<Client> {
+        let (None, Some(data)) = (&self.globals.host, &self.globals.data) else {
+            return self.client(&self.load(None)?.config);
+        };
+        let address = DataDir::existing(data)?
+            .served_at()
+            .ok_or_else(|| CliError::NotServed {
+                path: data.display().to_string(),
+            })?;
+        Client::new(&client::url_of(address), self.token()?)
     }
 
     /// The data folder for commands that look at or change what a host on this machine trusts: the one somebody
@@ -323,7 +360,14 @@ impl Command {
             Self::Publish(command) => command.run(context),
             Self::Manifest(command) => command.run(context),
             Self::Keys(command) => command.run(context),
-            Self::Quarantine(_) => quarantine::Quarantine::run(context),
+            Self::Ps(_) => ps::Ps::run(context),
+            Self::Swap(command) => command.run(context),
+            Self::Rollback(command) => command.run(context),
+            Self::Suspend(command) => command.run(context),
+            Self::Resume(command) => command.run(context),
+            Self::Limits(command) => command.run(context),
+            Self::Events(command) => command.run(context),
+            Self::Quarantine(command) => command.run(context),
             Self::Receipt(command) => command.run(context),
             Self::Topics(command) => command.run(context),
             Self::Tail(command) => command.run(context),

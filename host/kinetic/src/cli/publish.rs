@@ -4,27 +4,18 @@ use std::ffi::OsString;
 use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Args;
-use kinetic_identity::SigningKey;
-use kinetic_kernel::Manifest;
 use kinetic_ledger::bus::DATA_BYTES_MAX;
-use kinetic_registry::{HttpOptions, HttpSource};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::Context;
+use super::signed::{Signed, Signer};
 use super::topics::counted;
 use crate::client::Client;
-use crate::data_dir::DataDir;
 use crate::error::{self, CliError};
-use crate::project::Project;
-use crate::signing;
-
-/// How long the host may take: it compiles before it answers.
-const PUBLISH_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// How much of standard input is read at once, in bytes: what comes at once goes into one commit.
 const PIECE_BYTES: usize = 1 << 20;
@@ -53,7 +44,8 @@ const LINES_MAX: usize = 1_000;
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
 pub struct Publish {
-    /// The project's folder, built before with `kinetic build` [default: .]; with --topic the data as JSON [default: -]
+    /// The project's folder, or component.wasm in it, built before with `kinetic build` [default: .]; with --topic the data
+    /// as JSON [default: -]
     #[arg(value_name = "PATH|DATA", allow_negative_numbers = true)]
     what: Option<OsString>,
     /// Make a key for the namespace and have the host on this machine trust it, if the namespace has none
@@ -83,23 +75,14 @@ impl Publish {
 
     fn capsule(&self, context: &Context) -> anyhow::Result<ExitCode> {
         let path = self.what.as_deref().map_or(Path::new("."), Path::new);
-        let built = Project::open(path)?.built()?;
-        let manifest = Manifest::parse(&built.manifest)?;
         let url = context.host_url(&context.load(None)?.config);
-        let options = HttpOptions {
-            token: context.token()?,
-            total_timeout: PUBLISH_TIMEOUT,
-            read_timeout: PUBLISH_TIMEOUT,
-            ..HttpOptions::default()
+        let signer = Signer {
+            key: self.key.as_deref().map(Path::new),
+            dev: self.dev,
         };
-        let registry = HttpSource::new(&url, &options)?;
-        let key = self.signing_key(context, &url, manifest.id.namespace())?;
-        let info = signing::build_info(&built.info);
-        let receipt = signing::sign(&built.manifest, &manifest, &built.component, &info, &key)?;
-        let published =
-            super::block_on(async { Ok(registry.publish(&built.manifest, &receipt, &built.component).await?) })?;
-        let urn = &published.urn;
-        let signer = key.public().id();
+        let signed = Signed::new(context, &url, path, &signer)?;
+        let published = super::block_on(signed.publish())?;
+        let (urn, signer) = (&published.urn, &signed.signer);
         let document = json!({
             "urn": urn, "version": published.version, "digest": published.digest, "signer": signer, "host": url,
         });
@@ -139,22 +122,6 @@ impl Publish {
             }
         });
         Ok(ExitCode::SUCCESS)
-    }
-
-    fn signing_key(&self, context: &Context, url: &str, namespace: &str) -> anyhow::Result<SigningKey> {
-        if let Some(path) = &self.key {
-            return signing::existing_key(Path::new(path), namespace);
-        }
-        let running = context.running_data()?;
-        if self.dev {
-            let data = running.ok_or_else(|| CliError::DevNeedsLocal { url: url.to_string() })?;
-            return signing::own_key(&data, namespace, "made by kinetic publish --dev");
-        }
-        let data = match running {
-            Some(data) => data,
-            None => DataDir::existing(&context.data()?)?,
-        };
-        signing::existing_key(&data.key_file(namespace)?, namespace)
     }
 }
 

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::Context;
 use super::follow::{Follow, follow, parse, unreadable};
+use crate::client::Client;
 use crate::error::CliError;
 use crate::event_stream::Frame;
 use crate::terminal::note;
@@ -62,22 +63,42 @@ struct Reading {
     shown: u64,
 }
 
+/// How an event is shown behind its place; the topic is that which is read.
+pub(super) type Line = fn(&Value, &str) -> String;
+
 /// A tail under way.
 struct Following<'a> {
     tail: &'a Tail,
-    json: bool,
+    /// None: as JSON.
+    line: Option<Line>,
     reading: Reading,
 }
 
 impl Tail {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let client = context.client(&context.load(None)?.config)?;
+        self.show(context, &client, line)
+    }
+
+    /// All of a topic from there on; with `follow` for as long as somebody reads.
+    pub(super) const fn of(topic: String, from: Option<String>, follow: bool) -> Self {
+        Self {
+            topic,
+            from,
+            partition: None,
+            count: None,
+            no_follow: !follow,
+        }
+    }
+
+    /// Shows what it is to show, each event in a line.
+    pub(super) fn show(&self, context: &Context, client: &Client, line: Line) -> anyhow::Result<ExitCode> {
         let mut following = Following {
-            tail: &self,
-            json: context.json(),
+            tail: self,
+            line: (!context.json()).then_some(line),
             reading: Reading::default(),
         };
-        super::block_on(follow(&client, &mut following))?;
+        super::block_on(follow(client, &mut following))?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -115,7 +136,7 @@ impl Follow for Following<'_> {
 
     fn take(&mut self, frame: &Frame) -> Result<Option<String>, CliError> {
         match frame.name.as_str() {
-            "" => return self.reading.event(frame, self.json, &self.tail.topic).map(Some),
+            "" => return self.reading.event(frame, self.line, &self.tail.topic).map(Some),
             "start" => self.reading.start(frame)?,
             "missed" => {
                 let missed: Value = parse(&frame.data)?;
@@ -151,7 +172,7 @@ impl Reading {
     }
 
     /// The line of an event; it counts as shown.
-    fn event(&mut self, frame: &Frame, json: bool, topic: &str) -> Result<String, CliError> {
+    fn event(&mut self, frame: &Frame, line: Option<Line>, topic: &str) -> Result<String, CliError> {
         let place = frame
             .id
             .split_once('/')
@@ -162,12 +183,12 @@ impl Reading {
             *next = offset.saturating_add(1);
         }
         self.shown += 1;
-        if json {
+        let Some(line) = line else {
             let event = &frame.data;
             return Ok(format!(
                 "{{\"partition\":{partition},\"offset\":{offset},\"event\":{event}}}"
             ));
-        }
+        };
         let event: Value = parse(&frame.data)?;
         Ok(format!("{partition}/{offset}{}", line(&event, topic)))
     }
@@ -234,7 +255,7 @@ mod tests {
             let line = reading
                 .event(
                     &frame("", &format!("1/{offset}"), &json!({ "data": 1 })),
-                    true,
+                    None,
                     "a.b.v1",
                 )
                 .unwrap();

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::Context;
 use crate::config::{self, Config};
 use crate::data_dir::{Claim, DataDir};
-use crate::{boot, client, error, logging, render, running, telemetry};
+use crate::{boot, client, error, logging, render, running, telemetry, trust_watch};
 
 /// Start a host: serve every capsule in the data folder over HTTP and MCP
 ///
@@ -50,6 +50,7 @@ async fn serve(context: &Context, config: &Config, data: &DataDir, mut claim: Cl
     claim.serving(address)?;
     let _note = running::announce(address, data);
     let activating = bound.activating();
+    let watching = tokio::spawn(trust_watch::watch(kernel.clone(), data.trust_file()));
     let with_telemetry = bound.with_telemetry();
     let running = std::sync::Mutex::new(None);
     // Answers from now on; /readyz says "not yet" until every capsule has been looked at.
@@ -74,6 +75,9 @@ async fn serve(context: &Context, config: &Config, data: &DataDir, mut claim: Cl
     };
     let serving = async { anyhow::Ok(bound.serve(shutdown()).await?) };
     tokio::try_join!(ready, serving)?;
+    // The ledger takes nothing more soon.
+    watching.abort();
+    let _ = watching.await;
     if let Some(telemetry) = running.into_inner().ok().flatten() {
         telemetry.stop().await;
     }

@@ -1,6 +1,7 @@
 //! The host's configuration: the comments and defaults here are the manual that `kinetic config default` prints.
 
 mod document;
+mod kernel;
 mod layers;
 mod nearest;
 mod telemetry;
@@ -13,6 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use document::default_document;
+pub use kernel::Kernel;
 pub use layers::{Flags, Loaded, Origin, load};
 #[cfg(feature = "gold")]
 pub use telemetry::price_of;
@@ -35,6 +37,8 @@ pub struct Config {
     pub engine: Engine,
     /// Bounds that no manifest passes.
     pub limits: LimitsSection,
+    /// How a version of a capsule takes the place of another one, and when one is given up.
+    pub kernel: Kernel,
     /// Where capsules come from when the host's own store lacks them.
     pub registry: Registry,
     /// The log of everything that happens.
@@ -277,7 +281,8 @@ impl Config {
                 format!("{JSON_DEPTH_CEILING} is the most"),
             ));
         }
-        self.telemetry.fault().or_else(|| self.ceiling_fault())
+        let sections = self.telemetry.fault().or_else(|| self.kernel.fault());
+        sections.or_else(|| self.ceiling_fault())
     }
 
     /// The first ceiling above the built-in one.

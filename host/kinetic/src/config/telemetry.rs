@@ -48,6 +48,9 @@ pub struct Telemetry {
     pub stream_buffer: PathBuf,
     /// A component to use as silver gate; empty: the host's own, or what `kinetic subsystem swap` chose.
     pub silver_gate: PathBuf,
+    /// Add the ids of the 0.80 line to silver, as entity_uuid_legacy and event_uuid_legacy. When this changes silver is made
+    /// anew from bronze at the start.
+    pub legacy_ids: bool,
     /// Prices per million tokens, each "MODEL=PROMPT/COMPLETION" or "MODEL=PROMPT/COMPLETION/CACHED"; * is any other model.
     pub prices: Vec<String>,
 }
@@ -108,6 +111,7 @@ impl Default for Telemetry {
             strikes_max: 5,
             stream_buffer: PathBuf::new(),
             silver_gate: PathBuf::new(),
+            legacy_ids: false,
             prices: Vec::new(),
         }
     }

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use arrow_array::{Array as _, RecordBatch};
+use arrow_array::RecordBatch;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::frame::{Columns, text};
 use super::hub::Watched;
+use super::numbered::Numbered;
 use super::{EventId, Frames};
 use crate::MedallionError;
 
@@ -18,6 +19,10 @@ pub(super) const PART_ROWS: usize = 1024;
 
 /// Where at least one row in so many is wanted, the text of all of them is made and shared.
 const SPARSE: usize = 8;
+
+/// About what a batch takes beside its values, in bytes: what holds ten columns and a text. So very many batches of one event
+/// count for what they take.
+const BATCH_BYTES: usize = 4 << 10;
 
 /// A batch of events, and what was made of it so far.
 #[derive(Debug)]
@@ -36,7 +41,7 @@ struct Made {
     everything: OnceLock<Arc<Part>>,
     codes: OnceLock<Codes>,
     /// By the number of the filter.
-    filtered: Mutex<HashMap<u64, Arc<OnceLock<Arc<Part>>>>>,
+    filtered: Mutex<Numbered<Arc<OnceLock<Arc<Part>>>>>,
 }
 
 /// The frames of some rows, one after the other.
@@ -78,14 +83,13 @@ impl LiveBatch {
                 what: format!("a batch has {rows} rows"),
             });
         }
-        let used = |column: &arrow_array::ArrayRef| column.to_data().get_slice_memory_size().unwrap_or_default();
-        let bytes: usize = events.columns().iter().map(used).sum();
+        let columns = Columns::of(events)?;
         Ok(Self {
             offset,
             rows,
-            columns: Columns::of(events)?,
             parts: (0..rows.div_ceil(PART_ROWS)).map(|_| Made::default()).collect(),
-            bytes: bytes as u64,
+            bytes: (BATCH_BYTES + columns.bytes()) as u64,
+            columns,
         })
     }
 
@@ -150,20 +154,25 @@ impl Piece {
     /// The frames of the wanted rows, if there are any, and how many bytes of text were newly made and kept for them.
     pub(super) fn frames(&self, watched: &Arc<Watched>) -> (Option<Frames>, u64) {
         let mut kept = 0;
-        let part = self.part(watched, &mut kept);
-        (part.and_then(|part| part.frames(&self.batch, self.rows.start)), kept)
+        let Some(made) = self.made() else {
+            return (None, kept);
+        };
+        let frames = |part: &Part| part.frames(&self.batch, self.rows.start);
+        let frames = if watched.everything {
+            frames(self.everything(made, &mut kept))
+        } else {
+            frames(&self.part(made, watched, &mut kept))
+        };
+        (frames, kept)
     }
 
-    fn part(&self, watched: &Arc<Watched>, kept: &mut u64) -> Option<Arc<Part>> {
-        let made = self.made()?;
-        if watched.everything {
-            return Some(Arc::clone(self.everything(made, kept)));
-        }
+    /// The part of the wanted rows, once for all who want the same.
+    fn part(&self, made: &Made, watched: &Arc<Watched>, kept: &mut u64) -> Arc<Part> {
         if !watched.is_shared() {
-            return Some(self.filtered(made, watched, kept));
+            return self.filtered(made, watched, kept);
         }
         let cell = Arc::clone(made.filtered.lock().entry(watched.number).or_default());
-        Some(Arc::clone(cell.get_or_init(|| {
+        Arc::clone(cell.get_or_init(|| {
             let part = self.filtered(made, watched, kept);
             if !made
                 .everything
@@ -173,7 +182,7 @@ impl Piece {
                 *kept += part.bytes();
             }
             part
-        })))
+        }))
     }
 
     fn everything<'m>(&self, made: &'m Made, kept: &mut u64) -> &'m Arc<Part> {
@@ -184,7 +193,7 @@ impl Piece {
         })
     }
 
-    /// The part of the wanted rows: of the text of all rows where that is there or worth making.
+    /// Makes the part of the wanted rows: of the text of all rows where that is there or worth making.
     fn filtered(&self, made: &Made, watched: &Watched, kept: &mut u64) -> Arc<Part> {
         let (all, rows) = (self.part_rows(), self.matching(watched, self.part_rows()));
         if rows.len() == all.len() {

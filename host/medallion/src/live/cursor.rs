@@ -16,7 +16,7 @@ type Read = Result<Option<RecordBatch>, MedallionError>;
 /// What is passed and what comes next. It holds no events, so that whoever stands still holds no memory.
 pub(super) struct Cursor {
     place: Place,
-    head: watch::Receiver<u64>,
+    head: watch::Receiver<()>,
     passed: Option<EventId>,
     offset: u64,
     row: usize,
@@ -36,7 +36,7 @@ enum Step {
 
 impl Cursor {
     /// Behind the event `passed`.
-    pub(super) fn new(place: Place, head: watch::Receiver<u64>, passed: Option<EventId>) -> Self {
+    pub(super) fn new(place: Place, head: watch::Receiver<()>, passed: Option<EventId>) -> Self {
         let (offset, row) = match passed {
             None => (0, 0),
             Some(id) => match id.row.checked_add(1) {
@@ -72,25 +72,34 @@ impl Cursor {
     pub(super) async fn piece(&mut self) -> Result<Piece, MedallionError> {
         loop {
             match self.step() {
-                Step::Piece(piece) => return Ok(piece),
+                Step::Piece(piece) => {
+                    self.pass(&piece);
+                    return Ok(piece);
+                }
                 Step::Ahead => {
-                    let offset = self.offset;
-                    if self.head.wait_for(|head| *head > offset).await.is_err() {
+                    let Self {
+                        place, head, offset, ..
+                    } = self;
+                    if head.wait_for(|()| place.0.next_offset() > *offset).await.is_err() {
                         // Only with the hub, which this cursor holds, could that end.
                         std::future::pending::<()>().await;
                     }
                 }
                 Step::Older => {
                     let batch = self.read().await?;
-                    if let Some(piece) = self.pass(&batch) {
-                        return Ok(piece);
+                    match batch.piece(self.row) {
+                        Some(piece) => {
+                            self.pass(&piece);
+                            return Ok(piece);
+                        }
+                        None => self.leave(&batch),
                     }
                 }
             }
         }
     }
 
-    /// The next rows, if they are in memory.
+    /// The next rows, if they are in memory. They are not passed yet.
     pub(super) fn ready(&mut self) -> Option<Piece> {
         match self.step() {
             Step::Piece(piece) => Some(piece),
@@ -101,29 +110,29 @@ impl Cursor {
     fn step(&mut self) -> Step {
         loop {
             match self.live().at(self.offset) {
-                At::Here(batch) => {
-                    if let Some(piece) = self.pass(&batch) {
-                        return Step::Piece(piece);
-                    }
-                }
+                At::Here(batch) => match batch.piece(self.row) {
+                    Some(piece) => return Step::Piece(piece),
+                    None => self.leave(&batch),
+                },
                 At::Ahead => return Step::Ahead,
                 At::Older => return Step::Older,
             }
         }
     }
 
-    /// Passes the next rows of a batch, or the batch when there are none.
-    fn pass(&mut self, batch: &Arc<LiveBatch>) -> Option<Piece> {
-        let piece = batch.piece(self.row);
-        if let Some(piece) = &piece {
-            self.row = piece.rows.end;
-            self.passed = Some(batch.id(piece.rows.end.saturating_sub(1)));
+    /// Passes the rows that come next.
+    pub(super) fn pass(&mut self, piece: &Piece) {
+        self.row = piece.rows.end;
+        self.passed = Some(piece.batch.id(piece.rows.end.saturating_sub(1)));
+        if self.row >= piece.batch.rows() {
+            self.leave(&piece.batch);
         }
-        if self.row >= batch.rows() {
-            self.passed = self.passed.max(Some(batch.last_id()));
-            (self.offset, self.row) = (self.offset.saturating_add(1), 0);
-        }
-        piece
+    }
+
+    /// Passes what is left of the batch that comes next.
+    fn leave(&mut self, batch: &LiveBatch) {
+        self.passed = self.passed.max(Some(batch.last_id()));
+        (self.offset, self.row) = (self.offset.saturating_add(1), 0);
     }
 
     async fn read(&mut self) -> Result<Arc<LiveBatch>, MedallionError> {

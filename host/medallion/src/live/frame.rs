@@ -49,6 +49,23 @@ impl Columns {
         })
     }
 
+    /// What the values take in memory, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        let texts = [
+            &self.stream,
+            &self.topic,
+            &self.workflow_id,
+            &self.intent_id,
+            &self.node_cid,
+            &self.kind,
+            &self.data,
+        ];
+        let numbers = size_of_val(self.sequence.values().as_ref())
+            + size_of_val(self.priority.values().as_ref())
+            + size_of_val(self.received_unix_ns.values().as_ref());
+        numbers + texts.into_iter().map(text_bytes).sum::<usize>()
+    }
+
     /// Appends the frame of a row of the batch.
     pub(super) fn push_frame(&self, id: EventId, row: usize, out: &mut Vec<u8>) {
         push(out, b"id: ");
@@ -95,6 +112,13 @@ impl Columns {
 /// The text of a row of a column that may hold none.
 pub(super) fn text(column: &StringArray, row: usize) -> Option<&str> {
     column.is_valid(row).then(|| column.value(row))
+}
+
+/// What the texts of a column and where they end take in memory.
+fn text_bytes(column: &StringArray) -> usize {
+    let ends = column.value_offsets();
+    let text = ends.last().zip(ends.first()).map_or(0, |(end, begin)| end - begin);
+    usize::try_from(text).unwrap_or_default() + size_of_val(ends)
 }
 
 fn push(out: &mut Vec<u8>, bytes: &[u8]) {

@@ -1,7 +1,7 @@
 //! What comes in and who watches: the one place both sides share.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use arrow_array::RecordBatch;
@@ -23,19 +23,15 @@ pub struct Live {
     pub(super) history: Arc<dyn History>,
     /// Places among those who read from the history.
     pub(super) reads: Arc<Semaphore>,
-    newest: RwLock<Newest>,
+    newest: RwLock<Held>,
     /// What was lately read from the history.
     replayed: Mutex<Held>,
-    /// The offset that comes next, for those who wait for it.
-    head: watch::Sender<u64>,
+    /// The offset that comes next: who has all there is sees so here, without a lock. It changes under that of `newest`.
+    next_offset: AtomicU64,
+    /// Wakes those who wait for it.
+    head: watch::Sender<()>,
     subscribers: AtomicUsize,
     filters: Mutex<Filters>,
-}
-
-#[derive(Debug)]
-struct Newest {
-    ring: Held,
-    next_offset: u64,
 }
 
 #[derive(Debug, Default)]
@@ -85,12 +81,10 @@ impl Live {
             settings,
             history,
             reads: Arc::new(Semaphore::new(READS_MAX)),
-            newest: RwLock::new(Newest {
-                ring: Held::new(settings.ring_bytes_max),
-                next_offset,
-            }),
+            newest: RwLock::new(Held::new(settings.ring_bytes_max)),
             replayed: Mutex::new(Held::new(settings.replay_bytes_max)),
-            head: watch::Sender::new(next_offset),
+            next_offset: AtomicU64::new(next_offset),
+            head: watch::Sender::new(()),
             subscribers: AtomicUsize::new(0),
             filters: Mutex::default(),
         })
@@ -100,26 +94,21 @@ impl Live {
     /// left out; after a gap, or of a batch in another schema, everything is read from the history.
     pub fn publish(&self, offset: u64, events: RecordBatch) {
         let batch = LiveBatch::new(offset, &events);
-        let next_offset = offset.saturating_add(1);
         {
             let mut newest = self.newest.write();
-            if offset < newest.next_offset {
+            let next_offset = self.next_offset();
+            if offset < next_offset {
                 return;
             }
-            if offset > newest.next_offset || batch.is_err() {
-                newest.ring.clear();
+            if offset > next_offset || batch.is_err() {
+                newest.clear();
             }
             if let Ok(batch) = batch {
-                newest.ring.push(Arc::new(batch));
+                newest.push(Arc::new(batch));
             }
-            newest.next_offset = next_offset;
+            self.next_offset.store(offset.saturating_add(1), Ordering::Release);
         }
-        // Of two that publish at once the later offset counts.
-        self.head.send_if_modified(|head| {
-            let later = next_offset > *head;
-            *head = next_offset.max(*head);
-            later
-        });
+        self.head.send_replace(());
     }
 
     /// Begins to watch.
@@ -133,7 +122,7 @@ impl Live {
             Start::After(id) => Some(id),
             Start::Oldest => EventId::before(self.history.oldest()),
         };
-        let next_offset = self.newest.read().next_offset;
+        let next_offset = self.next_offset();
         let cursor = Cursor::new(self.place()?, self.head.subscribe(), passed);
         if let Some(id) = passed.filter(|id| id.offset >= next_offset) {
             return Err(MedallionError::NotYet {
@@ -148,15 +137,19 @@ impl Live {
         Ok(Subscriber::new(cursor, self.watched(filter)))
     }
 
+    /// The offset that comes next.
+    pub(super) fn next_offset(&self) -> u64 {
+        self.next_offset.load(Ordering::Acquire)
+    }
+
     pub(super) fn at(&self, offset: u64) -> At {
-        let newest = self.newest.read();
-        if offset >= newest.next_offset {
+        if offset >= self.next_offset() {
             return At::Ahead;
         }
-        if let Some(batch) = newest.ring.get(offset) {
+        let newest = self.newest.read().get(offset);
+        if let Some(batch) = newest {
             return At::Here(batch);
         }
-        drop(newest);
         self.replayed.lock().get(offset).map_or(At::Older, At::Here)
     }
 
@@ -168,7 +161,7 @@ impl Live {
     /// Counts text that was made of a batch.
     pub(super) fn grow(&self, batch: &Arc<LiveBatch>, bytes: u64) {
         if bytes > 0 {
-            self.newest.write().ring.grow(batch, bytes);
+            self.newest.write().grow(batch, bytes);
             self.replayed.lock().grow(batch, bytes);
         }
     }
@@ -176,8 +169,8 @@ impl Live {
     /// The newest event there is.
     pub(super) fn newest_id(&self) -> Option<EventId> {
         let newest = self.newest.read();
-        let before = EventId::before(newest.next_offset)?;
-        let batch = newest.ring.get(before.offset);
+        let before = EventId::before(self.next_offset())?;
+        let batch = newest.get(before.offset);
         Some(batch.map_or(before, |batch| batch.last_id()))
     }
 
@@ -211,6 +204,6 @@ impl Live {
 
     #[cfg(test)]
     pub(super) fn bytes(&self) -> (u64, u64) {
-        (self.newest.read().ring.bytes(), self.replayed.lock().bytes())
+        (self.newest.read().bytes(), self.replayed.lock().bytes())
     }
 }

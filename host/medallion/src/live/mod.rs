@@ -16,6 +16,7 @@ mod filter;
 mod frame;
 mod hub;
 mod id;
+mod numbered;
 mod pending;
 mod ring;
 mod subscriber;

@@ -1,9 +1,10 @@
 //! Batches in memory, the newest of them within a bound in bytes.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::batch::LiveBatch;
+use super::numbered::Numbered;
 
 /// A batch, and what it and its texts count for.
 #[derive(Debug)]
@@ -15,7 +16,7 @@ struct Entry {
 /// Batches by offset; those that came first leave when there are too many bytes, but the last one stays.
 #[derive(Debug)]
 pub(super) struct Held {
-    entries: HashMap<u64, Entry>,
+    entries: Numbered<Entry>,
     order: VecDeque<u64>,
     bytes: u64,
     bytes_max: u64,
@@ -24,7 +25,7 @@ pub(super) struct Held {
 impl Held {
     pub(super) fn new(bytes_max: u64) -> Self {
         Self {
-            entries: HashMap::new(),
+            entries: Numbered::default(),
             order: VecDeque::new(),
             bytes: 0,
             bytes_max,

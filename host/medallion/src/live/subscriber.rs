@@ -11,6 +11,8 @@ use crate::MedallionError;
 
 /// Up to this many bytes the frames of several batches are given out together; larger ones are not worth a copy.
 const GATHER_BYTES: usize = 16 << 10;
+/// The most that is looked at for it beyond what comes first: of what is not wanted there may be very much.
+const GATHER_PIECES: usize = 64;
 
 /// Somebody who watches: a place in the events, and a filter. Dropping it ends it.
 pub struct Subscriber {
@@ -71,13 +73,19 @@ impl Subscriber {
             mut events,
             mut last,
         } = first;
-        if bytes.len() >= GATHER_BYTES {
-            return Frames { bytes, events, last };
-        }
         let mut gathered = Vec::new();
-        while bytes.len().max(gathered.len()) < GATHER_BYTES {
+        for _ in 0..GATHER_PIECES {
+            if bytes.len().max(gathered.len()) >= GATHER_BYTES {
+                break;
+            }
             let Some(piece) = self.cursor.ready() else { break };
-            let Some(more) = self.frames(&piece) else { continue };
+            let more = self.frames(&piece);
+            if more.as_ref().is_some_and(|more| more.bytes.len() > GATHER_BYTES) {
+                // It comes next, as it is.
+                break;
+            }
+            self.cursor.pass(&piece);
+            let Some(more) = more else { continue };
             if gathered.is_empty() {
                 gathered.extend_from_slice(&bytes);
             }

@@ -239,18 +239,14 @@ impl Intake {
                 };
                 break (nothing, Vec::new(), None);
             }
-            let answer = match self.keeper.offer(&batch).await {
+            match self.keeper.offer(&batch).await {
                 Err(MedallionError::BatchTooLarge { .. }) if batch.num_rows() > 1 => {
                     batch = batch.slice(0, batch.num_rows() / 2);
-                    continue;
                 }
-                answer => answer?,
-            };
-            let refused = usize::try_from(answer.admission.refused).unwrap_or(usize::MAX);
-            let taken = batch.slice(0, batch.num_rows().saturating_sub(refused));
-            match Decided::of(&taken, &answer.admission.assigned, answer.pulled) {
-                Ok(decided) => break (decided, answer.admission.level_changes, answer.up_to),
-                Err(why) => self.keeper.failed(&why).await?,
+                answer => {
+                    let answer = answer?;
+                    break (answer.decided, answer.levels, answer.up_to);
+                }
             }
         };
         let receipts_seq = receipts_seq.filter(|_| decided.events.num_rows() == asked);

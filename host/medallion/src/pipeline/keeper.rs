@@ -1,23 +1,27 @@
 //! Keeps a stream buffer running: starts it, feeds it, starts it again after a failure from its last exported state and
 //! the log, and puts another component in its place with the state handed over.
 
+use std::collections::HashSet;
+
 use arrow_array::RecordBatch;
-use bytes::Bytes;
 use kinetic_engine::Capability;
 use kinetic_ledger::Ledger;
 use kinetic_model::Digest;
 
+use super::decided::{Decided, Sheddable, texts};
 use super::strikes::Strikes;
 use super::topic::{self, Logged, Totals};
-use super::{Component, ipc, said};
-use crate::MedallionError;
-use crate::subsystem::buffer::{Admission, Error, Pressure, Setting, Snapshot, StreamBuffer};
+use super::{Component, claims, ipc, said};
+use crate::subsystem::buffer::{Admission, Error, LevelChange, Pressure, Setting, Snapshot, StreamBuffer};
+use crate::{MedallionError, event};
 
 /// How much is pulled at once, in events and bytes.
 const PULL: (u32, u64) = (65_536, 32 << 20);
 
 /// The name of this subsystem in errors and in commands.
 pub const STREAM_BUFFER: &str = "stream-buffer";
+/// The level at which everything that may be dropped is.
+const LEVEL_MAX: u16 = 256;
 
 /// What a buffer knew when so much of the topic was in it.
 #[derive(Clone, Debug)]
@@ -31,9 +35,10 @@ pub(crate) struct Saved {
 
 /// What was decided about a batch.
 pub(crate) struct Offered {
-    pub(crate) admission: Admission,
-    /// The events that were kept.
-    pub(crate) pulled: RecordBatch,
+    /// The events that were kept or dropped: all but those at the end that there was no room for.
+    pub(crate) decided: Decided,
+    /// Which streams are dropped at another level from here on.
+    pub(crate) levels: Vec<LevelChange>,
     /// What to acknowledge when they are stored; nothing when none was kept.
     pub(crate) up_to: Option<Place>,
 }
@@ -50,6 +55,7 @@ pub(crate) struct Keeper {
     ledger: Ledger,
     component: Component,
     settings: Vec<Setting>,
+    sheddable: Sheddable,
     running: Option<StreamBuffer>,
     instance: u64,
     saved: Option<Saved>,
@@ -67,6 +73,7 @@ impl Keeper {
         Self {
             ledger,
             component,
+            sheddable: Sheddable::of(&settings),
             settings,
             running: None,
             instance: 0,
@@ -91,15 +98,16 @@ impl Keeper {
         self.running.as_ref().map_or(0, StreamBuffer::memory_bytes)
     }
 
-    /// Offers a batch and takes out what was kept. A failure ends the instance; the batch is then offered to the next one.
+    /// Offers a batch and takes out what was kept. A failure ends the instance, and so does an answer that cannot be; the
+    /// batch is then offered to the next one.
     ///
     /// # Errors
-    /// `Quarantined`; `TooManyStreams`; `BadAnswer` when it refuses what is right.
+    /// `Quarantined`; `TooManyStreams`; `BatchTooLarge`.
     pub(crate) async fn offer(&mut self, batch: &RecordBatch) -> Result<Offered, MedallionError> {
         self.strikes.check()?;
         let stream = ipc::write(batch)?;
         loop {
-            match self.try_offer(&stream).await {
+            match self.try_offer(batch, &stream).await {
                 Ok(Ok(offered)) => return Ok(offered),
                 Ok(Err(Error::TooManyStreams(most))) => return Err(MedallionError::TooManyStreams { most }),
                 Ok(Err(Error::TooLarge((size_bytes, size_bytes_max)))) => {
@@ -114,37 +122,42 @@ impl Keeper {
         }
     }
 
-    async fn try_offer(&mut self, stream: &[u8]) -> Result<Result<Offered, Error>, String> {
+    async fn try_offer(&mut self, batch: &RecordBatch, stream: &[u8]) -> Result<Result<Offered, Error>, String> {
         let instance = self.instance_number();
         let buffer = self.running().await?;
         let admission = match said(buffer.offer(stream).await)? {
             Ok(admission) => admission,
             Err(refused) => return Ok(Err(refused)),
         };
+        check(&admission, batch)?;
+        let handed_out = |events: u64| format!("it kept {} events and handed out {events}", admission.kept);
         let (mut pulled, mut events, mut up_to) = (Vec::new(), 0, 0);
         while events < admission.kept {
             let part =
                 said(buffer.pull(PULL.0, PULL.1).await)?.map_err(|error| format!("it does not hand out: {error:?}"))?;
             if part.events == 0 {
-                return Err(format!("it kept {} events and handed out {events}", admission.kept));
+                return Err(handed_out(events));
             }
-            events += part.events;
+            let rows = claims::columns(&claims::read(part.batch)?, &event::schema())?;
+            if rows.num_rows() as u64 != part.events {
+                return Err(format!(
+                    "it says it hands out {} events: {}",
+                    part.events,
+                    rows.num_rows()
+                ));
+            }
+            events = events.saturating_add(part.events);
             up_to = part.up_to;
-            pulled.push(ipc::read(Bytes::from(part.batch))?);
+            pulled.push(rows);
         }
-        let admission_kept = admission.kept;
+        if events != admission.kept {
+            return Err(handed_out(events));
+        }
         let pulled = ipc::concat(&pulled).map_err(|error| error.to_string())?;
-        if pulled.num_rows() as u64 != admission.kept {
-            return Err(format!(
-                "it kept {} events and handed out {}",
-                admission.kept,
-                pulled.num_rows()
-            ));
-        }
         Ok(Ok(Offered {
-            admission,
-            pulled,
-            up_to: (admission_kept > 0).then_some(Place { instance, up_to }),
+            decided: Decided::of(batch, &admission, &pulled, &self.sheddable)?,
+            levels: admission.level_changes,
+            up_to: (events > 0).then_some(Place { instance, up_to }),
         }))
     }
 
@@ -216,7 +229,8 @@ impl Keeper {
         self.running = None;
     }
 
-    /// Puts another component in its place, which goes on from this one's state; this one stays when it cannot.
+    /// Puts another component in its place, which goes on from this one's state; this one stays when it cannot. What one
+    /// that is quarantined saved last counts only as far as it is taken: it would hold off every successor otherwise.
     ///
     /// # Errors
     /// `SwapRefused`.
@@ -247,7 +261,9 @@ impl Keeper {
         }
         let state = exported.as_ref().or(self.saved.as_ref());
         let mut next = start(&component.capability, &self.settings).await.map_err(refused)?;
-        bring_up(&self.ledger, &mut next, state, true).await.map_err(refused)?;
+        bring_up(&self.ledger, &mut next, state, !self.strikes.is_out())
+            .await
+            .map_err(refused)?;
         self.saved = exported.or(self.saved.take());
         self.component = component;
         self.running = Some(next);
@@ -302,7 +318,8 @@ async fn bring_up(
         }
     }
     said(buffer.follow(&[]).await)?.map_err(|error| format!("{error:?}"))?;
-    drain(buffer).await?;
+    // Of an event its state has a byte at least.
+    drain(buffer, saved.map_or(0, |saved| saved.snapshot.bytes.len())).await?;
     while offset < head {
         let events = topic::read(ledger, offset).map_err(|error| error.to_string())?;
         if events.is_empty() {
@@ -337,7 +354,7 @@ async fn again(buffer: &mut StreamBuffer, events: RecordBatch) -> Result<(), Str
             }
             Err(error) => return Err(format!("it refuses what is in the log: {error:?}")),
         };
-        drain(buffer).await?;
+        drain(buffer, part.num_rows()).await?;
         if refused > 0 {
             let taken = part.num_rows().saturating_sub(refused);
             if taken == 0 {
@@ -349,12 +366,49 @@ async fn again(buffer: &mut StreamBuffer, events: RecordBatch) -> Result<(), Str
     Ok(())
 }
 
-async fn drain(buffer: &mut StreamBuffer) -> Result<(), String> {
+/// Takes out all it holds, which are so many events at most.
+async fn drain(buffer: &mut StreamBuffer, events_max: usize) -> Result<(), String> {
+    let mut left = events_max as u64;
     loop {
         let pulled = said(buffer.pull(PULL.0, PULL.1).await)?.map_err(|error| format!("{error:?}"))?;
         if pulled.events == 0 {
             return Ok(());
         }
+        left = left
+            .checked_sub(pulled.events)
+            .ok_or("it hands out more events than it was given")?;
         said(buffer.acknowledge(pulled.up_to).await)?.map_err(|error| format!("{error:?}"))?;
     }
+}
+
+/// Passes when the numbers add up, and when those who follow could apply the level changes.
+fn check(admission: &Admission, batch: &RecordBatch) -> Result<(), String> {
+    let rows = batch.num_rows() as u64;
+    let counts = admission.shed.iter().map(|class| class.events);
+    let accounted = counts
+        .chain([admission.kept, admission.refused])
+        .fold(0, u64::saturating_add);
+    if admission.offered != rows || accounted != rows {
+        let offered = admission.offered;
+        return Err(format!(
+            "of {rows} events it says there are {offered}, and accounted for {accounted}"
+        ));
+    }
+    let changes = &admission.level_changes;
+    if changes.is_empty() {
+        return Ok(());
+    }
+    if changes.len() as u64 > rows {
+        return Err(format!("it changes levels {} times for {rows} events", changes.len()));
+    }
+    let streams: HashSet<_> = texts(batch, "stream")?.iter().flatten().collect();
+    for change in changes {
+        if change.level > LEVEL_MAX {
+            return Err(format!("there is no level {}", change.level));
+        }
+        if !streams.contains(change.stream.as_str()) {
+            return Err("it changes the level of a stream that it was offered nothing of".into());
+        }
+    }
+    Ok(())
 }

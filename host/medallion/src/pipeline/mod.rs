@@ -6,6 +6,7 @@
 //! what is not in the tables yet stays in the stream buffer, whose fullness decides what is dropped, and what may not be
 //! dropped is not taken.
 
+mod claims;
 mod decided;
 mod executions;
 mod group;
@@ -100,6 +101,8 @@ pub struct PipelineConfig {
     pub buffer_settings: Vec<Setting>,
     /// The silver gate.
     pub gate: Component,
+    /// Whether silver has the ids of the 0.80 line as well. When that changes silver is made anew.
+    pub legacy_ids: bool,
     /// How files are cut.
     pub parts: PartSettings,
     /// Where they are written.
@@ -181,7 +184,7 @@ impl Pipeline {
             layout: layout.clone(),
             parts: config.parts,
             disk: config.disk,
-            refiner: Refiner::new(config.gate, config.strikes_max),
+            refiner: Refiner::new(config.gate, config.strikes_max, config.legacy_ids),
             gold: config.gold,
             group: group::Group::join(&ledger).await?,
             intake: asks.clone(),

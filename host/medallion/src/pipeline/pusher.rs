@@ -1,7 +1,7 @@
 //! Pushes a stream of bytes: reads events out of it and hands them in batch by batch, while the batches before are taken.
 
 use std::collections::VecDeque;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
@@ -14,6 +14,8 @@ const BATCH: ReaderSettings = ReaderSettings {
     batch_events_max: 8_192,
     batch_bytes_max: 2 << 20,
 };
+/// An event waits no longer than this for others to fill its batch, however steadily they come.
+const BATCH_AGE_MAX: Duration = Duration::from_millis(200);
 /// Batches that are being taken while the next one is read.
 const IN_FLIGHT_MAX: usize = 2;
 
@@ -37,6 +39,8 @@ pub struct Pushed {
 pub struct Pusher<'a> {
     pipeline: &'a Pipeline,
     reader: Reader,
+    /// Since when something of the batch being read is there.
+    reading_since: Option<Instant>,
     in_flight: VecDeque<Pending>,
     taken: Taken,
 }
@@ -50,6 +54,7 @@ impl<'a> Pusher<'a> {
         Ok(Self {
             pipeline,
             reader: Reader::new(framing, BATCH)?,
+            reading_since: None,
             in_flight: VecDeque::new(),
             taken: Taken::default(),
         })
@@ -61,6 +66,11 @@ impl<'a> Pusher<'a> {
     /// As [`Pending::taken`]'s, with how much of the stream was taken.
     pub async fn read(&mut self, mut bytes: &[u8]) -> Result<(), MedallionError> {
         while let Some(batch) = self.reader.read(&mut bytes, now_unix_ns())? {
+            self.send(batch).await?;
+        }
+        if self.reading_since.get_or_insert_with(Instant::now).elapsed() >= BATCH_AGE_MAX
+            && let Some(batch) = self.reader.flush()?
+        {
             self.send(batch).await?;
         }
         Ok(())
@@ -102,6 +112,7 @@ impl<'a> Pusher<'a> {
 
     async fn send(&mut self, batch: Batch) -> Result<(), MedallionError> {
         self.settle(IN_FLIGHT_MAX - 1).await?;
+        self.reading_since = None;
         let pending = self.pipeline.begin(batch).await?;
         self.in_flight.push_back(pending);
         Ok(())

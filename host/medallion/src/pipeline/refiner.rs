@@ -1,14 +1,16 @@
 //! Keeps a silver gate running: calls it, starts it again after a failure, and leaves out what silver has already.
 
-use arrow_array::RecordBatch;
-use arrow_schema::{Schema, SchemaRef};
-use bytes::Bytes;
+use std::sync::Arc;
+
+use arrow_array::{BooleanArray, RecordBatch};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use arrow_select::filter::filter_record_batch;
 use kinetic_model::Digest;
 
 use super::decided::filter;
 use super::seen::Seen;
 use super::strikes::Strikes;
-use super::{Component, ipc, said};
+use super::{Component, claims, ipc, said};
 use crate::subsystem::silver::{
     Deduplication, Error, Identity, KeyColumn, Normalization, SilverGate, Survivor, Table, Transformed,
 };
@@ -16,8 +18,10 @@ use crate::{MedallionError, event};
 
 /// The name of this subsystem in errors and in commands.
 pub const SILVER_GATE: &str = "silver-gate";
-/// The columns it adds.
-const IDS: [&str; 2] = ["entity_uuid", "event_uuid"];
+/// The column it adds to rows it does not accept.
+const REJECT_REASON: &str = "reject_reason";
+/// What is behind the name of an id's column in that of its old form.
+const LEGACY: &str = "_legacy";
 
 /// What became of a batch: rows = accepted + duplicates + rejected.
 pub(crate) struct Refined {
@@ -40,11 +44,12 @@ pub(crate) struct Refiner {
 }
 
 impl Refiner {
-    pub(crate) fn new(component: Component, strikes_max: u32) -> Self {
+    /// For this component; with the ids of the 0.80 line as well, if they are asked for.
+    pub(crate) fn new(component: Component, strikes_max: u32, legacy_ids: bool) -> Self {
         Self {
             component,
             running: None,
-            table: telemetry(),
+            table: telemetry(legacy_ids),
             schema: None,
             strikes: Strikes::new(SILVER_GATE, strikes_max),
         }
@@ -120,21 +125,34 @@ impl Refiner {
         said(gate.transform(&self.table, stream).await)
     }
 
-    /// Whether the answer is what the contract says: nothing vanished, nothing was made up, the columns are right.
+    /// Whether the answer is what the contract says: nothing vanished, nothing was made up or changed, nothing is in
+    /// another order, the columns are right.
     fn check(&mut self, events: &RecordBatch, answer: Transformed) -> Result<Refined, String> {
-        let accepted = ipc::read(Bytes::from(answer.accepted))?;
+        let counts = [answer.accepted_rows, answer.duplicates, answer.rejected_rows];
+        let accounted = counts.into_iter().fold(0, u64::saturating_add);
+        if answer.rows != events.num_rows() as u64 || accounted != answer.rows {
+            let (rows, said) = (events.num_rows(), answer.rows);
+            return Err(format!(
+                "of {rows} rows it says there are {said}, and accounted for {accounted}"
+            ));
+        }
+        let accepted = claims::read(answer.accepted)?;
+        let schema = self.silver_schema(accepted.schema_ref())?;
+        let accepted = ipc::with_schema(&accepted, schema.clone()).map_err(|error| error.to_string())?;
+        for id in ids(&self.table) {
+            claims::ids(&accepted, id)?;
+        }
         let rejected = if answer.rejected.is_empty() {
             None
         } else {
-            Some(ipc::read(Bytes::from(answer.rejected))?).filter(|rows| rows.num_rows() > 0)
+            Some(rejected(answer.rejected)?).filter(|rows| rows.num_rows() > 0)
         };
         let rejected_rows = rejected.as_ref().map_or(0, RecordBatch::num_rows) as u64;
-        let accounted = accepted.num_rows() as u64 + rejected_rows + answer.duplicates;
-        if accounted != events.num_rows() as u64 {
-            return Err(format!("of {} rows it accounted for {accounted}", events.num_rows()));
+        if [accepted.num_rows() as u64, rejected_rows] != [answer.accepted_rows, answer.rejected_rows] {
+            return Err("it gave other numbers of rows than it says".into());
         }
-        let schema = self.silver_schema(&accepted.schema())?;
-        let accepted = ipc::with_schema(&accepted, schema).map_err(|error| error.to_string())?;
+        claims::same(&to_accept(events, rejected.as_ref(), answer.duplicates)?, &accepted)?;
+        self.schema = Some(schema);
         Ok(Refined {
             accepted,
             rejected,
@@ -142,20 +160,14 @@ impl Refiner {
         })
     }
 
-    /// The schema of silver, once it is known; else from the gate's answer.
-    fn silver_schema(&mut self, theirs: &SchemaRef) -> Result<SchemaRef, String> {
-        let source = event::schema();
-        let names = source.fields().iter().map(|field| field.name().as_str()).chain(IDS);
-        if !theirs.fields().iter().map(|field| field.name().as_str()).eq(names) {
-            let theirs: Vec<_> = theirs.fields().iter().map(|field| field.name().as_str()).collect();
-            return Err(format!("its columns are {}", theirs.join(", ")));
+    /// The schema of silver: our columns, the ids, and what the gate says of itself, which never changes.
+    fn silver_schema(&self, theirs: &SchemaRef) -> Result<SchemaRef, String> {
+        let ids = ids(&self.table).map(|id| Field::new(id, DataType::Utf8, false));
+        let schema = with_columns(theirs, ids)?;
+        match &self.schema {
+            Some(known) if *known != schema => Err("it says otherwise than before how its ids are made".into()),
+            _ => Ok(schema),
         }
-        let schema = self.schema.get_or_insert_with(|| {
-            let mut metadata = theirs.metadata().clone();
-            metadata.extend(source.metadata().clone());
-            std::sync::Arc::new(Schema::new(theirs.fields().clone()).with_metadata(metadata))
-        });
-        Ok(schema.clone())
     }
 
     /// Puts another gate in its place, if it makes the same ids in the same columns of an empty batch.
@@ -182,7 +194,8 @@ impl Refiner {
         if before.is_some() && before != self.schema {
             self.schema = before;
             return Err(refused(
-                "its ids follow another scheme than those in silver; rebuild silver with it from the start instead"
+                "its ids follow another scheme than those in silver; name it as telemetry.silver_gate and start again, \
+                 which makes silver anew"
                     .into(),
             ));
         }
@@ -193,6 +206,51 @@ impl Refiner {
     }
 }
 
+/// Our columns and these, if their schema has just those; with what it says of itself.
+fn with_columns(theirs: &SchemaRef, added: impl Iterator<Item = Field>) -> Result<SchemaRef, String> {
+    let source = event::schema();
+    let fields: Vec<_> = source.fields().iter().cloned().chain(added.map(Arc::new)).collect();
+    let named = |field: &Field| (field.name().clone(), field.data_type().clone());
+    let are = theirs.fields().iter().map(|field| named(field));
+    if !are.eq(fields.iter().map(|field| named(field))) {
+        let are = theirs
+            .fields()
+            .iter()
+            .map(|field| format!("{} ({})", field.name(), field.data_type()));
+        return Err(format!("its columns are {}", are.collect::<Vec<_>>().join(", ")));
+    }
+    let mut metadata = theirs.metadata().clone();
+    metadata.extend(source.metadata().clone());
+    Ok(Arc::new(Schema::new(fields).with_metadata(metadata)))
+}
+
+/// The rows it rejected.
+fn rejected(stream: Vec<u8>) -> Result<RecordBatch, String> {
+    let rows = claims::read(stream)?;
+    let reason = Field::new(REJECT_REASON, DataType::Utf8, false);
+    let schema = with_columns(rows.schema_ref(), std::iter::once(reason))?;
+    ipc::with_schema(&rows, schema).map_err(|error| error.to_string())
+}
+
+/// The rows that are to be accepted when these are rejected: all others, and where it says that some are there twice,
+/// the first one of each number.
+fn to_accept(events: &RecordBatch, rejected: Option<&RecordBatch>, duplicates: u64) -> Result<RecordBatch, String> {
+    let pick =
+        |rows: &RecordBatch, which: &BooleanArray| filter_record_batch(rows, which).map_err(|error| error.to_string());
+    let mut rows = events.clone();
+    if let Some(rejected) = rejected {
+        let schema = event::schema();
+        let columns = schema.fields().iter().map(|field| field.name().as_str());
+        let rejected = claims::among(&rows, rejected, columns)?;
+        rows = pick(&rows, &BooleanArray::new(!rejected.values(), None))?;
+    }
+    if duplicates > 0 {
+        let first = Seen::default().fresh(&rows)?;
+        rows = pick(&rows, &first)?;
+    }
+    Ok(rows)
+}
+
 fn bad_answer(why: String) -> MedallionError {
     MedallionError::BadAnswer {
         subsystem: SILVER_GATE.into(),
@@ -201,11 +259,11 @@ fn bad_answer(why: String) -> MedallionError {
 }
 
 /// Silver's table of telemetry: an entity is an intent of a workflow, an event one of its numbers at a node.
-fn telemetry() -> Table {
+fn telemetry(legacy_ids: bool) -> Table {
     let identity = |column: &str, keys: &[&str]| Identity {
         column: column.into(),
         keys: keys.iter().map(|name| key(name)).collect(),
-        legacy_column: None,
+        legacy_column: legacy_ids.then(|| format!("{column}{LEGACY}")),
     };
     Table {
         name: "telemetry".into(),
@@ -219,6 +277,15 @@ fn telemetry() -> Table {
         }),
         required: Vec::new(),
     }
+}
+
+/// The columns of a table's ids, in order.
+fn ids(table: &Table) -> impl Iterator<Item = &str> {
+    table
+        .identities
+        .iter()
+        .flat_map(|id| [Some(id.column.as_str()), id.legacy_column.as_deref()])
+        .flatten()
 }
 
 fn key(name: &str) -> KeyColumn {

@@ -4,7 +4,6 @@ mod frames;
 mod laws;
 mod paced;
 mod places;
-mod speed;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

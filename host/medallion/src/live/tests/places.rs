@@ -99,6 +99,41 @@ async fn who_reads_slowly_is_read_for_from_the_history_and_costs_nobody_else() {
 }
 
 #[tokio::test]
+async fn little_is_gathered_and_what_is_large_is_shared_by_all() {
+    let mut host = Host::new(LiveSettings::default());
+    let mut all: Vec<Subscriber> = (0..3).map(|_| host.watch(Start::Now)).collect();
+    for count in [1, 1, 200, 1] {
+        host.publish(&events(count));
+    }
+    let mut large = Vec::new();
+    for watching in &mut all {
+        let mut counts = Vec::new();
+        for _ in 0..3 {
+            let frames = next(watching).await.unwrap();
+            counts.push(frames.events);
+            large.extend(Some(frames.bytes).filter(|_| frames.events == 200));
+        }
+        assert_eq!((counts, is_quiet(watching)), (vec![2, 200, 1], true));
+    }
+    assert!(large.windows(2).all(|pair| pair[0].as_ptr() == pair[1].as_ptr()));
+}
+
+#[tokio::test]
+async fn batches_of_one_event_count_for_what_they_take_beside_it() {
+    let mut host = Host::new(LiveSettings {
+        ring_bytes_max: 1 << 20,
+        ..LiveSettings::default()
+    });
+    let mut slow = host.watch(Start::Now);
+    for _ in 0..1_000 {
+        host.publish(&events(1));
+    }
+    take(&mut slow, 1_000).await;
+    // No more than 256 of them were in memory.
+    assert!(host.kept.reads.load(Ordering::Relaxed) > 1_000 - 256);
+}
+
+#[tokio::test]
 async fn a_reader_that_retention_overtook_is_told_the_oldest_offset() {
     let mut host = Host::forgetful();
     let mut slow = host.watch(Start::Oldest);

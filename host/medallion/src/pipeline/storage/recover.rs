@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
 
 use super::super::intake::piece;
 use super::super::seen::Seen;
@@ -33,13 +34,7 @@ impl Storage {
             schema_version: VERSION.into(),
         };
         let layout = &self.layout;
-        let old = layout.silver_old();
-        if old.exists() {
-            let what = format!("remove {}", old.display());
-            std::fs::remove_dir_all(&old).map_err(fault::io(what))?;
-        }
         let bronze = Writer::open_on(self.disk.clone(), &layout.bronze(), table(event::schema()), self.parts)?;
-        let silver = Writer::open_on(self.disk.clone(), &layout.silver(), table(schema), whole)?;
         let (_, head) = topic::bounds(&self.ledger)?;
         if let Some(end_offset) = bronze.durable_offset().filter(|end| *end > head) {
             return Err(MedallionError::AheadOfLog {
@@ -48,6 +43,13 @@ impl Storage {
                 head,
             });
         }
+        self.remove_old_silver()?;
+        if self.silver_is_other(&schema)? {
+            tracing::warn!("silver has other columns or ids than are asked for now: it is made anew from bronze");
+            self.set_silver_aside()?;
+            self.remove_old_silver()?;
+        }
+        let silver = Writer::open_on(self.disk.clone(), &layout.silver(), table(schema), whole)?;
         let seen = self.load_seen(silver.durable_offset())?;
         Ok(Tables {
             rejects: SideTable::open(self.disk.clone(), layout.bronze_rejects(), whole)?,
@@ -57,6 +59,51 @@ impl Storage {
             silver,
             seen,
         })
+    }
+
+    /// Whether silver was made with other columns, or with ids of another scheme, than the gate makes now.
+    ///
+    /// # Errors
+    /// `OtherSchema` when it cannot be made anew, since bronze does not reach as far back.
+    fn silver_is_other(&self, schema: &SchemaRef) -> Result<bool, MedallionError> {
+        let silver = parts(&self.layout.silver())?;
+        let (Some(oldest), Some(newest)) = (silver.first(), silver.last()) else {
+            return Ok(false);
+        };
+        if read_part(newest)?.schema() == *schema {
+            return Ok(false);
+        }
+        let bronze = parts(&self.layout.bronze())?;
+        if bronze
+            .first()
+            .is_none_or(|part| part.first_offset > oldest.first_offset)
+        {
+            return Err(MedallionError::OtherSchema {
+                what: format!(
+                    "{} has other columns or ids than the silver gate makes now (telemetry.legacy_ids, \
+                     telemetry.silver_gate), and {} begins later, so that it cannot be made anew",
+                    self.layout.silver().display(),
+                    self.layout.bronze().display()
+                ),
+            });
+        }
+        Ok(true)
+    }
+
+    /// All of silver goes at once: what a kill left of removing it would look like silver.
+    fn set_silver_aside(&self) -> Result<(), MedallionError> {
+        let folder = self.layout.silver_root();
+        let what = format!("rename {}", folder.display());
+        std::fs::rename(&folder, self.layout.silver_old()).map_err(fault::io(what))
+    }
+
+    fn remove_old_silver(&self) -> Result<(), MedallionError> {
+        let old = self.layout.silver_old();
+        if old.exists() {
+            let what = format!("remove {}", old.display());
+            std::fs::remove_dir_all(&old).map_err(fault::io(what))?;
+        }
+        Ok(())
     }
 
     fn load_seen(&self, silver: Option<u64>) -> Result<Seen, MedallionError> {
@@ -169,11 +216,8 @@ impl Storage {
     pub(super) async fn rebuild(&mut self) -> Result<(), MedallionError> {
         self.finish().await?;
         self.state.tables = None;
-        let (folder, old) = (self.layout.silver_root(), self.layout.silver_old());
-        if folder.exists() {
-            // All of it goes at once: what a kill left of removing it would look like silver.
-            let what = format!("rename {}", folder.display());
-            std::fs::rename(&folder, &old).map_err(fault::io(what))?;
+        if self.layout.silver_root().exists() {
+            self.set_silver_aside()?;
         }
         self.open(self.state.stored_offset).await?;
         self.refresh_gold(true)

@@ -1,0 +1,6 @@
+//! What a swap needs of the engine, against components that do it well and badly.
+
+mod fencing;
+mod guest;
+mod handing_over;
+mod restarting;

@@ -1,0 +1,432 @@
+//! How a version becomes active: from memory, from the store, from a registry, or from whoever publishes it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kinetic_model::{CapsuleRef, Digest, Fault, Pin, Urn};
+use kinetic_registry::{Descriptor, RegistryError, Source, fetch};
+use serde_json::{Value, json};
+
+use crate::admission::{Discovered, Loaded, Refusal};
+use crate::intake::Closed;
+use crate::life::{Former, Move, Named};
+use crate::quarantine::entry;
+use crate::swap::{Steps, Taking};
+use crate::{Actor, Capsule, Cause, Kernel, KernelError, Manifest, State, unix_ms};
+
+impl Kernel {
+    /// Makes a capsule ready: from memory, else fetched from the registries, verified and admitted. Callers that ask for
+    /// the same at once share one admission.
+    ///
+    /// # Errors
+    /// Not found, refused (then also quarantined), or unreachable; nothing is half active.
+    pub async fn activate(&self, what: &CapsuleRef) -> Result<Arc<Capsule>, Fault> {
+        if let Some(capsule) = self.resolve(what) {
+            return Ok(capsule);
+        }
+        let kernel = self.clone();
+        let what = what.clone();
+        // Whoever asked first may go away; those who wait for the same must not begin anew because of that.
+        self.to_the_end(async move {
+            let _alone = kernel.flight(&what).await;
+            match kernel.resolve(&what) {
+                Some(capsule) => Ok(capsule),
+                None => kernel.fetch_and_admit(&what).await,
+            }
+        })
+        .await
+    }
+
+    async fn fetch_and_admit(&self, what: &CapsuleRef) -> Result<Arc<Capsule>, Fault> {
+        let binding = self.binding(&what.urn).filter(|_| what.pin == Pin::Active);
+        let found = match &binding {
+            Some(binding) if binding.chosen => self.load_former(&what.urn, &binding.as_former()).await,
+            _ => self.find_and_load(what).await,
+        };
+        let loaded = match (found, &binding) {
+            (Ok(loaded), _) => loaded,
+            // A newer version that cannot be had does not take the one away that was active when the host stopped.
+            (Err(fault), Some(binding)) if !binding.chosen => {
+                let before = self.load_former(&what.urn, &binding.as_former()).await;
+                let loaded = before.map_err(|_| fault.clone())?;
+                tracing::warn!(urn = %what.urn, version = %binding.version, "goes on with the version before: {fault}");
+                loaded
+            }
+            (Err(fault), _) => return Err(fault),
+        };
+        self.install(loaded, what.pin != Pin::Active, Actor::Host).await
+    }
+
+    async fn find_and_load(&self, what: &CapsuleRef) -> Result<Loaded, Fault> {
+        let (source, descriptor) = self.find(what).await?;
+        self.load(&*source, descriptor, Actor::Host).await
+    }
+
+    /// Loads a version that was here before: the very bytes.
+    pub(crate) async fn load_former(&self, urn: &Urn, former: &Former) -> Result<Loaded, Fault> {
+        let what = CapsuleRef {
+            urn: urn.clone(),
+            pin: Pin::Version(former.version.clone()),
+        };
+        let (source, descriptor) = self.find(&what).await?;
+        if descriptor.digest != former.digest {
+            return Err(KernelError::PinMismatch {
+                what: format!("{what} {}", former.digest),
+                found: descriptor.digest.to_string(),
+            }
+            .into());
+        }
+        self.load(&*source, descriptor, Actor::Host).await
+    }
+
+    /// The first registry that has it, and what it says about it.
+    pub(crate) async fn find(&self, what: &CapsuleRef) -> Result<(Arc<dyn Source>, Descriptor), Fault> {
+        let store: Arc<dyn Source> = self.store().clone();
+        let mut places = Vec::new();
+        for source in std::iter::once(&store).chain(&self.0.sources) {
+            match source.describe(what).await {
+                Ok(descriptor) => {
+                    let asked = &what.pin;
+                    let same = descriptor.urn == what.urn
+                        && match asked {
+                            Pin::Active => true,
+                            Pin::Version(version) => *version == descriptor.version,
+                            Pin::Digest(digest) => *digest == descriptor.digest,
+                        };
+                    if same {
+                        return Ok((source.clone(), descriptor));
+                    }
+                    let found = format!("{}@{} {}", descriptor.urn, descriptor.version, descriptor.digest);
+                    return Err(KernelError::PinMismatch {
+                        what: what.to_string(),
+                        found,
+                    }
+                    .into());
+                }
+                Err(RegistryError::NotFound { .. }) => places.push(source.name().to_string()),
+                Err(error) => return Err(Fault::from(&error)),
+            }
+        }
+        Err(KernelError::NotFound {
+            what: what.to_string(),
+            places: places.join(", "),
+        }
+        .into())
+    }
+
+    /// Fetches and admits what a registry described.
+    pub(crate) async fn load(
+        &self,
+        source: &dyn Source,
+        descriptor: Descriptor,
+        actor: Actor,
+    ) -> Result<Loaded, Fault> {
+        self.refuse_quarantined(&descriptor)?;
+        let bytes_max = self.engine().config().component_bytes_max;
+        let bytes = fetch(source, &descriptor, bytes_max)
+            .await
+            .map_err(|e| Fault::from(&e))?;
+        self.admit(descriptor, bytes, actor).await
+    }
+
+    fn refuse_quarantined(&self, descriptor: &Descriptor) -> Result<(), Fault> {
+        let manifest = Digest::of(descriptor.manifest.as_bytes());
+        let Some(entry) = self.quarantine().forbids(&descriptor.digest, &manifest) else {
+            return Ok(());
+        };
+        let what = format!("{}@{}", descriptor.urn, descriptor.version);
+        let error = KernelError::Quarantined {
+            what,
+            digest: entry.digest.to_string(),
+            code: entry.code,
+            why: entry.message,
+        };
+        Err(error.into())
+    }
+
+    /// Verifies, compiles, links and probes; quarantines what fails.
+    async fn admit(&self, descriptor: Descriptor, bytes: Bytes, actor: Actor) -> Result<Loaded, Fault> {
+        let named = self
+            .journal()
+            .begin(descriptor.urn.clone(), descriptor.version.clone(), descriptor.digest);
+        let digests = (descriptor.digest, Digest::of(descriptor.manifest.as_bytes()));
+        self.admitted(&named, State::Discovered, Cause::Found, actor, Value::Null)
+            .await?;
+        // Closing the semaphore is the only way it fails, and nothing closes it.
+        let _permit = self.0.admissions.acquire().await.ok();
+        let discovered = Discovered {
+            descriptor,
+            bytes,
+            named: named.clone(),
+        };
+        let admitted = match discovered.verify(&self.0.judge) {
+            Ok(verified) => {
+                self.admitted(&named, State::Verified, Cause::Admitted, actor, Value::Null)
+                    .await?;
+                verified.load(&self.0.judge).await
+            }
+            Err(refusal) => Err(refusal),
+        };
+        match admitted {
+            Ok(loaded) => {
+                self.admitted(&named, State::Loaded, Cause::Admitted, actor, Value::Null)
+                    .await?;
+                self.quarantine().clear_admitted(&loaded.digest);
+                Ok(loaded)
+            }
+            Err(Refusal { step, fault }) => {
+                tracing::warn!(urn = %named.urn, version = %named.version, ?step, "refused: {fault}");
+                let reason = json!({ "step": step, "code": fault.code, "message": fault.message });
+                if is_passing(&fault) {
+                    self.admitted(&named, State::Unloaded, Cause::HostFailed, actor, reason)
+                        .await?;
+                } else {
+                    self.admitted(&named, State::Quarantined, Cause::Refused, actor, reason)
+                        .await?;
+                    let names = (named.urn.to_string(), named.version.to_string());
+                    self.quarantine().add(entry(digests, names, step, &fault, unix_ms()))?;
+                }
+                Err(fault)
+            }
+        }
+    }
+
+    async fn admitted(&self, what: &Named, to: State, cause: Cause, actor: Actor, reason: Value) -> Result<(), Fault> {
+        let step = Move {
+            what,
+            to,
+            cause,
+            actor,
+            reason,
+        };
+        self.journal().step(step).await
+    }
+
+    /// Puts an admitted capsule where calls find it.
+    async fn install(&self, loaded: Loaded, pinned: bool, actor: Actor) -> Result<Arc<Capsule>, Fault> {
+        let urn = loaded.manifest.id.clone();
+        let _turn = self.turn(&urn).await;
+        let current = self.current(&urn).ok();
+        if let Some(same) = current
+            .as_ref()
+            .filter(|capsule| capsule.digest == loaded.digest && capsule.manifest == loaded.manifest)
+        {
+            let same = same.clone();
+            self.let_go(&loaded, actor).await?;
+            return Ok(same);
+        }
+        let newest = current
+            .as_ref()
+            .is_none_or(|capsule| capsule.manifest.version < loaded.manifest.version);
+        // A pin is somebody's wish for one version; only an unpinned activation decides what the URN means.
+        if pinned || !newest {
+            return self.install_pinned(loaded, actor).await;
+        }
+        if let Some(current) = current {
+            let taking = Taking {
+                cause: Cause::Activated,
+                actor,
+                chosen: false,
+                discard_state: false,
+                probation: true,
+            };
+            let (capsule, _) = self.take_over(&current, loaded, taking, &mut Steps::begin()).await?;
+            return Ok(capsule);
+        }
+        self.install_first(loaded, actor).await
+    }
+
+    async fn install_pinned(&self, loaded: Loaded, actor: Actor) -> Result<Arc<Capsule>, Fault> {
+        let generation = self.next_generation(&loaded.manifest.id);
+        let capsule = Arc::new(Capsule::new(loaded, generation));
+        self.admitted(&capsule.named, State::Active, Cause::Asked, actor, json!("pinned"))
+            .await?;
+        for surplus in self.put_pinned(capsule.clone()) {
+            self.let_pinned_go(surplus);
+        }
+        Ok(capsule)
+    }
+
+    /// There is no room for it any more.
+    fn let_pinned_go(&self, capsule: Arc<Capsule>) {
+        capsule.intake.close(Closed::Gone);
+        let kernel = self.clone();
+        tokio::spawn(async move {
+            let reason = json!("too many pinned versions");
+            let step = kernel.admitted(&capsule.named, State::Suspended, Cause::Retired, Actor::Host, reason);
+            if let Err(fault) = step.await {
+                tracing::warn!(urn = %capsule.manifest.id, "its end could not be recorded: {fault}");
+            }
+            kernel.retire(capsule, Actor::Host);
+        });
+    }
+
+    /// The first version of a URN since the host started.
+    async fn install_first(&self, loaded: Loaded, actor: Actor) -> Result<Arc<Capsule>, Fault> {
+        let urn = loaded.manifest.id.clone();
+        let before = self.binding(&urn);
+        let same = before.as_ref().filter(|binding| binding.digest == loaded.digest);
+        let generation = match same {
+            Some(binding) => binding.generation,
+            None => self.next_generation(&urn),
+        };
+        let capsule = Capsule::new(loaded, generation);
+        let mut binding = self.binding_of(&capsule, same.is_some_and(|binding| binding.chosen));
+        match (same, before.as_ref()) {
+            (Some(same), _) => binding.former.clone_from(&same.former),
+            (None, Some(other)) => binding.former = Some(other.as_former()),
+            (None, None) => {}
+        }
+        let capsule = capsule.under(self.limits_under(&capsule.manifest, &binding.limits));
+        let suspended = same.filter(|binding| binding.state == State::Suspended);
+        let reason = suspended.map(|binding| binding.reason.clone().unwrap_or_default());
+        let capsule = Arc::new(capsule);
+        let cause = if same.is_some() {
+            Cause::Restarted
+        } else {
+            Cause::Activated
+        };
+        let active = Move {
+            what: &capsule.named,
+            to: State::Active,
+            cause,
+            actor,
+            reason: Value::Null,
+        };
+        self.flip(&[active], &capsule, &binding).await?;
+        if let Some(why) = reason {
+            self.suspend_now(&capsule, &why, Cause::Restarted, Actor::Host).await?;
+        }
+        if same.is_some_and(|same| same.probation) {
+            self.stand_by_again(&capsule).await;
+        }
+        Ok(capsule)
+    }
+
+    /// Admits a capsule and puts it into the local store. Nothing that is refused reaches the store. It takes its
+    /// place at once if it is the newest.
+    ///
+    /// # Errors
+    /// As admission's; a version that exists with other bytes is a conflict.
+    pub async fn publish(&self, manifest: String, receipt: Value, component: Bytes) -> Result<Arc<Capsule>, Fault> {
+        let kernel = self.clone();
+        self.to_the_end(async move { kernel.publish_now(manifest, receipt, component).await })
+            .await
+    }
+
+    async fn publish_now(&self, manifest: String, receipt: Value, component: Bytes) -> Result<Arc<Capsule>, Fault> {
+        let (loaded, descriptor) = self.admit_published(manifest, receipt, &component).await?;
+        let urn = loaded.manifest.id.clone();
+        if let Ok(current) = self.current(&urn)
+            && current.digest != loaded.digest
+            && current.manifest.version < loaded.manifest.version
+            && let Err(fault) = self.compare(&current, &loaded, false).await
+        {
+            self.quarantine_loaded(&loaded, &fault, Actor::Publisher).await?;
+            return Err(fault);
+        }
+        self.store()
+            .put(descriptor, component)
+            .await
+            .map_err(|e| Fault::from(&e))?;
+        self.install(loaded, false, Actor::Publisher).await
+    }
+
+    /// Admits a capsule and puts it into the local store, and lets it go again: somebody swaps to it, or calls it.
+    ///
+    /// # Errors
+    /// As [`Kernel::publish`]'s.
+    pub async fn stage(&self, manifest: String, receipt: Value, component: Bytes) -> Result<Descriptor, Fault> {
+        let kernel = self.clone();
+        self.to_the_end(async move { kernel.stage_now(manifest, receipt, component).await })
+            .await
+    }
+
+    async fn stage_now(&self, manifest: String, receipt: Value, component: Bytes) -> Result<Descriptor, Fault> {
+        let (loaded, descriptor) = self.admit_published(manifest, receipt, &component).await?;
+        self.store()
+            .put(descriptor.clone(), component)
+            .await
+            .map_err(|e| Fault::from(&e))?;
+        self.choose(&loaded.manifest.id).await?;
+        self.let_go(&loaded, Actor::Publisher).await?;
+        Ok(descriptor)
+    }
+
+    /// From now on only somebody's word changes what the URN means: a restart must not take the newest for it.
+    async fn choose(&self, urn: &Urn) -> Result<(), Fault> {
+        let _turn = self.turn(urn).await;
+        let (Some(mut binding), Ok(current)) = (self.binding(urn), self.current(urn)) else {
+            return Ok(());
+        };
+        if !binding.chosen {
+            binding.chosen = true;
+            let document = json!({ "event": "swap", "step": "chosen" });
+            self.journal().bind(&current.named, &binding, document).await?;
+            self.put_binding(urn, binding);
+        }
+        Ok(())
+    }
+
+    /// Admitted before it is stored, stored before it is active: a crash in between leaves a version that the next start
+    /// admits again.
+    async fn admit_published(
+        &self,
+        manifest: String,
+        receipt: Value,
+        component: &Bytes,
+    ) -> Result<(Loaded, Descriptor), Fault> {
+        let parsed = Manifest::parse(&manifest)?;
+        let descriptor = Descriptor {
+            urn: parsed.id.clone(),
+            version: parsed.version.clone(),
+            digest: Digest::of(component),
+            size_bytes: component.len() as u64,
+            manifest,
+            receipt,
+        };
+        // Before anything is compiled: a version is immutable.
+        let reference = CapsuleRef {
+            urn: parsed.id,
+            pin: Pin::Version(parsed.version),
+        };
+        if let Ok(existing) = self.store().describe(&reference).await
+            && (existing.digest != descriptor.digest || existing.manifest != descriptor.manifest)
+        {
+            let error = RegistryError::VersionTaken {
+                urn: descriptor.urn.to_string(),
+                version: descriptor.version.to_string(),
+            };
+            return Err(Fault::from(&error));
+        }
+        self.refuse_quarantined(&descriptor)?;
+        let loaded = self
+            .admit(descriptor.clone(), component.clone(), Actor::Publisher)
+            .await?;
+        Ok((loaded, descriptor))
+    }
+
+    /// Activates what every URN in the local store meant when the host last ran, and the newest version of the others;
+    /// what fails is quarantined and named.
+    ///
+    /// # Errors
+    /// When the store cannot be read at all.
+    pub async fn activate_all(&self) -> Result<Vec<(CapsuleRef, Result<Arc<Capsule>, Fault>)>, Fault> {
+        let stored = self.store().list().await.map_err(|e| Fault::from(&e))?;
+        let mut urns: Vec<Urn> = stored.into_iter().map(|summary| summary.urn).collect();
+        urns.dedup();
+        let mut report = Vec::with_capacity(urns.len());
+        for urn in urns {
+            let what = CapsuleRef::from(urn);
+            let result = self.activate(&what).await;
+            report.push((what, result));
+        }
+        Ok(report)
+    }
+}
+
+/// Whether a failure says nothing about the capsule: the host was busy or broken.
+fn is_passing(fault: &Fault) -> bool {
+    use kinetic_model::ErrorKind::{Busy, Internal, Unavailable};
+    matches!(fault.kind, Busy | Internal | Unavailable)
+}

@@ -1,0 +1,143 @@
+//! Handing the state of an instance that stays to its successor: intake stops, calls end, state is exported and taken
+//! over. Until the flip the old version can go on as if nothing had happened.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kinetic_model::Fault;
+use serde_json::json;
+
+use super::{Steps, Taking};
+use crate::admission::Loaded;
+use crate::intake::Closed;
+use crate::{Capsule, Kernel, KernelError};
+
+/// A version whose intake is stopped; it is opened again unless the flip was made.
+pub(super) struct Handover {
+    stopped: Option<Arc<Capsule>>,
+    state_bytes: Option<u64>,
+}
+
+/// Why a handover did not come about, and whether the new version is to blame.
+pub(super) struct Refused {
+    pub(super) fault: Fault,
+    pub(super) its_fault: bool,
+}
+
+impl Handover {
+    pub(super) const fn state_bytes(&self) -> Option<u64> {
+        self.state_bytes
+    }
+
+    pub(super) fn done(mut self) {
+        self.stopped = None;
+    }
+
+    pub(super) fn undo(self) {}
+}
+
+impl Drop for Handover {
+    fn drop(&mut self) {
+        if let Some(stopped) = self.stopped.take() {
+            stopped.intake.open();
+        }
+    }
+}
+
+impl From<Fault> for Refused {
+    fn from(fault: Fault) -> Self {
+        Self {
+            fault,
+            its_fault: false,
+        }
+    }
+}
+
+impl Kernel {
+    /// Brings the new version to where the old one stopped. Nothing is to be handed over where no instance stays.
+    pub(super) async fn hand_over(
+        &self,
+        current: &Arc<Capsule>,
+        loaded: &Loaded,
+        taking: Taking,
+        steps: &mut Steps,
+    ) -> Result<Handover, Refused> {
+        let mut handover = Handover {
+            stopped: None,
+            state_bytes: None,
+        };
+        if !current.stays() {
+            return Ok(handover);
+        }
+        let drain_ms = self.settings().drain_ms;
+        self.journal()
+            .swap_step(&loaded.named, "stop-intake", json!(null))
+            .await?;
+        current.intake.close(Closed::Moving);
+        handover.stopped = Some(current.clone());
+        if !current.intake.drained(Duration::from_millis(drain_ms)).await {
+            let error = KernelError::DrainTimeout {
+                what: current.manifest.id.to_string(),
+                calls: current.intake.calls(),
+                drain_ms,
+            };
+            return Err(Fault::from(error).into());
+        }
+        steps.done("drain");
+        handover.state_bytes = self.move_state(current, loaded, taking).await?;
+        steps.done("hand-over");
+        let bytes = handover.state_bytes;
+        self.journal()
+            .swap_step(&loaded.named, "hand-over", json!({ "state_bytes": bytes }))
+            .await?;
+        Ok(handover)
+    }
+
+    async fn move_state(&self, current: &Capsule, loaded: &Loaded, taking: Taking) -> Result<Option<u64>, Refused> {
+        let what = current.manifest.id.to_string();
+        let lost = |why: String| {
+            let error = KernelError::StateLost {
+                what: what.clone(),
+                why,
+            };
+            Refused::from(Fault::from(error))
+        };
+        let both = |has: bool| if has { "has" } else { "has not" };
+        let (gives, takes) = (
+            current.capability.interface().has_lifecycle,
+            loaded.capability.interface().has_lifecycle,
+        );
+        if !gives || !takes {
+            if taking.discard_state {
+                return Ok(None);
+            }
+            return Err(lost(format!(
+                "the version that goes {} the lifecycle interface, the one that comes {} it",
+                both(gives),
+                both(takes)
+            )));
+        }
+        let snapshot = match current.capability.export_state().await {
+            Ok(Some(snapshot)) => snapshot,
+            Ok(None) => return Ok(None),
+            Err(_) if taking.discard_state => return Ok(None),
+            Err(error) => return Err(lost(format!("the version that goes cannot export it: {error}"))),
+        };
+        let bytes = snapshot.bytes.len() as u64;
+        match loaded.capability.begin_from(snapshot).await {
+            Ok(()) => Ok(Some(bytes)),
+            Err(_) if taking.discard_state => Ok(None),
+            Err(error) => {
+                let error = KernelError::StateRefused {
+                    what,
+                    version: loaded.manifest.version.to_string(),
+                    why: error.to_string(),
+                };
+                Err(Refused {
+                    fault: error.into(),
+                    its_fault: true,
+                })
+            }
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! The end of a probation: the version before comes back, or is let go and fenced.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kinetic_model::{Fault, Urn};
+use serde_json::json;
+
+use super::{Probation, Shadow, Steps, Swapped};
+use crate::admission::Loaded;
+use crate::intake::Closed;
+use crate::life::Move;
+use crate::quarantine::{Step, entry};
+use crate::{Actor, Capsule, Cause, Kernel, KernelError, State, unix_ms};
+
+impl Kernel {
+    /// After a restart in the middle of a probation: the version before is loaded again, and stands by again. Where it
+    /// cannot be, the new version is on its own.
+    pub(crate) async fn stand_by_again(&self, capsule: &Arc<Capsule>) {
+        let urn = &capsule.manifest.id;
+        if self.settings().probation_ms == 0 {
+            return;
+        }
+        let Ok(former) = self.former(urn) else { return };
+        match self.load_former(urn, &former).await {
+            Ok(loaded) => {
+                let former = Arc::new(Capsule::new(loaded, 0));
+                former.intake.close(Closed::Gone);
+                let mut binding = self.binding(urn).unwrap_or_else(|| self.binding_of(capsule, true));
+                binding.probation = true;
+                let document = json!({ "event": "swap", "step": "probation" });
+                if let Err(fault) = self.journal().bind(&capsule.named, &binding, document).await {
+                    tracing::warn!(%urn, "its probation could not be recorded: {fault}");
+                }
+                self.put_binding(urn, binding);
+                self.begin_probation(capsule, former);
+            }
+            Err(fault) => tracing::warn!(%urn, "the version before cannot stand by: {fault}"),
+        }
+    }
+
+    /// From now on the version before answers what the new one fails, and comes back when that is too often.
+    pub(super) fn begin_probation(&self, capsule: &Arc<Capsule>, former: Arc<Capsule>) {
+        let settings = self.settings();
+        capsule
+            .probation
+            .store(Some(Arc::new(Probation::new(former, settings))));
+        let time = Duration::from_millis(settings.probation_ms);
+        let (kernel, urn, generation) = (self.downgrade(), capsule.manifest.id.clone(), capsule.generation);
+        tokio::spawn(async move {
+            tokio::time::sleep(time).await;
+            if let Some(kernel) = kernel.upgrade()
+                && let Err(fault) = kernel.proven(&urn, generation).await
+            {
+                tracing::warn!("the end of a probation could not be recorded: {fault}");
+            }
+        });
+    }
+
+    /// The version is proven: the one before is let go.
+    async fn proven(&self, urn: &Urn, generation: u64) -> Result<(), Fault> {
+        let _turn = self.turn(urn).await;
+        let current = self.current(urn).ok();
+        let Some(capsule) = current.filter(|capsule| capsule.generation == generation) else {
+            return Ok(());
+        };
+        let Some(probation) = capsule.probation.load_full() else {
+            return Ok(());
+        };
+        let mut binding = self.binding(urn).unwrap_or_else(|| self.binding_of(&capsule, true));
+        binding.probation = false;
+        let document = json!({ "event": "swap", "step": "proven" });
+        self.journal().bind(&capsule.named, &binding, document).await?;
+        self.put_binding(urn, binding);
+        capsule.probation.store(None);
+        self.retire(probation.former.clone(), Actor::Host);
+        Ok(())
+    }
+
+    /// Gives a failed version's place back to the one before, and quarantines it, while calls go on.
+    pub(crate) fn roll_back_failed(&self, capsule: &Arc<Capsule>, why: String) {
+        let (kernel, capsule) = (self.clone(), capsule.clone());
+        tokio::spawn(async move {
+            tracing::warn!(urn = %capsule.manifest.id, version = %capsule.manifest.version, "rolled back: {why}");
+            let fault = Fault::from(KernelError::ProbationFailed {
+                what: capsule.manifest.id.to_string(),
+                version: capsule.manifest.version.to_string(),
+                why,
+            });
+            let back = kernel
+                .go_back(&capsule, Cause::RolledBack, Actor::Host, Some(&fault))
+                .await;
+            if let Err(fault) = back {
+                tracing::error!(urn = %capsule.manifest.id, "it could not be rolled back: {fault}");
+            }
+        });
+    }
+
+    /// Puts the version that stands by back in its place; none when none does. With a fault, the version that goes is
+    /// quarantined for it.
+    pub(crate) async fn go_back(
+        &self,
+        capsule: &Arc<Capsule>,
+        cause: Cause,
+        actor: Actor,
+        fault: Option<&Fault>,
+    ) -> Result<Option<Swapped>, Fault> {
+        let urn = &capsule.manifest.id;
+        let _turn = self.turn(urn).await;
+        let Some(probation) = capsule.probation.load_full() else {
+            return Ok(None);
+        };
+        let mut steps = Steps::begin();
+        let former = &probation.former;
+        let state_bytes = self.state_back(capsule, former, &mut steps).await;
+        let limits = self.limits_by_operator(&former.manifest);
+        let back = Arc::new(former.again(self.next_generation(urn), limits));
+        let (to, reason) = match fault {
+            Some(fault) => (
+                State::Quarantined,
+                json!({ "code": fault.code, "message": fault.message }),
+            ),
+            None => (State::Suspended, json!("its predecessor was asked back")),
+        };
+        let mut moves = vec![
+            Move {
+                what: &capsule.named,
+                to,
+                cause,
+                actor,
+                reason,
+            },
+            Move {
+                what: &back.named,
+                to: State::Active,
+                cause,
+                actor,
+                reason: json!(null),
+            },
+        ];
+        moves.retain(|step| self.journal().state(step.what) != Some(step.to));
+        let flipped = self.flip(&moves, &back, &self.binding_of(&back, true)).await;
+        if let Err(fault) = flipped {
+            capsule.intake.open();
+            return Err(fault);
+        }
+        capsule.probation.store(None);
+        capsule.intake.close(Closed::Gone);
+        steps.done("flip");
+        if let Some(fault) = fault {
+            self.quarantine_capsule(capsule, Step::Probation, fault)?;
+        }
+        self.retire(capsule.clone(), actor);
+        Ok(Some(self.swapped(
+            capsule,
+            &back,
+            steps,
+            Shadow::default(),
+            state_bytes,
+        )))
+    }
+
+    /// What the version that goes came to hold goes back with its place. Where it cannot give it, or the other one cannot
+    /// read it, the version before goes on from where it stopped.
+    async fn state_back(&self, capsule: &Capsule, former: &Capsule, steps: &mut Steps) -> Option<u64> {
+        if !capsule.stays() {
+            return None;
+        }
+        capsule.intake.close(Closed::Moving);
+        capsule
+            .intake
+            .drained(Duration::from_millis(self.settings().drain_ms))
+            .await;
+        steps.done("drain");
+        let lost = |why: String| tracing::warn!(urn = %former.manifest.id, "goes on from where it stopped: {why}");
+        let moved = match capsule.capability.export_state().await {
+            Ok(Some(snapshot)) => {
+                let bytes = snapshot.bytes.len() as u64;
+                match former.capability.begin_from(snapshot).await {
+                    Ok(()) => Some(bytes),
+                    Err(error) => {
+                        lost(error.to_string());
+                        None
+                    }
+                }
+            }
+            Ok(None) => None,
+            Err(error) => {
+                lost(error.to_string());
+                None
+            }
+        };
+        steps.done("hand-over");
+        moved
+    }
+
+    /// Lets a version go that calls do not reach any more: they may end, then it is fenced.
+    pub(crate) fn retire(&self, capsule: Arc<Capsule>, actor: Actor) {
+        let kernel = self.downgrade();
+        let within = Duration::from_millis(self.settings().drain_ms);
+        tokio::spawn(async move {
+            let in_time = capsule.intake.drained(within).await;
+            let left = capsule.intake.calls();
+            capsule.capability.fence().await;
+            capsule.capability.stop().await;
+            let Some(kernel) = kernel.upgrade() else { return };
+            // A version that was quarantined is at its end already.
+            if kernel.journal().state(&capsule.named).is_none() {
+                return;
+            }
+            let unloaded = Move {
+                what: &capsule.named,
+                to: State::Unloaded,
+                cause: Cause::Retired,
+                actor,
+                reason: json!({ "drained": in_time, "calls_cut_off": left }),
+            };
+            if let Err(fault) = kernel.journal().step(unloaded).await {
+                tracing::warn!(urn = %capsule.manifest.id, "its end could not be recorded: {fault}");
+            }
+        });
+    }
+
+    /// Lets a version go that never was active.
+    pub(crate) async fn let_go(&self, loaded: &Loaded, actor: Actor) -> Result<(), Fault> {
+        loaded.capability.stop().await;
+        self.journal()
+            .step(Move {
+                what: &loaded.named,
+                to: State::Unloaded,
+                cause: Cause::Asked,
+                actor,
+                reason: json!(null),
+            })
+            .await
+    }
+
+    /// Quarantines a version that could not take over.
+    pub(crate) async fn quarantine_loaded(&self, loaded: &Loaded, fault: &Fault, actor: Actor) -> Result<(), Fault> {
+        loaded.capability.stop().await;
+        self.journal()
+            .step(Move {
+                what: &loaded.named,
+                to: State::Quarantined,
+                cause: Cause::Refused,
+                actor,
+                reason: json!({ "code": fault.code, "message": fault.message }),
+            })
+            .await?;
+        let names = (loaded.manifest.id.to_string(), loaded.manifest.version.to_string());
+        let digests = (loaded.digest, loaded.manifest_digest);
+        self.quarantine()
+            .add(entry(digests, names, Step::Swap, fault, unix_ms()))?;
+        Ok(())
+    }
+
+    /// Keeps a version that failed from coming back.
+    pub(crate) fn quarantine_capsule(&self, capsule: &Capsule, step: Step, fault: &Fault) -> Result<(), Fault> {
+        let names = (capsule.manifest.id.to_string(), capsule.manifest.version.to_string());
+        let digests = (capsule.digest, capsule.manifest_digest);
+        self.quarantine().add(entry(digests, names, step, fault, unix_ms()))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,208 @@
+//! A kernel in a temporary folder, and tiny components of many versions.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kinetic_engine::{Answer, Engine, EngineConfig, Input, Output};
+use kinetic_identity::{BuildInfo, BuildSubject, Receipt, SigningKey, TrustRoot};
+use kinetic_kernel::{
+    Actor, Build, Capsule, Kernel, KernelConfig, Manifest, Policy, SwapAsk, SwapSettings, SwapTo, Swapped,
+};
+use kinetic_ledger::{Ledger, LedgerConfig};
+use kinetic_model::{CapsuleRef, Digest, Fault, Urn};
+use kinetic_registry::FolderStore;
+use serde_json::{Map, Value, json};
+use tempfile::TempDir;
+
+pub const URN: &str = "urn:acme:actionspace:solver:versioned:v1";
+
+/// What a version does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Its function gives its number.
+    Good,
+    /// It cannot be started.
+    TrapsAtStart,
+    /// Its function is called otherwise.
+    OtherShape,
+    /// Its function traps.
+    TrapsInCalls,
+}
+
+/// A kernel and what it needs to be started again.
+pub struct World {
+    pub kernel: Kernel,
+    pub key: SigningKey,
+    ledger: Ledger,
+    engine: Engine,
+    swap: SwapSettings,
+    tier: &'static str,
+    folder: TempDir,
+}
+
+pub fn urn() -> Urn {
+    URN.parse().unwrap()
+}
+
+pub fn version(minor: u64) -> semver::Version {
+    semver::Version::new(1, minor, 0)
+}
+
+fn component(minor: u64, kind: Kind) -> Vec<u8> {
+    let name = if kind == Kind::OtherShape { "other" } else { "number" };
+    let body = if kind == Kind::TrapsInCalls {
+        "unreachable".into()
+    } else {
+        format!("(i32.const {minor})")
+    };
+    let start = if kind == Kind::TrapsAtStart { "(start $s)" } else { "" };
+    let text = format!(
+        r#"(component
+            (core module $m
+                (func $s unreachable)
+                (func (export "f") (result i32) {body})
+                {start})
+            (core instance $i (instantiate $m))
+            (func (export "{name}") (result u32) (canon lift (core func $i "f"))))"#
+    );
+    wat::parse_str(text).unwrap()
+}
+
+fn open(folder: &Path, engine: &Engine, swap: SwapSettings) -> (Kernel, Ledger) {
+    let config = LedgerConfig::new(&folder.join("ledger"), "kinetic/ledger/tests");
+    let ledger = Ledger::open(config, SigningKey::load(&folder.join("ledger.key")).unwrap()).unwrap();
+    let build = Build {
+        host: Digest::of(b"tests"),
+        engine: engine.digest(),
+    };
+    let config = KernelConfig {
+        policy: Policy::default(),
+        swap,
+        trust_root: folder.join("trust.json"),
+        quarantine: folder.join("quarantine"),
+        store: Arc::new(FolderStore::open(&folder.join("store"), 10_485_760).unwrap()),
+        sources: Vec::new(),
+        ledger: Some((ledger.clone(), build)),
+    };
+    (Kernel::new(engine.clone(), config).unwrap(), ledger)
+}
+
+impl World {
+    pub fn start(swap: SwapSettings) -> Self {
+        Self::of_tier(swap, "NX_experimental")
+    }
+
+    pub fn of_tier(swap: SwapSettings, tier: &'static str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let key = SigningKey::generate().unwrap();
+        let mut root = TrustRoot::default();
+        root.add("acme", key.public(), "tests").unwrap();
+        root.save(&folder.path().join("trust.json")).unwrap();
+        let ledger_key = SigningKey::generate().unwrap();
+        ledger_key.save(&folder.path().join("ledger.key")).unwrap();
+        let settings = EngineConfig {
+            pool_instances: 16,
+            ..EngineConfig::default()
+        };
+        let engine = Engine::new(settings, Vec::new()).unwrap();
+        let (kernel, ledger) = open(folder.path(), &engine, swap);
+        Self {
+            kernel,
+            key,
+            ledger,
+            engine,
+            swap,
+            tier,
+            folder,
+        }
+    }
+
+    /// The host ends, and starts again on the same folder.
+    pub async fn restart(self) -> Self {
+        let Self {
+            kernel,
+            key,
+            ledger,
+            engine,
+            swap,
+            tier,
+            folder,
+        } = self;
+        drop(kernel);
+        ledger.close().await;
+        drop(ledger);
+        let (kernel, ledger) = open(folder.path(), &engine, swap);
+        kernel.activate_all().await.unwrap();
+        Self {
+            kernel,
+            key,
+            ledger,
+            engine,
+            swap,
+            tier,
+            folder,
+        }
+    }
+
+    fn publication(&self, minor: u64, kind: Kind) -> (String, Value, Bytes) {
+        let manifest = json!({
+            "id": URN,
+            "version": version(minor).to_string(),
+            "type": "logic",
+            "description": "Gives its number.",
+            "capabilities": { "provides": ["acme:versioned@1.0.0"] },
+            "governance": { "tier": "local", "trust_zone": "tenant", "determinism": self.tier },
+        })
+        .to_string();
+        let component = component(minor, kind);
+        let parsed = Manifest::parse(&manifest).unwrap();
+        let subject = BuildSubject {
+            urn: parsed.id,
+            version: parsed.version,
+            component: Digest::of(&component),
+            component_bytes: component.len() as u64,
+            manifest: Digest::of(manifest.as_bytes()),
+        };
+        let info = BuildInfo {
+            builder_id: "https://example.com/tests".into(),
+            ..BuildInfo::default()
+        };
+        let receipt = Receipt::sign(&subject, &info, &self.key).unwrap().to_value();
+        (manifest, receipt, component.into())
+    }
+
+    pub async fn publish(&self, minor: u64, kind: Kind) -> Result<Arc<Capsule>, Fault> {
+        let (manifest, receipt, component) = self.publication(minor, kind);
+        self.kernel.publish(manifest, receipt, component).await
+    }
+
+    pub async fn stage(&self, minor: u64, kind: Kind) -> Result<(), Fault> {
+        let (manifest, receipt, component) = self.publication(minor, kind);
+        self.kernel.stage(manifest, receipt, component).await.map(drop)
+    }
+
+    pub fn ask(&self, minor: u64) -> SwapAsk {
+        SwapAsk {
+            urn: urn(),
+            to: SwapTo::Version(version(minor)),
+            actor: Actor::Operator,
+            accept_differences: false,
+            discard_state: false,
+        }
+    }
+
+    pub async fn swap(&self, minor: u64) -> Result<Swapped, Fault> {
+        self.kernel.swap(self.ask(minor)).await
+    }
+
+    /// Calls it; gives the number of the version that answered.
+    pub async fn call(&self) -> Result<u64, String> {
+        let what = CapsuleRef::from(urn());
+        let called = self.kernel.execute(&what, None, Input::Json(Map::new())).await;
+        match called.map_err(|fault| fault.code.to_string())?.outcome.result {
+            Ok(Answer::Ok(Output::Json(number))) => Ok(number.as_u64().unwrap()),
+            other => Err(format!("{other:?}")),
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! `kinetic ps`: how the capsules of a running host stand.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::Value;
+
+use super::Context;
+use crate::render;
+
+/// Show how every capsule stands: state, generation, calls, limits against what was used
+///
+/// One line for each capsule that is active, suspended or pinned. Errors are calls the capsule
+/// itself failed. Memory is the most a call held, fuel what a call takes on average, each of its
+/// limit; the tier is how repeatable results are. Asks the running host: with --data alone, the
+/// one that serves that folder.
+///
+///     kinetic ps
+///     kinetic ps --output json
+#[derive(Args)]
+#[command(verbatim_doc_comment)]
+pub struct Ps {}
+
+impl Ps {
+    pub(super) fn run(context: &Context) -> anyhow::Result<ExitCode> {
+        let client = context.running_host()?;
+        let document = super::block_on(client.get(&["capsules"], &[]))?;
+        context.print(&document, || {
+            let listed = document.get("capsules").and_then(Value::as_array);
+            let rows: Vec<_> = listed.into_iter().flatten().map(row).collect();
+            if rows.is_empty() {
+                return "no capsule is active".to_string();
+            }
+            let heading = HEADING.map(String::from).to_vec();
+            render::table(&[vec![heading], rows].concat())
+        });
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+const HEADING: [&str; 14] = [
+    "URN",
+    "VERSION",
+    "STATE",
+    "GEN",
+    "ZONE",
+    "TIER",
+    "CALLS",
+    "ERRORS",
+    "P99",
+    "RUNNING",
+    "DEPENDENTS",
+    "MEMORY",
+    "FUEL",
+    "REASON",
+];
+
+fn row(process: &Value) -> Vec<String> {
+    let at = |path: &str| process.pointer(path);
+    let text = |path: &str| at(path).and_then(Value::as_str).unwrap_or_default().to_string();
+    let number = |path: &str| at(path).and_then(Value::as_u64).unwrap_or_default();
+    let pinned = at("/pinned").and_then(Value::as_bool) == Some(true);
+    let calls = number("/counts/calls");
+    let fuel = number("/counts/fuel").checked_div(calls).unwrap_or_default();
+    let used = |of: fn(u64) -> String, used: u64, limit: &str| match calls {
+        0 => format!("- of {}", of(number(limit))),
+        _ => format!("{} of {}", of(used), of(number(limit))),
+    };
+    vec![
+        text("/urn"),
+        text("/version"),
+        text("/state") + if pinned { ", pinned" } else { "" },
+        number("/generation").to_string(),
+        text("/zone"),
+        tier(&text("/determinism")),
+        render::grouped(calls),
+        render::grouped(number("/counts/failures")),
+        if calls == 0 {
+            "-".into()
+        } else {
+            render::duration(number("/counts/p99_ns"))
+        },
+        number("/calls_running").to_string(),
+        at("/dependents")
+            .and_then(Value::as_array)
+            .map_or(0, Vec::len)
+            .to_string(),
+        used(
+            render::bytes,
+            number("/counts/memory_peak_bytes"),
+            "/limits/memory_bytes",
+        ),
+        used(render::count, fuel, "/limits/fuel"),
+        why(&text("/reason"), &text("/stands_by")),
+    ]
+}
+
+/// The short name of a tier: D0 of `D0_bit_exact`.
+fn tier(determinism: &str) -> String {
+    determinism.split('_').next().unwrap_or_default().to_string()
+}
+
+fn why(reason: &str, stands_by: &str) -> String {
+    match (reason, stands_by) {
+        ("", "") => String::new(),
+        ("", former) => format!("on probation, {former} stands by"),
+        (reason, _) => reason.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_line_shows_what_was_used_against_the_limits() {
+        let process = json!({
+            "urn": "urn:a", "version": "1.1.0", "state": "active", "generation": 3, "pinned": false, "zone": "tenant",
+            "determinism": "D1_numerically_stable", "dependents": ["urn:b"], "calls_running": 2, "stands_by": "1.0.0",
+            "limits": { "memory_bytes": 67_108_864, "fuel": 20_000_000_000_u64 },
+            "counts": { "calls": 4, "failures": 1, "fuel": 8_000, "memory_peak_bytes": 1_572_864, "p50_ns": 1, "p99_ns": 1_500_000 },
+        });
+        let row = row(&process);
+        assert_eq!(row.len(), HEADING.len());
+        assert_eq!(
+            row[3..],
+            [
+                "3",
+                "tenant",
+                "D1",
+                "4",
+                "1",
+                "1.5 ms",
+                "2",
+                "1",
+                "1.5 MiB of 64.0 MiB",
+                "2.0 k of 20.0 G",
+                "on probation, 1.0.0 stands by",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_was_never_called_used_nothing() {
+        let row = row(
+            &json!({ "state": "suspended", "pinned": true, "reason": "repairs", "limits": { "memory_bytes": 1_024 } }),
+        );
+        assert_eq!(
+            (row[2].as_str(), row[8].as_str(), row[11].as_str()),
+            ("suspended, pinned", "-", "- of 1.0 KiB")
+        );
+        assert_eq!(row.last().map(String::as_str), Some("repairs"));
+    }
+}

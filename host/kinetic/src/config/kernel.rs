@@ -1,0 +1,122 @@
+//! Settings of swaps and of a capsule's life: how long calls may end, how a new version is tried, when one has failed.
+
+use kinetic_kernel::SwapSettings;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The longest calls of a version that goes may still run, in milliseconds: no call runs longer than its own limit.
+const DRAIN_MS_MAX: u64 = 600_000;
+/// The longest probation, in milliseconds: as long as it lasts two versions are in memory.
+const PROBATION_MS_MAX: u64 = 86_400_000;
+/// The most recorded calls that are made again before a swap.
+const SHADOW_CALLS_MAX: u64 = 10_000;
+
+/// How a version of a capsule takes the place of another one, and when one is given up.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Kernel {
+    /// How long calls of a version that is replaced may still run, in milliseconds; then they are cut off.
+    pub drain_ms: u64,
+    /// How long a new version is on probation, in milliseconds: the one before stands by, and answers what the new one
+    /// fails. 0: not at all.
+    pub probation_ms: u64,
+    /// After so many calls that the new version failed and the one before did not, the one before comes back.
+    pub probation_failures: u64,
+    /// It also comes back when 99 % of the new version's calls take up to so many times as long as before...
+    pub probation_latency_times: u64,
+    /// ...and more than this, in milliseconds...
+    pub probation_latency_ms: u64,
+    /// ...over at least so many calls of both.
+    pub probation_calls: u64,
+    /// So many recorded calls of a D0 or D1 capsule are made again with a new version before it takes over; it has to answer
+    /// as before. 0: none.
+    pub shadow_calls: u64,
+    /// A capsule whose instance stays across calls is quarantined after so many failures in a row.
+    pub strikes: u32,
+}
+
+impl Default for Kernel {
+    fn default() -> Self {
+        let swap = SwapSettings::default();
+        Self {
+            drain_ms: swap.drain_ms,
+            probation_ms: swap.probation_ms,
+            probation_failures: swap.probation_failures_max,
+            probation_latency_times: swap.probation_latency_times,
+            probation_latency_ms: swap.probation_latency_ms,
+            probation_calls: swap.probation_calls_min,
+            shadow_calls: swap.shadow_calls,
+            strikes: swap.strikes_max,
+        }
+    }
+}
+
+impl Kernel {
+    /// The settings as the kernel takes them.
+    pub const fn swap(&self) -> SwapSettings {
+        SwapSettings {
+            drain_ms: self.drain_ms,
+            probation_ms: self.probation_ms,
+            probation_failures_max: self.probation_failures,
+            probation_latency_times: self.probation_latency_times,
+            probation_latency_ms: self.probation_latency_ms,
+            probation_calls_min: self.probation_calls,
+            shadow_calls: self.shadow_calls,
+            strikes_max: self.strikes,
+        }
+    }
+
+    /// The first setting that cannot stand, and why.
+    pub(super) fn fault(&self) -> Option<(String, String)> {
+        let named = |name: &str| format!("kernel.{name}");
+        let at_least_one = [
+            ("drain_ms", self.drain_ms),
+            ("probation_failures", self.probation_failures),
+            ("probation_latency_times", self.probation_latency_times),
+            ("probation_calls", self.probation_calls),
+            ("strikes", self.strikes.into()),
+        ];
+        if let Some((name, _)) = at_least_one.iter().find(|(_, value)| *value == 0) {
+            return Some((named(name), "it must be at least 1".into()));
+        }
+        let at_most = [
+            ("drain_ms", self.drain_ms, DRAIN_MS_MAX),
+            ("probation_ms", self.probation_ms, PROBATION_MS_MAX),
+            ("probation_latency_ms", self.probation_latency_ms, DRAIN_MS_MAX),
+            ("shadow_calls", self.shadow_calls, SHADOW_CALLS_MAX),
+        ];
+        let (name, _, most) = at_most.iter().find(|(_, value, most)| value > most)?;
+        Some((named(name), format!("{most} is the most")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_the_kernels_own() {
+        assert_eq!(Kernel::default().swap(), SwapSettings::default());
+        assert_eq!(Kernel::default().fault(), None);
+    }
+
+    #[test]
+    fn what_cannot_stand_is_named_and_a_probation_or_shadow_run_can_be_switched_off() {
+        let fault = |change: fn(&mut Kernel)| {
+            let mut kernel = Kernel::default();
+            change(&mut kernel);
+            kernel.fault().map(|(name, _)| name)
+        };
+        assert_eq!(fault(|k| k.drain_ms = 0).as_deref(), Some("kernel.drain_ms"));
+        assert_eq!(fault(|k| k.strikes = 0).as_deref(), Some("kernel.strikes"));
+        assert_eq!(
+            fault(|k| k.probation_ms = u64::MAX).as_deref(),
+            Some("kernel.probation_ms")
+        );
+        assert_eq!(
+            fault(|k| k.shadow_calls = 10_001).as_deref(),
+            Some("kernel.shadow_calls")
+        );
+        assert_eq!(fault(|k| (k.probation_ms, k.shadow_calls) = (0, 0)), None);
+    }
+}
