@@ -44,6 +44,7 @@ test: toolchain python ## Run every test; failures are listed at the end
 
 bench: toolchain peers ## Measure, peers beside us in the same run
 	$(CARGO) bench -p kinetic-tests --bench calls
+	$(CARGO) bench -p kinetic-tests --bench swap
 	WASMTIME="$$(realpath $(SERVERS)/wasmtime/bin/wasmtime)" EXTISM_PYTHON="$$(realpath $(SERVERS)/extism/bin)/python" \
 		$(CARGO) bench -p kinetic-tests --bench http
 	NATS_PYTHON="$$(realpath $(SERVERS)/nats/bin)/python" $(CARGO) bench -p kinetic-tests --bench ledger

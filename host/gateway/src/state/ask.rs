@@ -185,7 +185,7 @@ pub(super) fn owner(path: &str, text: &str) -> Result<Owner, GatewayError> {
 pub(super) fn owner_text(owner: &Owner) -> String {
     match owner {
         Owner::Type(name) => format!("type:{name}"),
-        Owner::Capsule(_) | Owner::Host => owner.to_string(),
+        Owner::Capsule(_) | Owner::Host | Owner::Kernel => owner.to_string(),
     }
 }
 

@@ -55,7 +55,7 @@ fn is_default(limits: &LimitsAsk) -> bool {
 }
 
 /// The key of a binding: a capsule's URN behind this.
-pub(crate) const PREFIX: &[u8] = b"kernel/binding/";
+pub(crate) const PREFIX: &[u8] = b"binding/";
 
 pub(crate) fn key(urn: &Urn) -> Vec<u8> {
     [PREFIX, urn.as_str().as_bytes()].concat()

@@ -98,7 +98,7 @@ impl Journal {
         let Some((ledger, _)) = &self.ledger else {
             return Ok(bindings);
         };
-        let range = KeyRange::prefix(&Owner::Host, PREFIX);
+        let range = KeyRange::prefix(&Owner::Kernel, PREFIX);
         let mut after: Option<Key> = None;
         loop {
             let page = ledger
@@ -231,7 +231,7 @@ impl Journal {
         };
         let writes = binding.map(|(urn, binding)| Write {
             branch: BranchId::MAIN,
-            key: Key::new(Owner::Host, key(urn)),
+            key: Key::new(Owner::Kernel, key(urn)),
             value: Some(serde_json::to_vec(binding).unwrap_or_default().into()),
         });
         let durability = if writes.is_some() {

@@ -107,6 +107,12 @@ impl Kernel {
     ) -> Result<Option<Swapped>, Fault> {
         let urn = &capsule.manifest.id;
         let _turn = self.turn(urn).await;
+        // What was asked for may be over: only the very generation that is active goes back.
+        let current = self.current(urn).ok();
+        let Some(capsule) = current.filter(|current| current.generation == capsule.generation) else {
+            return Ok(None);
+        };
+        let capsule = &capsule;
         let Some(probation) = capsule.probation.load_full() else {
             return Ok(None);
         };

@@ -14,15 +14,18 @@ pub const KEY_BYTES_MAX: usize = 2048;
 /// The largest value, in bytes.
 pub const VALUE_BYTES_MAX: u64 = 16 << 20;
 
-/// Who a key belongs to. Owners are ordered: capsules, types, the host.
+/// Who a key belongs to. Owners are ordered: capsules, types, the host, the kernel.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Owner {
     /// One capsule, by its URN.
     Capsule(String),
     /// All capsules of a type, by its name without the namespace, as `actionspace:solver`.
     Type(String),
-    /// The host itself.
+    /// The host itself: what its operators keep there.
     Host,
+    /// The host's kernel: what it must find again after a restart. Not among the keys of [`KeyRange::everything`], so
+    /// that nobody reads, writes, merges or watches them but who names this owner.
+    Kernel,
 }
 
 /// A key: ordered by owner, then by its bytes.
@@ -58,6 +61,7 @@ const CAPSULE: u8 = 1;
 const TYPE: u8 = 2;
 const HOST: u8 = 3;
 const OWNERS_END: u8 = 4;
+const KERNEL: u8 = 4;
 
 // A NUL in the text is written as NUL, 255; the text's end as NUL, 1. So no encoded text is the beginning of another
 // one, and a text sorts before what continues it.
@@ -106,13 +110,14 @@ impl Owner {
             Self::Capsule(_) => CAPSULE,
             Self::Type(_) => TYPE,
             Self::Host => HOST,
+            Self::Kernel => KERNEL,
         }
     }
 
     fn name(&self) -> &str {
         match self {
             Self::Capsule(name) | Self::Type(name) => name,
-            Self::Host => "",
+            Self::Host | Self::Kernel => "",
         }
     }
 
@@ -121,6 +126,7 @@ impl Owner {
             (CAPSULE, name) => Ok(Self::Capsule(name.into())),
             (TYPE, name) => Ok(Self::Type(name.into())),
             (HOST, "") => Ok(Self::Host),
+            (KERNEL, "") => Ok(Self::Kernel),
             _ => Err(malformed("a key's owner is of an unknown kind")),
         }
     }
@@ -147,6 +153,7 @@ impl fmt::Display for Owner {
         match self {
             Self::Capsule(name) | Self::Type(name) => f.write_str(name),
             Self::Host => f.write_str("host"),
+            Self::Kernel => f.write_str("kernel"),
         }
     }
 }
@@ -257,7 +264,7 @@ impl Write {
 }
 
 impl KeyRange {
-    /// All keys of all owners.
+    /// All keys of all owners but the kernel.
     pub fn everything() -> Self {
         Self {
             from: vec![CAPSULE],
@@ -362,6 +369,16 @@ mod tests {
 
     fn key() -> impl Strategy<Value = Key> {
         (owner(), name()).prop_map(|(owner, key)| Key { owner, key })
+    }
+
+    #[test]
+    fn the_kernels_keys_are_not_among_everything_and_come_back_as_they_were() {
+        let key = Key::new(Owner::Kernel, b"binding/x");
+        assert!(!KeyRange::everything().contains(&key.ordered()));
+        assert!(KeyRange::owned_by(&Owner::Kernel).contains(&key.ordered()));
+        let mut wire = Vec::new();
+        Owner::Kernel.put_wire(&mut wire);
+        assert_eq!(Owner::from_wire(&mut Wire::new(&wire)).unwrap(), Owner::Kernel);
     }
 
     proptest! {

@@ -1,0 +1,103 @@
+//! What callers notice of a swap: a host with its defaults, callers that never stop, and one swap after the other.
+//!
+//! For each swap the slowest call that ran while it did; beside it the slowest call of equally long stretches without one.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use kinetic_testkit::host::Host;
+use kinetic_testkit::swappable::{Author, COUNTER, Kind, PURE, operate, version};
+use serde_json::json;
+
+const SWAPS: u64 = 100;
+const CALLERS: usize = 2;
+/// Between two swaps.
+const QUIET: Duration = Duration::from_millis(100);
+
+/// When a call began and how long it took.
+type Call = (Instant, Duration);
+
+fn main() {
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return;
+    }
+    for (name, urn, kind, function) in [
+        ("stateless", PURE, Kind::Good, "twist"),
+        ("a sum of a few bytes", COUNTER, Kind::Good, "add"),
+        ("10 MB of state", COUNTER, Kind::Large, "add"),
+    ] {
+        println!("\n## swap, {name}");
+        measure(urn, kind, function);
+    }
+}
+
+fn measure(urn: &'static str, kind: Kind, function: &'static str) {
+    let host = Arc::new(Host::start_with(&[]));
+    let author = Author::trusted_by(&host);
+    assert_eq!(author.publish(&host, urn, 0, kind).status, 201);
+    let staged = |minor: u64| assert_eq!(author.stage(&host, urn, minor, kind).status, 201);
+    let calls: Arc<Mutex<Vec<Call>>> = Arc::default();
+    let stop = Arc::new(AtomicBool::new(false));
+    let callers: Vec<_> = (0..CALLERS)
+        .map(|_| {
+            let (host, calls, stop) = (host.clone(), calls.clone(), stop.clone());
+            thread::spawn(move || {
+                let input = if function == "add" {
+                    json!({ "n": 1 })
+                } else {
+                    json!({ "text": "some text" })
+                };
+                while !stop.load(Ordering::Relaxed) {
+                    let begun = Instant::now();
+                    assert_eq!(host.execute(urn, function, input.clone()).status, 200);
+                    calls.lock().unwrap().push((begun, begun.elapsed()));
+                }
+            })
+        })
+        .collect();
+    thread::sleep(Duration::from_secs(1));
+    let (mut swaps, mut quiet, mut pauses) = (Vec::new(), Vec::new(), Vec::new());
+    for minor in 1..=SWAPS {
+        staged(minor);
+        thread::sleep(QUIET);
+        let begun = Instant::now();
+        let swapped = operate(&host, urn, "swap", &json!({ "to": version(minor) }));
+        assert_eq!(swapped.status, 200, "{}", swapped.text());
+        swaps.push((begun, begun.elapsed()));
+        pauses.push(swapped.json()["pause_us"].as_u64().unwrap() as f64 / 1e3);
+        thread::sleep(QUIET);
+        quiet.push((Instant::now() - QUIET, swaps.last().unwrap().1));
+    }
+    stop.store(true, Ordering::Relaxed);
+    for caller in callers {
+        caller.join().unwrap();
+    }
+    let calls = calls.lock().unwrap();
+    println!("{SWAPS} swaps, {} calls, none failed", calls.len());
+    let swap_ms: Vec<f64> = swaps.iter().map(|(_, took)| took.as_secs_f64() * 1e3).collect();
+    show("the swap itself, ms", swap_ms);
+    show("of it, calls waited for, ms", pauses);
+    show("slowest call during a swap, ms", slowest(&calls, &swaps));
+    show("slowest call in as long without one, ms", slowest(&calls, &quiet));
+}
+
+/// The slowest of the calls that ran at some time in each stretch.
+fn slowest(calls: &[Call], stretches: &[Call]) -> Vec<f64> {
+    let during = |(from, took): &Call| {
+        let overlapping = calls
+            .iter()
+            .filter(|(begun, lasted)| *begun < *from + *took && *begun + *lasted > *from);
+        overlapping
+            .map(|(_, lasted)| lasted.as_secs_f64() * 1e3)
+            .fold(0.0, f64::max)
+    };
+    stretches.iter().map(during).collect()
+}
+
+fn show(what: &str, mut values: Vec<f64>) {
+    values.sort_by(f64::total_cmp);
+    let at = |percent: usize| values[(values.len() * percent).div_ceil(100).max(1) - 1];
+    println!("{what}: p50 {:.2}, p99 {:.2}, most {:.2}", at(50), at(99), at(100));
+}
