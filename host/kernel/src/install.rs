@@ -9,10 +9,9 @@ use serde_json::{Value, json};
 
 use crate::admission::{Discovered, Loaded, Refusal};
 use crate::intake::Closed;
-use crate::life::{Former, Move, Named};
-use crate::quarantine::entry;
+use crate::life::{Binding, Former, Move, Named};
 use crate::swap::{Steps, Taking};
-use crate::{Actor, Capsule, Cause, Kernel, KernelError, Manifest, State, unix_ms};
+use crate::{Actor, Capsule, Cause, Kernel, KernelError, Manifest, State};
 
 impl Kernel {
     /// Makes a capsule ready: from memory, else fetched from the registries, verified and admitted. Callers that ask for
@@ -41,7 +40,8 @@ impl Kernel {
         let binding = self.binding(&what.urn).filter(|_| what.pin == Pin::Active);
         let found = match &binding {
             Some(binding) if binding.chosen => self.load_former(&what.urn, &binding.as_former()).await,
-            _ => self.find_and_load(what).await,
+            Some(binding) => self.find_and_load_unless_refused(what, binding).await,
+            None => self.find_and_load(what).await,
         };
         let loaded = match (found, &binding) {
             (Ok(loaded), _) => loaded,
@@ -55,6 +55,16 @@ impl Kernel {
             (Err(fault), _) => return Err(fault),
         };
         self.install(loaded, what.pin != Pin::Active, Actor::Host).await
+    }
+
+    /// The newest version, or the one that was active if the newest was refused when it was to take over: a restart is no
+    /// second chance.
+    async fn find_and_load_unless_refused(&self, what: &CapsuleRef, binding: &Binding) -> Result<Loaded, Fault> {
+        let (source, descriptor) = self.find(what).await?;
+        if descriptor.digest != binding.digest && self.quarantine().get(&descriptor.digest).is_some() {
+            return self.load_former(&what.urn, &binding.as_former()).await;
+        }
+        self.load(&*source, descriptor, Actor::Host).await
     }
 
     async fn find_and_load(&self, what: &CapsuleRef) -> Result<Loaded, Fault> {
@@ -149,7 +159,7 @@ impl Kernel {
         let named = self
             .journal()
             .begin(descriptor.urn.clone(), descriptor.version.clone(), descriptor.digest);
-        let digests = (descriptor.digest, Digest::of(descriptor.manifest.as_bytes()));
+        let manifest_digest = Digest::of(descriptor.manifest.as_bytes());
         self.admitted(&named, State::Discovered, Cause::Found, actor, Value::Null)
             .await?;
         // Closing the semaphore is the only way it fails, and nothing closes it.
@@ -183,8 +193,7 @@ impl Kernel {
                 } else {
                     self.admitted(&named, State::Quarantined, Cause::Refused, actor, reason)
                         .await?;
-                    let names = (named.urn.to_string(), named.version.to_string());
-                    self.quarantine().add(entry(digests, names, step, &fault, unix_ms()))?;
+                    self.keep_out(&named, manifest_digest, step, &fault)?;
                 }
                 Err(fault)
             }
@@ -273,14 +282,25 @@ impl Kernel {
         let capsule = Capsule::new(loaded, generation);
         let mut binding = self.binding_of(&capsule, same.is_some_and(|binding| binding.chosen));
         match (same, before.as_ref()) {
-            (Some(same), _) => binding.former.clone_from(&same.former),
+            // As it was, in the very record of the flip: a host that is killed now finds it so again.
+            (Some(same), _) => {
+                binding.former.clone_from(&same.former);
+                binding.probation = same.probation && self.settings().probation_ms > 0;
+                if same.state == State::Suspended {
+                    binding.state = State::Suspended;
+                    binding.reason.clone_from(&same.reason);
+                }
+            }
             (None, Some(other)) => binding.former = Some(other.as_former()),
             (None, None) => {}
         }
         let capsule = capsule.under(self.limits_under(&capsule.manifest, &binding.limits));
-        let suspended = same.filter(|binding| binding.state == State::Suspended);
-        let reason = suspended.map(|binding| binding.reason.clone().unwrap_or_default());
+        let suspended = binding.state == State::Suspended;
+        let reason = suspended.then(|| binding.reason.clone().unwrap_or_default());
         let capsule = Arc::new(capsule);
+        if let Some(why) = &reason {
+            capsule.intake.close(Closed::Suspended(why.clone()));
+        }
         let cause = if same.is_some() {
             Cause::Restarted
         } else {
@@ -297,7 +317,7 @@ impl Kernel {
         if let Some(why) = reason {
             self.suspend_now(&capsule, &why, Cause::Restarted, Actor::Host).await?;
         }
-        if same.is_some_and(|same| same.probation) {
+        if binding.probation {
             self.stand_by_again(&capsule).await;
         }
         Ok(capsule)

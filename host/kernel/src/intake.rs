@@ -64,6 +64,21 @@ impl Intake {
         self.changed.notify_waiters();
     }
 
+    /// Stops it for a move. Gives how it was, for when the move does not come about.
+    pub(crate) fn stop(&self) -> Option<Closed> {
+        let before = self.closed();
+        self.close(Closed::Moving);
+        before
+    }
+
+    /// After a move that did not come about: as it was before, so that what was suspended still is.
+    pub(crate) fn restore(&self, before: Option<Closed>) {
+        match before {
+            Some(closed) => self.close(closed),
+            None => self.open(),
+        }
+    }
+
     /// Lets calls in again.
     pub(crate) fn open(&self) {
         self.state.fetch_and(!CLOSED, Ordering::AcqRel);
@@ -141,6 +156,20 @@ mod tests {
         assert!(drained);
         intake.open();
         assert!(intake.enter().is_ok());
+    }
+
+    #[test]
+    fn what_was_suspended_is_so_again_after_a_move_that_did_not_come_about() {
+        let intake = Intake::default();
+        let before = intake.stop();
+        intake.restore(before);
+        assert!(intake.enter().is_ok());
+        let suspended = Closed::Suspended("a word".into());
+        intake.close(suspended.clone());
+        let before = intake.stop();
+        assert_eq!(intake.enter().unwrap_err(), Closed::Moving);
+        intake.restore(before);
+        assert_eq!(intake.enter().unwrap_err(), suspended);
     }
 
     #[tokio::test]

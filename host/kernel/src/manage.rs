@@ -12,6 +12,7 @@ use crate::intake::Closed;
 use crate::life::Move;
 use crate::quarantine::Step;
 use crate::stats::Counts;
+use crate::swap::Why;
 use crate::{Actor, Capsule, Cause, Kernel, KernelError, Manifest, State};
 
 /// A capsule as `ps` shows it.
@@ -229,7 +230,11 @@ impl Kernel {
         } else {
             Cause::Strikes
         };
-        if self.go_back(capsule, cause, Actor::Host, Some(fault)).await?.is_some() {
+        if self
+            .go_back(capsule, cause, Actor::Host, Why::Failed(fault))
+            .await?
+            .is_some()
+        {
             return Ok(());
         }
         let urn = &capsule.manifest.id;
@@ -240,7 +245,7 @@ impl Kernel {
         ) {
             return Ok(());
         }
-        capsule.intake.close(Closed::Gone);
+        capsule.intake.close(Closed::Suspended(fault.message.clone()));
         let mut binding = self.binding(urn).unwrap_or_else(|| self.binding_of(capsule, false));
         binding.state = State::Quarantined;
         binding.reason = Some(fault.message.clone());
@@ -254,8 +259,9 @@ impl Kernel {
         };
         self.journal().write(&[quarantined], Some((urn, &binding))).await?;
         self.put_binding(urn, binding);
-        self.quarantine_capsule(capsule, step, fault)?;
+        self.keep_out(&capsule.named, capsule.manifest_digest, step, fault)?;
         self.remove(capsule);
+        capsule.intake.close(Closed::Gone);
         // At once: calls under way are refused their next host call.
         capsule.capability.fence().await;
         capsule.capability.stop().await;

@@ -84,15 +84,13 @@ impl State {
     pub const fn may_follow(self, from: Option<Self>) -> bool {
         use State::{Active, Discovered, Loaded, Quarantined, Suspended, Unloaded, Verified};
         match from {
-            // What a restart finds was verified and loaded again under the records of its first time.
-            None | Some(Unloaded) => matches!(self, Discovered),
+            // What was quarantined comes back as other bytes, which are another capsule, or by a signed override.
+            None | Some(Unloaded | Quarantined) => matches!(self, Discovered),
             Some(Discovered) => matches!(self, Verified | Unloaded | Quarantined),
             Some(Verified) => matches!(self, Loaded | Unloaded | Quarantined),
             Some(Loaded) => matches!(self, Active | Unloaded | Quarantined),
             Some(Active) => matches!(self, Suspended | Unloaded | Quarantined),
             Some(Suspended) => matches!(self, Active | Unloaded | Quarantined),
-            // By other bytes, which are another capsule, or by a signed override.
-            Some(Quarantined) => matches!(self, Discovered),
         }
     }
 }

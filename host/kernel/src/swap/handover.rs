@@ -12,9 +12,9 @@ use crate::admission::Loaded;
 use crate::intake::Closed;
 use crate::{Capsule, Kernel, KernelError};
 
-/// A version whose intake is stopped; it is opened again unless the flip was made.
+/// A version whose intake is stopped, and how it was before; it is so again unless the flip was made.
 pub(super) struct Handover {
-    stopped: Option<Arc<Capsule>>,
+    stopped: Option<(Arc<Capsule>, Option<Closed>)>,
     state_bytes: Option<u64>,
 }
 
@@ -32,14 +32,12 @@ impl Handover {
     pub(super) fn done(mut self) {
         self.stopped = None;
     }
-
-    pub(super) fn undo(self) {}
 }
 
 impl Drop for Handover {
     fn drop(&mut self) {
-        if let Some(stopped) = self.stopped.take() {
-            stopped.intake.open();
+        if let Some((stopped, before)) = self.stopped.take() {
+            stopped.intake.restore(before);
         }
     }
 }
@@ -73,8 +71,7 @@ impl Kernel {
         self.journal()
             .swap_step(&loaded.named, "stop-intake", json!(null))
             .await?;
-        current.intake.close(Closed::Moving);
-        handover.stopped = Some(current.clone());
+        handover.stopped = Some((current.clone(), current.intake.stop()));
         if !current.intake.drained(Duration::from_millis(drain_ms)).await {
             let error = KernelError::DrainTimeout {
                 what: current.manifest.id.to_string(),

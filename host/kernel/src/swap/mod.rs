@@ -18,6 +18,7 @@ use serde_json::json;
 pub use self::ask::{Shadow, Side, StepTaken, SwapAsk, SwapPlan, SwapSettings, SwapTo, Swapped};
 use self::prepare::Purpose;
 pub(crate) use self::probation::{Probation, own_failure};
+pub(crate) use self::retire::Why;
 pub(crate) use self::shape::broken;
 use crate::admission::Loaded;
 use crate::intake::Closed;
@@ -98,7 +99,10 @@ impl Kernel {
         let kernel = self.clone();
         self.to_the_end(async move {
             let current = kernel.current(&urn)?;
-            if let Some(back) = kernel.go_back(&current, Cause::Asked, actor, None).await? {
+            if let Some(back) = kernel
+                .go_back(&current, Cause::Asked, actor, Why::Asked { discard_state })
+                .await?
+            {
                 return Ok(back);
             }
             let ask = SwapAsk {
@@ -208,10 +212,7 @@ impl Kernel {
         ];
         // One that an operator suspended is so already; what takes its place is not.
         moves.retain(|step| self.journal().state(step.what) != Some(step.to));
-        if let Err(fault) = self.flip(&moves, &capsule, &binding).await {
-            handover.undo();
-            return Err(fault);
-        }
+        self.flip(&moves, &capsule, &binding).await?;
         handover.done();
         current.intake.close(Closed::Gone);
         steps.done("flip");

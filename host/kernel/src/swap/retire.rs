@@ -3,36 +3,36 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kinetic_model::{Fault, Urn};
+use kinetic_engine::EngineError;
+use kinetic_model::{Digest, Fault, Urn};
 use serde_json::json;
 
 use super::{Probation, Shadow, Steps, Swapped};
 use crate::admission::Loaded;
 use crate::intake::Closed;
-use crate::life::Move;
+use crate::life::{Move, Named};
 use crate::quarantine::{Step, entry};
 use crate::{Actor, Capsule, Cause, Kernel, KernelError, State, unix_ms};
+
+/// Why a version gives its place back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Why<'a> {
+    /// It failed.
+    Failed(&'a Fault),
+    /// Somebody asked for it, and may have said that what it holds can be lost.
+    Asked { discard_state: bool },
+}
 
 impl Kernel {
     /// After a restart in the middle of a probation: the version before is loaded again, and stands by again. Where it
     /// cannot be, the new version is on its own.
     pub(crate) async fn stand_by_again(&self, capsule: &Arc<Capsule>) {
         let urn = &capsule.manifest.id;
-        if self.settings().probation_ms == 0 {
-            return;
-        }
         let Ok(former) = self.former(urn) else { return };
         match self.load_former(urn, &former).await {
             Ok(loaded) => {
                 let former = Arc::new(Capsule::new(loaded, 0));
                 former.intake.close(Closed::Gone);
-                let mut binding = self.binding(urn).unwrap_or_else(|| self.binding_of(capsule, true));
-                binding.probation = true;
-                let document = json!({ "event": "swap", "step": "probation" });
-                if let Err(fault) = self.journal().bind(&capsule.named, &binding, document).await {
-                    tracing::warn!(%urn, "its probation could not be recorded: {fault}");
-                }
-                self.put_binding(urn, binding);
                 self.begin_probation(capsule, former);
             }
             Err(fault) => tracing::warn!(%urn, "the version before cannot stand by: {fault}"),
@@ -88,7 +88,7 @@ impl Kernel {
                 why,
             });
             let back = kernel
-                .go_back(&capsule, Cause::RolledBack, Actor::Host, Some(&fault))
+                .go_back(&capsule, Cause::RolledBack, Actor::Host, Why::Failed(&fault))
                 .await;
             if let Err(fault) = back {
                 tracing::error!(urn = %capsule.manifest.id, "it could not be rolled back: {fault}");
@@ -96,14 +96,16 @@ impl Kernel {
         });
     }
 
-    /// Puts the version that stands by back in its place; none when none does. With a fault, the version that goes is
-    /// quarantined for it.
+    /// Puts the version that stands by back in its place; none when none does. A version that failed is quarantined.
+    ///
+    /// # Errors
+    /// `StateLost` when somebody asked for it and the state cannot go back with it; the version goes on.
     pub(crate) async fn go_back(
         &self,
         capsule: &Arc<Capsule>,
         cause: Cause,
         actor: Actor,
-        fault: Option<&Fault>,
+        why: Why<'_>,
     ) -> Result<Option<Swapped>, Fault> {
         let urn = &capsule.manifest.id;
         let _turn = self.turn(urn).await;
@@ -118,15 +120,26 @@ impl Kernel {
         };
         let mut steps = Steps::begin();
         let former = &probation.former;
-        let state_bytes = self.state_back(capsule, former, &mut steps).await;
+        let before = capsule.intake.closed();
+        let state_bytes = match (self.state_back(capsule, former, &mut steps).await, why) {
+            (Ok(state_bytes), _) => state_bytes,
+            (Err(lost), Why::Asked { discard_state: false }) => {
+                capsule.intake.restore(before);
+                return Err(lost);
+            }
+            (Err(lost), _) => {
+                tracing::warn!(%urn, "the version before goes on from where it stopped: {lost}");
+                None
+            }
+        };
         let limits = self.limits_by_operator(&former.manifest);
         let back = Arc::new(former.again(self.next_generation(urn), limits));
-        let (to, reason) = match fault {
-            Some(fault) => (
+        let (to, reason) = match why {
+            Why::Failed(fault) => (
                 State::Quarantined,
                 json!({ "code": fault.code, "message": fault.message }),
             ),
-            None => (State::Suspended, json!("its predecessor was asked back")),
+            Why::Asked { .. } => (State::Suspended, json!("its predecessor was asked back")),
         };
         let mut moves = vec![
             Move {
@@ -147,14 +160,14 @@ impl Kernel {
         moves.retain(|step| self.journal().state(step.what) != Some(step.to));
         let flipped = self.flip(&moves, &back, &self.binding_of(&back, true)).await;
         if let Err(fault) = flipped {
-            capsule.intake.open();
+            capsule.intake.restore(before);
             return Err(fault);
         }
         capsule.probation.store(None);
         capsule.intake.close(Closed::Gone);
         steps.done("flip");
-        if let Some(fault) = fault {
-            self.quarantine_capsule(capsule, Step::Probation, fault)?;
+        if let Why::Failed(fault) = why {
+            self.keep_out(&capsule.named, capsule.manifest_digest, Step::Probation, fault)?;
         }
         self.retire(capsule.clone(), actor);
         Ok(Some(self.swapped(
@@ -166,38 +179,31 @@ impl Kernel {
         )))
     }
 
-    /// What the version that goes came to hold goes back with its place. Where it cannot give it, or the other one cannot
-    /// read it, the version before goes on from where it stopped.
-    async fn state_back(&self, capsule: &Capsule, former: &Capsule, steps: &mut Steps) -> Option<u64> {
+    /// What the version that goes came to hold goes back with its place.
+    ///
+    /// # Errors
+    /// `StateLost`: it cannot give it, or the other one cannot read it.
+    async fn state_back(&self, capsule: &Capsule, former: &Capsule, steps: &mut Steps) -> Result<Option<u64>, Fault> {
         if !capsule.stays() {
-            return None;
+            return Ok(None);
         }
         capsule.intake.close(Closed::Moving);
-        capsule
-            .intake
-            .drained(Duration::from_millis(self.settings().drain_ms))
-            .await;
+        let drain_ms = self.settings().drain_ms;
+        capsule.intake.drained(Duration::from_millis(drain_ms)).await;
         steps.done("drain");
-        let lost = |why: String| tracing::warn!(urn = %former.manifest.id, "goes on from where it stopped: {why}");
-        let moved = match capsule.capability.export_state().await {
-            Ok(Some(snapshot)) => {
-                let bytes = snapshot.bytes.len() as u64;
-                match former.capability.begin_from(snapshot).await {
-                    Ok(()) => Some(bytes),
-                    Err(error) => {
-                        lost(error.to_string());
-                        None
-                    }
-                }
-            }
-            Ok(None) => None,
-            Err(error) => {
-                lost(error.to_string());
-                None
-            }
+        let lost = |why: EngineError| {
+            Fault::from(KernelError::StateLost {
+                what: former.manifest.id.to_string(),
+                why: why.to_string(),
+            })
         };
+        let snapshot = capsule.capability.export_state().await.map_err(lost)?;
+        let bytes = snapshot.as_ref().map(|snapshot| snapshot.bytes.len() as u64);
+        if let Some(snapshot) = snapshot {
+            former.capability.begin_from(snapshot).await.map_err(lost)?;
+        }
         steps.done("hand-over");
-        moved
+        Ok(bytes)
     }
 
     /// Lets a version go that calls do not reach any more: they may end, then it is fenced.
@@ -253,18 +259,14 @@ impl Kernel {
                 reason: json!({ "code": fault.code, "message": fault.message }),
             })
             .await?;
-        let names = (loaded.manifest.id.to_string(), loaded.manifest.version.to_string());
-        let digests = (loaded.digest, loaded.manifest_digest);
-        self.quarantine()
-            .add(entry(digests, names, Step::Swap, fault, unix_ms()))?;
-        Ok(())
+        self.keep_out(&loaded.named, loaded.manifest_digest, Step::Swap, fault)
     }
 
     /// Keeps a version that failed from coming back.
-    pub(crate) fn quarantine_capsule(&self, capsule: &Capsule, step: Step, fault: &Fault) -> Result<(), Fault> {
-        let names = (capsule.manifest.id.to_string(), capsule.manifest.version.to_string());
-        let digests = (capsule.digest, capsule.manifest_digest);
-        self.quarantine().add(entry(digests, names, step, fault, unix_ms()))?;
+    pub(crate) fn keep_out(&self, what: &Named, manifest: Digest, step: Step, fault: &Fault) -> Result<(), Fault> {
+        let names = (what.urn.to_string(), what.version.to_string());
+        self.quarantine()
+            .add(entry((what.digest, manifest), names, step, fault, unix_ms()))?;
         Ok(())
     }
 }

@@ -120,29 +120,12 @@ impl World {
 
     /// The host ends, and starts again on the same folder.
     pub async fn restart(self) -> Self {
-        let Self {
-            kernel,
-            key,
-            ledger,
-            engine,
-            swap,
-            tier,
-            folder,
-        } = self;
-        drop(kernel);
-        ledger.close().await;
-        drop(ledger);
-        let (kernel, ledger) = open(folder.path(), &engine, swap);
+        drop(self.kernel);
+        self.ledger.close().await;
+        drop(self.ledger);
+        let (kernel, ledger) = open(self.folder.path(), &self.engine, self.swap);
         kernel.activate_all().await.unwrap();
-        Self {
-            kernel,
-            key,
-            ledger,
-            engine,
-            swap,
-            tier,
-            folder,
-        }
+        Self { kernel, ledger, ..self }
     }
 
     fn publication(&self, minor: u64, kind: Kind) -> (String, Value, Bytes) {
@@ -182,7 +165,7 @@ impl World {
         self.kernel.stage(manifest, receipt, component).await.map(drop)
     }
 
-    pub fn ask(&self, minor: u64) -> SwapAsk {
+    pub fn ask(minor: u64) -> SwapAsk {
         SwapAsk {
             urn: urn(),
             to: SwapTo::Version(version(minor)),
@@ -193,7 +176,7 @@ impl World {
     }
 
     pub async fn swap(&self, minor: u64) -> Result<Swapped, Fault> {
-        self.kernel.swap(self.ask(minor)).await
+        self.kernel.swap(Self::ask(minor)).await
     }
 
     /// Calls it; gives the number of the version that answered.

@@ -20,7 +20,7 @@ async fn a_swap_changes_what_answers_and_a_rollback_changes_it_back() {
     world.publish(0, Kind::Good).await.unwrap();
     world.stage(1, Kind::Good).await.unwrap();
     assert_eq!(world.call().await, Ok(0));
-    let plan = world.kernel.plan_swap(world.ask(1)).await.unwrap();
+    let plan = world.kernel.plan_swap(World::ask(1)).await.unwrap();
     assert_eq!((plan.from.version, plan.to.version), (version(0), version(1)));
     assert_eq!(world.call().await, Ok(0));
     let swapped = world.swap(1).await.unwrap();
@@ -109,7 +109,7 @@ async fn a_version_that_answers_recorded_calls_otherwise_needs_somebodys_word() 
         assert_eq!(world.call().await, Ok(0));
     }
     world.stage(1, Kind::Good).await.unwrap();
-    let mut ask = world.ask(1);
+    let mut ask = World::ask(1);
     ask.accept_differences = true;
     let swapped = world.kernel.swap(ask).await.unwrap();
     assert_eq!((swapped.shadow.calls, swapped.shadow.differences), (5, 5));
@@ -137,16 +137,27 @@ async fn what_is_suspended_stays_so_across_a_restart_until_it_is_resumed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_was_refused_does_not_become_active_by_a_restart() {
+    let world = World::of_tier(eager(), "D0_bit_exact");
+    world.publish(0, Kind::Good).await.unwrap();
+    assert_eq!(world.call().await, Ok(0));
+    world.stage(1, Kind::Good).await.unwrap();
+    assert_eq!(world.swap(1).await.unwrap_err().code, "KIN-KER-0016");
+    let world = world.restart().await;
+    assert_eq!(world.call().await, Ok(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lowered_limit_reaches_the_next_call_and_outlives_a_restart() {
     let world = World::start(eager());
     world.publish(0, Kind::Good).await.unwrap();
-    let word = kinetic_model::LimitsAsk {
+    let limits = kinetic_model::LimitsAsk {
         fuel: Some(1),
         ..kinetic_model::LimitsAsk::default()
     };
     world
         .kernel
-        .limit(&urn(), word, kinetic_kernel::Actor::Operator)
+        .limit(&urn(), limits, kinetic_kernel::Actor::Operator)
         .await
         .unwrap();
     assert!(world.call().await.unwrap_err().contains("OutOfFuel"));
