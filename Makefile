@@ -44,7 +44,11 @@ test: toolchain python ## Run every test; failures are listed at the end
 
 bench: toolchain peers ## Measure, peers beside us in the same run
 	$(CARGO) bench -p kinetic-tests --bench calls
+	$(CARGO) bench -p kinetic-tests --bench worker
 	$(CARGO) bench -p kinetic-tests --bench swap
+	$(CARGO) bench -p kinetic-tests --bench proxy
+	$(CARGO) bench -p kinetic-tests --bench search
+	$(CARGO) bench -p kinetic-tests --bench zones
 	WASMTIME="$$(realpath $(SERVERS)/wasmtime/bin/wasmtime)" EXTISM_PYTHON="$$(realpath $(SERVERS)/extism/bin)/python" \
 		$(CARGO) bench -p kinetic-tests --bench http
 	NATS_PYTHON="$$(realpath $(SERVERS)/nats/bin)/python" $(CARGO) bench -p kinetic-tests --bench ledger

@@ -45,7 +45,7 @@ fn echo() -> &'static (Runtime, Capability) {
         let engine = Engine::new(EngineConfig { pool_instances: 2, ..EngineConfig::default() }, vec![]).unwrap();
         let bytes = wat::parse_str(ECHO).unwrap();
         let capsule = Grantee::unnamed(Digest::of(&bytes)).unwrap();
-        let admit = Admit { capsule: &capsule, grants: &[], limits: &Limits::default() };
+        let admit = Admit { capsule: &capsule, grants: &[], peers: &[], limits: &Limits::default() };
         let load = engine.load(&bytes, admit);
         let (capability, _) = runtime.block_on(load).unwrap();
         (runtime, capability)

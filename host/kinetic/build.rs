@@ -1,4 +1,4 @@
-//! Builds the example capsules and the runtime's own subsystems as components, so that the binary carries them and a fresh
+//! Builds the example capsules and the runtime's own parts as components, so that the binary carries them and a fresh
 //! host has something to serve.
 
 // The command line uses more of it than this script does.
@@ -6,14 +6,13 @@
 #[path = "src/authoring.rs"]
 mod authoring;
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// The folders under `components/examples`; their packages are called `kinetic-example-<folder>`.
 const EXAMPLES: [&str; 4] = ["redact", "chunk", "profile", "fetch"];
 
-/// The runtime's own subsystems: folders under `components`; their packages are called `kinetic-<folder>`.
-const SUBSYSTEMS: [&str; 2] = ["stream-buffer", "silver-gate"];
+/// The runtime's own parts: folders under `components`; their packages are called `kinetic-<folder>`.
+const PARTS: [&str; 2] = ["stream-buffer", "silver-gate"];
 
 fn main() -> Result<(), String> {
     let workspace = PathBuf::from(variable("CARGO_MANIFEST_DIR")?).join("../..");
@@ -48,37 +47,33 @@ fn main() -> Result<(), String> {
         let component = authoring::with_docs(&component, &folder.join("wit"))?;
         let kept = out.join(format!("{name}.wasm"));
         std::fs::write(&kept, component).map_err(|error| format!("{}: {error}", kept.display()))?;
-        // As text in quotes, so that a path with a backslash or a quote stays one.
-        let [manifest, kept] = [folder.join("manifest.json"), kept].map(|path| path.display().to_string());
-        writeln!(
-            list,
-            "    Embedded {{ manifest: include_str!({manifest:?}), component: include_bytes!({kept:?}) }},"
-        )
-        .map_err(|error| error.to_string())?;
+        list.push_str(&entry(&folder.join("manifest.json"), &kept));
     }
     list.push_str("]\n");
     std::fs::write(out.join("embedded.rs"), list).map_err(|error| error.to_string())?;
-    embed_subsystems(&target, &out)
+    embed_parts(&workspace, &target, &out)
 }
 
-fn embed_subsystems(target: &Path, out: &Path) -> Result<(), String> {
+fn embed_parts(workspace: &Path, target: &Path, out: &Path) -> Result<(), String> {
     let mut list = "&[\n".to_string();
-    for name in SUBSYSTEMS {
+    for name in PARTS {
         let built = target
             .join(authoring::TARGET)
             .join("guest")
             .join(format!("kinetic_{}.wasm", name.replace('-', "_")));
         let kept = out.join(format!("{name}.wasm"));
         std::fs::copy(&built, &kept).map_err(|error| format!("{}: {error}", built.display()))?;
-        let kept = kept.display().to_string();
-        writeln!(
-            list,
-            "    Subsystem {{ name: {name:?}, component: include_bytes!({kept:?}) }},"
-        )
-        .map_err(|error| error.to_string())?;
+        let manifest = workspace.join("components").join(name).join("manifest.json");
+        list.push_str(&entry(&manifest, &kept));
     }
     list.push_str("]\n");
-    std::fs::write(out.join("subsystems.rs"), list).map_err(|error| error.to_string())
+    std::fs::write(out.join("parts.rs"), list).map_err(|error| error.to_string())
+}
+
+/// A line of a list. Paths as text in quotes, so that one with a backslash or a quote stays one.
+fn entry(manifest: &Path, component: &Path) -> String {
+    let [manifest, component] = [manifest, component].map(|path| path.display().to_string());
+    format!("    Embedded {{ manifest: include_str!({manifest:?}), component: include_bytes!({component:?}) }},\n")
 }
 
 /// The engine's version, as the lock pins it, for `kinetic --version`.
@@ -103,7 +98,7 @@ fn build(workspace: &Path, target: &Path) -> Result<(), String> {
     for name in EXAMPLES {
         cargo.args(["-p", &format!("kinetic-example-{name}")]);
     }
-    for name in SUBSYSTEMS {
+    for name in PARTS {
         cargo.args(["-p", &format!("kinetic-{name}")]);
     }
     let status = cargo

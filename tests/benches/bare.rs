@@ -39,6 +39,55 @@ impl WasiView for State {
     }
 }
 
+/// An engine with a pool, and a ticker of 2 ms that lives as long as the process.
+fn engine(tuned: bool) -> Engine {
+    let mut config = Config::new();
+    let mut pool = PoolingAllocationConfig::default();
+    pool.total_component_instances(64)
+        .total_core_instances(256)
+        .total_memories(128)
+        .total_tables(256)
+        .total_stacks(64)
+        .max_memory_size(1 << 30)
+        .table_elements(100_000)
+        .max_memories_per_component(4)
+        .max_tables_per_component(8);
+    if tuned {
+        pool.linear_memory_keep_resident(64 << 10)
+            .table_keep_resident(64 << 10)
+            .pagemap_scan(Enabled::Auto);
+    }
+    config
+        .consume_fuel(true)
+        .epoch_interruption(true)
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    let engine = Engine::new(&config).unwrap();
+    let ticked = engine.weak();
+    std::thread::spawn(move || {
+        while let Some(engine) = ticked.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+    });
+    engine
+}
+
+fn store(engine: &Engine, tuned: bool) -> Store<State> {
+    let wasi = (!tuned).then(|| WasiCtx::builder().build());
+    let state = State {
+        bytes: 0,
+        table: ResourceTable::new(),
+        wasi,
+    };
+    let mut store = Store::new(engine, state);
+    store.limiter(|state| state);
+    store.set_fuel(FUEL).unwrap();
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
+    store
+}
+
 /// A component linked and ready.
 pub struct Bare {
     engine: Engine,
@@ -47,38 +96,10 @@ pub struct Bare {
 }
 
 impl Bare {
-    /// Compiles and links; starts a ticker of 2 ms that lives as long as the process. `tuned` has what we found worth
+    /// Compiles and links. `tuned` has what we found worth
     /// having: memory kept resident between calls, and WASI made only when it is asked for.
     pub fn new(component: &[u8], tuned: bool) -> Self {
-        let mut config = Config::new();
-        let mut pool = PoolingAllocationConfig::default();
-        pool.total_component_instances(64)
-            .total_core_instances(256)
-            .total_memories(128)
-            .total_tables(256)
-            .total_stacks(64)
-            .max_memory_size(1 << 30)
-            .table_elements(100_000)
-            .max_memories_per_component(4)
-            .max_tables_per_component(8);
-        if tuned {
-            pool.linear_memory_keep_resident(64 << 10)
-                .table_keep_resident(64 << 10)
-                .pagemap_scan(Enabled::Auto);
-        }
-        config
-            .consume_fuel(true)
-            .epoch_interruption(true)
-            .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-        let engine = Engine::new(&config).unwrap();
-        let ticked = engine.weak();
-        std::thread::spawn(move || {
-            while let Some(engine) = ticked.upgrade() {
-                engine.increment_epoch();
-                drop(engine);
-                std::thread::sleep(std::time::Duration::from_millis(2));
-            }
-        });
+        let engine = engine(tuned);
         let component = Component::new(&engine, component).unwrap();
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).unwrap();
@@ -87,17 +108,7 @@ impl Bare {
     }
 
     async fn fresh(&self) -> (Store<State>, wasmtime::component::Instance) {
-        let wasi = (!self.tuned).then(|| WasiCtx::builder().build());
-        let state = State {
-            bytes: 0,
-            table: ResourceTable::new(),
-            wasi,
-        };
-        let mut store = Store::new(&self.engine, state);
-        store.limiter(|state| state);
-        store.set_fuel(FUEL).unwrap();
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
+        let mut store = store(&self.engine, self.tuned);
         let instance = self.pre.instantiate_async(&mut store).await.unwrap();
         (store, instance)
     }
@@ -118,5 +129,53 @@ impl Bare {
             .get_typed_func::<(&[u8],), (Vec<u8>,)>(&mut store, function)
             .unwrap();
         function.call_async(&mut store, (bytes,)).await.unwrap().0
+    }
+}
+
+/// Two components, tuned as ours: what one imports is forwarded to a fresh instance of the other, with static types.
+#[allow(dead_code, reason = "each benchmark that has this module uses a part of it")]
+pub struct Forwarding(Bare);
+
+#[allow(dead_code, reason = "each benchmark that has this module uses a part of it")]
+impl Forwarding {
+    /// Compiles and links both. The interface has one function, `back: func(text: string) -> string`.
+    pub fn new(provider: &[u8], dependent: &[u8], interface: &str) -> Self {
+        let engine = engine(true);
+        let provider = Component::new(&engine, provider).unwrap();
+        let instance = provider.get_export_index(None, interface).unwrap();
+        let back = provider.get_export_index(Some(&instance), "back").unwrap();
+        let pre = Linker::<State>::new(&engine).instantiate_pre(&provider).unwrap();
+        let mut linker = Linker::<State>::new(&engine);
+        let inner = engine.clone();
+        linker
+            .instance(interface)
+            .unwrap()
+            .func_wrap_async("back", move |_, (text,): (String,)| {
+                let (engine, pre) = (inner.clone(), pre.clone());
+                Box::new(async move {
+                    let mut store = store(&engine, true);
+                    let instance = pre.instantiate_async(&mut store).await?;
+                    let back = instance.get_typed_func::<(&str,), (String,)>(&mut store, back)?;
+                    back.call_async(&mut store, (&text,)).await
+                })
+            })
+            .unwrap();
+        let dependent = Component::new(&engine, dependent).unwrap();
+        let pre = linker.instantiate_pre(&dependent).unwrap();
+        Self(Bare {
+            engine,
+            pre,
+            tuned: true,
+        })
+    }
+
+    /// Has the dependent call the provider so many times.
+    pub async fn many(&self, n: u64) -> u64 {
+        let (mut store, instance) = self.0.fresh().await;
+        let many = instance.get_typed_func::<(u32,), (u64,)>(&mut store, "many").unwrap();
+        many.call_async(&mut store, (u32::try_from(n).unwrap(),))
+            .await
+            .unwrap()
+            .0
     }
 }

@@ -13,8 +13,8 @@ use serde_json::json;
 
 const SWAPS: u64 = 100;
 const CALLERS: usize = 2;
-/// Between two swaps.
-const QUIET: Duration = Duration::from_millis(100);
+/// Before each swap.
+const QUIET: Duration = Duration::from_millis(200);
 
 /// When a call began and how long it took.
 type Call = (Instant, Duration);
@@ -61,14 +61,16 @@ fn measure(urn: &'static str, kind: Kind, function: &'static str) {
     let (mut swaps, mut quiet, mut pauses) = (Vec::new(), Vec::new(), Vec::new());
     for minor in 1..=SWAPS {
         staged(minor);
+        thread::sleep(QUIET / 4);
         thread::sleep(QUIET);
         let begun = Instant::now();
         let swapped = operate(&host, urn, "swap", &json!({ "to": version(minor) }));
         assert_eq!(swapped.status, 200, "{}", swapped.text());
-        swaps.push((begun, begun.elapsed()));
+        let took = begun.elapsed();
+        swaps.push((begun, took));
+        // As long as the swap, and well before it: nothing else happened there.
+        quiet.push((begun - QUIET + QUIET / 8, took.min(QUIET / 2)));
         pauses.push(swapped.json()["pause_us"].as_u64().unwrap() as f64 / 1e3);
-        thread::sleep(QUIET);
-        quiet.push((Instant::now() - QUIET, swaps.last().unwrap().1));
     }
     stop.store(true, Ordering::Relaxed);
     for caller in callers {

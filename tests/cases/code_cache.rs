@@ -28,6 +28,7 @@ async fn load(engine: &Engine, bytes: &[u8]) -> LoadedFrom {
     let admit = Admit {
         capsule: &unnamed(bytes),
         grants: &[],
+        peers: &[],
         limits: &Limits::default(),
     };
     let (guest, from) = engine.load(bytes, admit).await.unwrap();

@@ -47,6 +47,7 @@ async fn load(bytes: &[u8], determinism: Determinism, limits: Limits) -> Capabil
     let admit = Admit {
         capsule: &capsule,
         grants: &[grant],
+        peers: &[],
         limits: &limits,
     };
     engine().load(bytes, admit).await.unwrap().0

@@ -192,6 +192,7 @@ async fn a_hundred_megabytes_of_junk_are_refused_by_their_size_alone() {
     let admit = Admit {
         capsule: &unnamed(b""),
         grants: &[],
+        peers: &[],
         limits: &Limits::default(),
     };
     let refused = engine().load(&junk, admit).await.expect_err("loaded");

@@ -15,7 +15,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use ed25519_dalek::{Signature, VerifyingKey};
 use kinetic_identity::{PublicKey, SigningKey};
 use kinetic_ledger::{Checkpoint, Hash, Reader, SystemDisk, verify_consistency, verify_inclusion};
-use kinetic_model::Digest;
+use kinetic_model::{Digest, Sorted};
 use kinetic_testkit::author::{manifest, publication};
 use kinetic_testkit::guests;
 use kinetic_testkit::host::{Host, Said, binary, kinetic_in};
@@ -184,7 +184,7 @@ fn an_answer_names_its_receipt_and_the_receipt_proves_itself() {
     assert_eq!(statement["_type"], json!("https://in-toto.io/Statement/v1"));
     assert_eq!(statement["subject"][0]["name"], json!(REDACT));
     let predicate = &statement["predicate"];
-    let of = |value: &Value| json!(Digest::of(value.to_string().as_bytes()));
+    let of = |value: &Value| json!(Digest::of(&serde_json::to_vec(&Sorted(value)).unwrap()));
     assert_eq!(predicate["input_hash"], of(&intent), "{predicate:#}");
     assert_eq!(predicate["output_hash"], of(&answer["output"]), "{predicate:#}");
     assert_eq!(predicate["capsule"]["digest"], answer["capsule"]["digest"]);

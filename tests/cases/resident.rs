@@ -180,6 +180,7 @@ async fn staying(limits: Limits) -> Capability {
     let admit = Admit {
         capsule: &capsule,
         grants: &[],
+        peers: &[],
         limits: &limits,
     };
     engine().load(&bytes, admit).await.unwrap().0
@@ -262,6 +263,7 @@ async fn a_quarter_of_the_pool_may_stay_and_no_more() {
     let admit = Admit {
         capsule: &unnamed(&bytes),
         grants: &[],
+        peers: &[],
         limits: &limits,
     };
     let component = engine.load(&bytes, admit).await.unwrap().0;

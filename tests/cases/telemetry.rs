@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use arrow_array::RecordBatch;
 use kinetic_medallion::files::read_all;
 use kinetic_testkit::batches::{numbers, texts};
-use kinetic_testkit::guests::{self, root};
+use kinetic_testkit::guests::root;
 use kinetic_testkit::host::{Host, Reply, kinetic_in};
+use kinetic_testkit::parts;
 use serde_json::{Value, json};
 
 const REDACT: &str = "urn:kinetic:actionspace:solver:redact:v1";
@@ -270,49 +271,25 @@ fn a_call_becomes_telemetry_once() {
 fn another_component_takes_the_stream_buffers_place_and_goes_on_with_its_numbers() {
     let folder = tempfile::tempdir().unwrap();
     let mut host = Host::start_in(folder.path(), &[]);
+    let author = parts::author(&host);
     let unnumbered = |count: usize| format!("{}\n", json!({ "workflow_id": "w", "intent_id": "i" })).repeat(count);
     assert_eq!(push(&host, &unnumbered(3)).json()["kept"], json!(3));
-    // A custom section makes it another component that does the same.
-    let mut component = guests::subsystem("stream_buffer");
-    component.extend_from_slice(&[0, 6, 4, b'm', b'i', b'n', b'e', 1]);
-    std::fs::write(folder.path().join("mine.wasm"), &component).unwrap();
-    let swapped = host
-        .kinetic(&["subsystem", "swap", "stream-buffer", "mine.wasm"])
-        .fine()
-        .json();
-    assert_eq!(
-        swapped["digest"],
-        json!(kinetic_model::Digest::of(&component).to_string())
-    );
+    let component = parts::good("stream-buffer", 1);
+    parts::stage(&host, &author, "stream-buffer", "1.1.0", &component);
+    let swapped = parts::swap(&host, parts::STREAM_BUFFER, "1.1.0").json();
+    let digest = json!(kinetic_model::Digest::of(&component).to_string());
+    assert_eq!(swapped["to"]["digest"], digest, "{swapped:#}");
     assert_eq!(push(&host, &unnumbered(2)).json()["kept"], json!(2));
     host.stop();
     let host = Host::start_in(folder.path(), &[]);
     assert_eq!(push(&host, &unnumbered(1)).json()["kept"], json!(1));
     let status = flushed(&host);
-    assert_eq!(
-        status["buffer"]["component"]["digest"], swapped["digest"],
-        "the choice holds"
-    );
+    assert_eq!(status["buffer"]["component"]["digest"], digest, "the choice holds");
     let sequences: Vec<_> = table(folder.path(), "silver/events")
         .iter()
         .flat_map(|batch| numbers(batch, "sequence"))
         .collect();
     assert_eq!(sequences, (0..6).map(Some).collect::<Vec<_>>());
-    let reply = host.send(
-        "PUT",
-        "/api/v1/subsystems/silver-gate",
-        &[("content-type", "application/wasm")],
-        component,
-    );
-    assert!(
-        reply.status >= 400,
-        "a stream buffer is no silver gate: {}",
-        reply.text()
-    );
-    let reply = host.send("DELETE", "/api/v1/subsystems/no-such-thing", &[], "");
-    assert_eq!(reply.problem(404), "KIN-MED-0047");
-    host.kinetic(&["subsystem", "reset", "stream-buffer"]).fine();
-    assert_ne!(flushed(&host)["buffer"]["component"]["digest"], swapped["digest"]);
 }
 
 /// Pushes numbered events of a few workflows while the host is killed again and again; what was not answered is sent again.

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use kinetic_kernel::Occupant;
 use kinetic_medallion::MedallionError;
-use kinetic_medallion::pipeline::{Component, Pipeline, SILVER_GATE, STREAM_BUFFER};
+use kinetic_medallion::pipeline::{Pipeline, SILVER_GATE, STREAM_BUFFER};
 use kinetic_model::{Digest, Limits};
 use kinetic_testkit::batches::texts;
 use kinetic_testkit::engine::load;
@@ -16,26 +17,23 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 
-use crate::telemetry_pipeline::{Ask, Running, component, conserved, ids, read, rows, start, table};
+use crate::telemetry_pipeline::{Ask, Running, component, conserved, ids, read, rows, start, swap, table};
 
 const LEGACY: &str = include_str!("../vectors/identity-legacy-080.json");
 const STREAM: &str = "stream_buffer";
 const SILVER: &str = "silver_gate";
 
 /// What fails and lies where an event asks for it, in either place.
-async fn faulty() -> Component {
-    static FAULTY: OnceCell<Component> = OnceCell::const_new();
+async fn faulty() -> Occupant {
+    static FAULTY: OnceCell<Occupant> = OnceCell::const_new();
     let made = async || {
         let bytes = guests::rust("faulty");
-        Component {
-            capability: load(&bytes, Limits::CEILING).await.unwrap(),
-            digest: Digest::of(&bytes),
-        }
+        Occupant::unwatched(load(&bytes, Limits::CEILING).await.unwrap(), Digest::of(&bytes))
     };
     FAULTY.get_or_init(made).await.clone()
 }
 
-async fn good(name: &'static str) -> Component {
+async fn good(name: &'static str) -> Occupant {
     component(name, Limits::CEILING).await
 }
 
@@ -114,7 +112,7 @@ async fn a_buffer_that_panics_under_load_is_started_again_then_quarantined_and_i
     };
     let running = start(folder.path(), ask).await;
     let pipeline = &running.pipeline;
-    pipeline.swap(STREAM_BUFFER, faulty().await).await.unwrap();
+    swap(pipeline, STREAM_BUFFER, faulty().await).await.unwrap();
     let (began, refused) = (Instant::now(), Arc::default());
     let senders = load_from_four(pipeline, 20, 250, &refused);
     until("the quarantine", async || {
@@ -130,7 +128,7 @@ async fn a_buffer_that_panics_under_load_is_started_again_then_quarantined_and_i
     );
     assert!(status.totals.arrived > 0, "between its panics it works");
     until("a refusal", async || refused.load(Ordering::Relaxed) > 0).await;
-    pipeline.swap(STREAM_BUFFER, good(STREAM).await).await.unwrap();
+    swap(pipeline, STREAM_BUFFER, good(STREAM).await).await.unwrap();
     finished(senders).await;
     all_there(folder.path(), &running, 4 * 20 * 250).await;
     running.stop().await;
@@ -146,7 +144,7 @@ async fn a_gate_that_panics_under_load_is_started_again_then_quarantined_and_its
     };
     let running = start(folder.path(), ask).await;
     let pipeline = &running.pipeline;
-    pipeline.swap(SILVER_GATE, faulty().await).await.unwrap();
+    swap(pipeline, SILVER_GATE, faulty().await).await.unwrap();
     let (began, refused) = (Instant::now(), Arc::default());
     let senders = load_from_four(pipeline, 20, 250, &refused);
     until("the quarantine", async || {
@@ -160,7 +158,7 @@ async fn a_gate_that_panics_under_load_is_started_again_then_quarantined_and_its
     let status = pipeline.status().await.unwrap();
     assert!(status.storage.waits_for.is_some(), "{status:?}");
     assert!(status.totals.arrived < 4 * 20 * 250, "who pushes has to wait");
-    pipeline.swap(SILVER_GATE, good(SILVER).await).await.unwrap();
+    swap(pipeline, SILVER_GATE, good(SILVER).await).await.unwrap();
     finished(senders).await;
     all_there(folder.path(), &running, 4 * 20 * 250).await;
     running.stop().await;
@@ -212,7 +210,7 @@ async fn a_buffer_that_lies_is_refused_and_what_it_was_offered_is_neither_lost_n
     let running = start(folder.path(), ask).await;
     let pipeline = &running.pipeline;
     for (at, (lie, like, told)) in lies.iter().enumerate() {
-        pipeline.swap(STREAM_BUFFER, faulty().await).await.unwrap();
+        swap(pipeline, STREAM_BUFFER, faulty().await).await.unwrap();
         let lines = asking(&format!("w{at}"), *like, lie);
         let error = pipeline.push(read(&lines)).await.unwrap_err();
         assert!(
@@ -222,7 +220,7 @@ async fn a_buffer_that_lies_is_refused_and_what_it_was_offered_is_neither_lost_n
         let status = pipeline.status().await.unwrap();
         assert_eq!(status.totals.arrived, 3 * at as u64, "{lie}: nothing of it was taken");
         assert_eq!(status.buffer.component.failures, 2 * (at as u64 + 1), "{lie}");
-        pipeline.swap(STREAM_BUFFER, good(STREAM).await).await.unwrap();
+        swap(pipeline, STREAM_BUFFER, good(STREAM).await).await.unwrap();
         assert_eq!(pipeline.push(read(&lines)).await.unwrap().kept, 3, "{lie}");
     }
     conserved(folder.path(), pipeline).await;
@@ -235,7 +233,7 @@ async fn what_a_buffer_may_drop_it_may_drop_if_it_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let running = start(folder.path(), Ask::default()).await;
     let pipeline = &running.pipeline;
-    pipeline.swap(STREAM_BUFFER, faulty().await).await.unwrap();
+    swap(pipeline, STREAM_BUFFER, faulty().await).await.unwrap();
     let taken = pipeline
         .push(read(&asking("w", ("INFO", Some("D2")), "shed")))
         .await
@@ -246,7 +244,7 @@ async fn what_a_buffer_may_drop_it_may_drop_if_it_says_so() {
         .await
         .unwrap_err();
     assert!(error.to_string().contains("by priority it dropped"), "{error}");
-    pipeline.swap(STREAM_BUFFER, good(STREAM).await).await.unwrap();
+    swap(pipeline, STREAM_BUFFER, good(STREAM).await).await.unwrap();
     conserved(folder.path(), pipeline).await;
     running.stop().await;
 }
@@ -260,17 +258,17 @@ async fn a_state_that_nobody_can_read_does_not_keep_a_successor_out() {
         let one = event(workflow, 0, ("DEBUG", None, "plain"));
         pipeline.push(read(&one)).await.unwrap().kept
     };
-    pipeline.swap(STREAM_BUFFER, faulty().await).await.unwrap();
+    swap(pipeline, STREAM_BUFFER, faulty().await).await.unwrap();
     assert_eq!(push("before").await, 1);
     // With a finished part the state is saved.
     pipeline.flush().await.unwrap();
-    let error = pipeline.swap(STREAM_BUFFER, good(STREAM).await).await.unwrap_err();
+    let error = swap(pipeline, STREAM_BUFFER, good(STREAM).await).await.unwrap_err();
     assert!(matches!(error, MedallionError::SwapRefused { .. }), "{error}");
     assert_eq!(push("between").await, 1, "the old one goes on");
     let panics = asking("w", ("DEBUG", None), "panic");
     assert!(pipeline.push(read(&panics)).await.is_err());
     assert_eq!(pipeline.status().await.unwrap().buffer.component.state, "quarantined");
-    pipeline.swap(STREAM_BUFFER, good(STREAM).await).await.unwrap();
+    swap(pipeline, STREAM_BUFFER, good(STREAM).await).await.unwrap();
     assert_eq!(pipeline.push(read(&panics)).await.unwrap().kept, 3);
     conserved(folder.path(), pipeline).await;
     assert_eq!(ids(folder.path()).len(), 5);
@@ -302,7 +300,7 @@ async fn a_gate_that_lies_is_refused_and_what_it_was_given_waits_for_its_success
     let running = start(folder.path(), ask).await;
     let pipeline = &running.pipeline;
     for (at, (lie, told)) in lies.iter().enumerate() {
-        pipeline.swap(SILVER_GATE, faulty().await).await.unwrap();
+        swap(pipeline, SILVER_GATE, faulty().await).await.unwrap();
         let lines = asking(&format!("w{at}"), ("DEBUG", None), lie);
         assert_eq!(
             pipeline.push(read(&lines)).await.unwrap().kept,
@@ -316,7 +314,7 @@ async fn a_gate_that_lies_is_refused_and_what_it_was_given_waits_for_its_success
         let gate = pipeline.status().await.unwrap().storage.gate;
         assert_eq!(gate.failures, 2 * (at as u64 + 1), "{lie}: {gate:?}");
         assert!(gate.last_failure.contains(told), "{lie}: {gate:?}");
-        pipeline.swap(SILVER_GATE, good(SILVER).await).await.unwrap();
+        swap(pipeline, SILVER_GATE, good(SILVER).await).await.unwrap();
         // What waits is done before there is another liar.
         pipeline.flush().await.unwrap();
     }
@@ -334,7 +332,7 @@ async fn what_a_gate_rejects_is_kept_with_its_reason() {
     let folder = tempfile::tempdir().unwrap();
     let running = start(folder.path(), Ask::default()).await;
     let pipeline = &running.pipeline;
-    pipeline.swap(SILVER_GATE, faulty().await).await.unwrap();
+    swap(pipeline, SILVER_GATE, faulty().await).await.unwrap();
     pipeline
         .push(read(&asking("w", ("INFO", None), "reject")))
         .await

@@ -10,13 +10,12 @@ use std::time::Duration;
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray as _;
 use kinetic_identity::SigningKey;
+use kinetic_kernel::Occupant;
 use kinetic_ledger::{Durability, Ledger, LedgerConfig};
 use kinetic_medallion::MedallionError;
 use kinetic_medallion::event::{Batch, Framing, Reader, ReaderSettings, schema as event_schema};
 use kinetic_medallion::files::{Disk, PartFile, PartSettings, SystemDisk, read_all};
-use kinetic_medallion::pipeline::{
-    Component, KEPT, Pipeline, PipelineConfig, SILVER_GATE, STREAM_BUFFER, TOPIC, Taken, Tasks,
-};
+use kinetic_medallion::pipeline::{KEPT, Pipeline, PipelineConfig, SILVER_GATE, STREAM_BUFFER, TOPIC, Taken, Tasks};
 use kinetic_medallion::subsystem::buffer::{LevelChange, Setting, StreamBuffer};
 use kinetic_model::{Digest, Limits};
 use kinetic_testkit::batches::{ipc, numbers, rows as rows_of, texts};
@@ -25,11 +24,14 @@ use kinetic_testkit::guests;
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-pub(crate) async fn component(name: &'static str, limits: Limits) -> Component {
-    Component {
-        capability: subsystem(name, limits).await,
-        digest: Digest::of(&guests::subsystem(name)),
-    }
+pub(crate) async fn component(name: &'static str, limits: Limits) -> Occupant {
+    Occupant::unwatched(subsystem(name, limits).await, Digest::of(&guests::subsystem(name)))
+}
+
+/// Puts a component in a subsystem's place, without a kernel that records it.
+pub(crate) async fn swap(pipeline: &Pipeline, subsystem: &str, component: Occupant) -> Result<(), MedallionError> {
+    pipeline.hand_over(subsystem, component, false).await?.begin();
+    Ok(())
 }
 
 /// Enough to start, too little for a batch of many rows.
@@ -320,8 +322,7 @@ async fn a_gate_that_fails_presses_back_to_the_pushers_and_nothing_is_lost() {
         status.buffer.level > 0 && status.storage.waits_for.is_some(),
         "{status:?}"
     );
-    pipeline
-        .swap(SILVER_GATE, component("silver_gate", Limits::CEILING).await)
+    swap(pipeline, SILVER_GATE, component("silver_gate", Limits::CEILING).await)
         .await
         .unwrap();
     conserved(folder.path(), pipeline).await;
@@ -358,10 +359,13 @@ async fn a_buffer_that_fails_refuses_what_it_did_not_take_and_its_successor_goes
         ("quarantined", 3)
     );
     assert_eq!(status.totals.arrived, 3, "nothing of it was taken");
-    pipeline
-        .swap(STREAM_BUFFER, component("stream_buffer", Limits::CEILING).await)
-        .await
-        .unwrap();
+    swap(
+        pipeline,
+        STREAM_BUFFER,
+        component("stream_buffer", Limits::CEILING).await,
+    )
+    .await
+    .unwrap();
     assert_eq!(pipeline.push(read(&unnumbered(20_000))).await.unwrap().kept, 20_000);
     conserved(folder.path(), pipeline).await;
     let numbers: BTreeSet<_> = ids(folder.path()).into_keys().map(|(_, n)| n).collect();
@@ -444,11 +448,13 @@ async fn what_was_dropped_stands_in_the_log_with_the_levels_so_that_a_replica_dr
         }
     }
     assert_eq!(theirs, kept);
-    running
-        .pipeline
-        .swap(SILVER_GATE, component("silver_gate", Limits::CEILING).await)
-        .await
-        .unwrap();
+    swap(
+        &running.pipeline,
+        SILVER_GATE,
+        component("silver_gate", Limits::CEILING).await,
+    )
+    .await
+    .unwrap();
     conserved(folder.path(), &running.pipeline).await;
     running.stop().await;
 }

@@ -29,6 +29,7 @@ pub async fn load_with(bytes: &[u8], limits: Limits, grants: &[ImportGrant]) -> 
     let admit = Admit {
         capsule: &unnamed(bytes),
         grants,
+        peers: &[],
         limits: &limits,
     };
     Ok(engine().load(bytes, admit).await?.0)

@@ -6,4 +6,6 @@ pub mod engine;
 pub mod guests;
 pub mod host;
 pub mod live;
+pub mod parts;
 pub mod swappable;
+pub mod tenants;

@@ -9,8 +9,9 @@ use bytes::Bytes;
 use kinetic_model::{Limits, Usage};
 use serde_json::{Map, Value};
 use wasmtime::Store;
-use wasmtime::component::{Func, Instance, InstancePre, Val};
+use wasmtime::component::{ComponentExportIndex, Func, Instance, InstancePre, Val};
 
+use crate::arguments::arguments;
 use crate::engine::Shared;
 use crate::fast::Shape;
 use crate::fence::Fence;
@@ -18,13 +19,14 @@ use crate::interface::{Function, Interface, WitType};
 use crate::kept::Kept;
 use crate::lifecycle::Lifecycle;
 use crate::outcome::classify;
+use crate::peer::Peer;
 use crate::profile::Profile;
 use crate::provider::Configured;
 use crate::state::CallState;
 use crate::store::{INSTANTIATION_FUEL, fresh_store};
-use crate::values::Converter;
 use crate::values_out::{json, json_payload};
-use crate::{CallContext, EngineError, Exchange, Extensions, Logs};
+use crate::worker::{Remote, RunsIn};
+use crate::{CallContext, EngineError, Exchange, Extensions, Logs, Within};
 
 /// What a call gets.
 #[derive(Clone, Debug)]
@@ -88,27 +90,47 @@ pub struct Outcome {
 pub(crate) struct Report {
     pub(crate) usage: Usage,
     pub(crate) logs: Logs,
-    tape: Vec<Exchange>,
-    extensions: Extensions,
+    pub(crate) tape: Vec<Exchange>,
+    pub(crate) extensions: Extensions,
 }
 
 pub(crate) struct Export {
     pub(crate) function: Function,
-    pub(crate) index: wasmtime::component::ComponentExportIndex,
+    /// None where the component runs in worker processes.
+    pub(crate) index: Option<ComponentExportIndex>,
     pub(crate) shape: Option<Shape>,
+}
+
+impl Export {
+    pub(crate) fn index(&self) -> wasmtime::Result<&ComponentExportIndex> {
+        self.index
+            .as_ref()
+            .ok_or_else(|| wasmtime::format_err!("the export is in another process"))
+    }
+}
+
+/// Where a component is.
+#[derive(Clone)]
+pub(crate) enum Place {
+    /// In this process.
+    Here(InstancePre<CallState>),
+    /// In worker processes; this one never maps its code.
+    Worker(Arc<Remote>),
 }
 
 /// Cheap to clone: what is not behind an `Arc` is small.
 #[derive(Clone)]
 pub(crate) struct Loaded {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) pre: InstancePre<CallState>,
+    pub(crate) place: Place,
     pub(crate) interface: Arc<Interface>,
     pub(crate) exports: Arc<[Export]>,
     pub(crate) lifecycle: Option<Arc<Lifecycle>>,
     pub(crate) limits: Limits,
     pub(crate) profile: Profile,
     pub(crate) providers: Arc<[Arc<dyn Configured>]>,
+    /// The capsules it imports from.
+    pub(crate) peers: Arc<[Arc<dyn Peer>]>,
     pub(crate) fence: Arc<Fence>,
     /// The instance that stays across calls, for capsules that ask for one.
     pub(crate) kept: Option<Arc<Kept>>,
@@ -142,6 +164,14 @@ impl Capability {
     /// The limits its calls run under.
     pub fn limits(&self) -> &Limits {
         &self.0.limits
+    }
+
+    /// Where its calls run.
+    pub fn runs_in(&self) -> RunsIn {
+        match self.0.place {
+            Place::Here(_) => RunsIn::Process,
+            Place::Worker(_) => RunsIn::Worker,
+        }
     }
 
     /// The same component under other limits, the engine's ceiling above them: same code, same grants, same fence, and the
@@ -179,16 +209,22 @@ impl Capability {
 
     /// Calls a function in a fresh sandbox, at this moment. Never panics; dropping the future ends the guest.
     pub async fn call(&self, function: Option<&str>, input: Input) -> Outcome {
-        self.outcome(function, input, None).await
+        self.outcome(function, input, None, Instant::now()).await
     }
 
     /// Calls a function in a fresh sandbox in a given context; for D0 and D1 capsules the call can be made again from it.
     pub async fn call_with(&self, function: Option<&str>, input: Input, context: CallContext) -> Outcome {
-        self.outcome(function, input, Some(context)).await
+        self.outcome(function, input, Some(context), Instant::now()).await
     }
 
-    async fn outcome(&self, function: Option<&str>, input: Input, mut context: Option<CallContext>) -> Outcome {
-        let started = Instant::now();
+    /// A call whose wall time began to run at some moment.
+    pub(crate) async fn outcome(
+        &self,
+        function: Option<&str>,
+        input: Input,
+        mut context: Option<CallContext>,
+        started: Instant,
+    ) -> Outcome {
         let mut report = Report::default();
         let result = self.run(function, input, &mut context, started, &mut report).await;
         report.usage.wall_time_ns = nanos(started.elapsed());
@@ -204,6 +240,10 @@ impl Capability {
 
     pub(crate) async fn probe(&self) -> Result<(), EngineError> {
         let loaded = &*self.0;
+        let pre = match &loaded.place {
+            Place::Here(pre) => pre,
+            Place::Worker(remote) => return remote.probe(loaded.limits).await,
+        };
         let _running = loaded.shared.ticker.running();
         let mut store = loaded.store(CallState::new(
             loaded.limits,
@@ -212,7 +252,7 @@ impl Capability {
             None,
         ))?;
         let wall = Duration::from_millis(loaded.limits.wall_time_ms);
-        match tokio::time::timeout(wall, loaded.pre.instantiate_async(&mut store)).await {
+        match tokio::time::timeout(wall, pre.instantiate_async(&mut store)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(classify(
                 &error,
@@ -236,6 +276,10 @@ impl Capability {
     ) -> Result<Answer, EngineError> {
         let loaded = &*self.0;
         let export = self.export(function)?;
+        if let Place::Worker(remote) = &loaded.place {
+            let function = &export.function.name;
+            return remote.call(loaded, function, input, context, started, report).await;
+        }
         let arguments = arguments(export, input, &loaded.limits, &mut report.usage)?;
         let wall = Duration::from_millis(loaded.limits.wall_time_ms);
         let timed_out = || EngineError::WallTimeout {
@@ -249,22 +293,17 @@ impl Capability {
                 .await
                 .map_err(|error| with_panic_message(error, &report.logs));
         }
-        let _permit = match loaded.shared.permits.try_acquire() {
-            Ok(permit) => permit,
-            Err(_) => match tokio::time::timeout_at(deadline, loaded.shared.permits.acquire()).await {
-                Ok(Ok(permit)) => permit,
-                _ => {
-                    return Err(EngineError::PoolFull {
-                        instances: loaded.shared.config.pool_instances.into(),
-                    });
-                }
-            },
-        };
+        let within = context.as_ref().map(|context| context.within).unwrap_or_default();
+        let (_permits, sandboxes) = self.sandboxes(within.sandboxes, deadline).await?;
         let _running = loaded.shared.ticker.running();
         // Before the context is taken: it goes back to who gave it.
         loaded.fence.pass()?;
         let state = CallState::new(loaded.limits, loaded.profile, loaded.fence.clone(), context.take());
         let mut store = loaded.store(state)?;
+        store.data_mut().pass_on(Within {
+            sandboxes: sandboxes.saturating_sub(1),
+            ..within
+        });
         let work = in_store(loaded, export, arguments, &mut store, &mut report.usage);
         let result = tokio::time::timeout_at(deadline, work)
             .await
@@ -278,6 +317,14 @@ impl Capability {
 }
 
 impl Loaded {
+    /// The component, which has to be in this process.
+    pub(crate) fn here(&self) -> Result<&InstancePre<CallState>, EngineError> {
+        match &self.place {
+            Place::Here(pre) => Ok(pre),
+            Place::Worker(_) => Err(EngineError::InWorker {}),
+        }
+    }
+
     /// A fresh store, its providers prepared; none behind a closed fence.
     pub(crate) fn store(&self, state: CallState) -> Result<Store<CallState>, EngineError> {
         self.fence.pass()?;
@@ -294,51 +341,6 @@ fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-fn arguments(export: &Export, input: Input, limits: &Limits, usage: &mut Usage) -> Result<Arguments, EngineError> {
-    let mut converter = Converter::new(limits.input_bytes);
-    let arguments = match (export.shape, input) {
-        (Some(shape), input) => {
-            Arguments::Fast(shape, crate::fast::arguments(&export.function, input, &mut converter)?)
-        }
-        (None, Input::Json(given)) => Arguments::Vals(converter.arguments(&export.function, given, None)?),
-        (None, Input::Bytes { bytes, rest }) => {
-            let (name, ty) = bytes_parameter(&export.function, &rest)?;
-            let fed = converter.fed(ty, &bytes)?;
-            Arguments::Vals(converter.arguments(&export.function, rest, Some((name, fed)))?)
-        }
-    };
-    usage.input_bytes = converter.bytes();
-    Ok(arguments)
-}
-
-/// The one string or `list<u8>` parameter not given by name; an optional one counts only when no plain one is left.
-pub(crate) fn bytes_parameter<'a>(
-    function: &'a Function,
-    rest: &Map<String, Value>,
-) -> Result<(&'a str, &'a WitType), EngineError> {
-    let open = || function.params.iter().filter(|(name, _)| !rest.contains_key(name));
-    let mut plain = open().filter(|(_, ty)| matches!(ty, WitType::String | WitType::Bytes));
-    match (plain.next(), plain.next()) {
-        (Some((name, ty)), None) => Ok((name, ty)),
-        // Of several, bytes go to the one list<u8>.
-        _ => {
-            let mut bytes = open().filter(|(_, ty)| matches!(ty, WitType::Bytes));
-            match (bytes.next(), bytes.next()) {
-                (Some((name, ty)), None) => Ok((name, ty)),
-                _ => Err(EngineError::NoBytesParameter {
-                    function: function.name.clone(),
-                }),
-            }
-        }
-    }
-}
-
-pub(crate) fn utf8(bytes: &[u8]) -> Result<&str, EngineError> {
-    std::str::from_utf8(bytes).map_err(|e| EngineError::NotUtf8 {
-        at_byte: e.valid_up_to() as u64,
-    })
-}
-
 async fn in_store(
     loaded: &Loaded,
     export: &Export,
@@ -346,7 +348,7 @@ async fn in_store(
     store: &mut Store<CallState>,
     usage: &mut Usage,
 ) -> Result<Answer, EngineError> {
-    let instance = match loaded.pre.instantiate_async(&mut *store).await {
+    let instance = match loaded.here()?.instantiate_async(&mut *store).await {
         Ok(instance) => instance,
         Err(error) => {
             usage.instantiation_fuel = INSTANTIATION_FUEL.saturating_sub(store.get_fuel().unwrap_or(0));
@@ -392,7 +394,7 @@ async fn call_dynamic(
     output_bytes: &mut u64,
 ) -> wasmtime::Result<Answer> {
     let func: Func = instance
-        .get_func(&mut *store, export.index)
+        .get_func(&mut *store, export.index()?)
         .ok_or_else(|| wasmtime::format_err!("the export is gone"))?;
     let mut results = [Val::Bool(false)];
     let results = if export.function.result.is_some() {

@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use kinetic_model::Digest;
 use sha2::{Digest as _, Sha256};
@@ -17,11 +18,11 @@ use crate::interface::Interface;
 
 const MAC_BYTES: usize = 32;
 /// What an entry starts with; changes when the layout does.
-const MAGIC: &[u8] = b"kinetic-code-2\n";
+const MAGIC: &[u8] = b"kinetic-code-3\n";
 
 /// Compiled code and what the component offers.
 pub(crate) struct Compiled {
-    pub(crate) code: Vec<u8>,
+    pub(crate) code: Bytes,
     pub(crate) interface: Interface,
 }
 
@@ -83,7 +84,7 @@ impl CodeCache {
     }
 
     /// The entry of a component, if it is there and whole. A wrong MAC is reported, the entry removed, and nothing loaded.
-    pub(crate) fn load(&self, engine: &Engine, digest: &Digest) -> Option<(Component, Interface)> {
+    pub(crate) fn load(&self, digest: &Digest) -> Option<Compiled> {
         let name = self.name(digest);
         let path = self.folder.join(&name);
         let entry = fs::read(&path).ok()?;
@@ -95,13 +96,11 @@ impl CodeCache {
         let (length, rest) = body.split_first_chunk::<4>()?;
         let (interface, code) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
         let interface = serde_json::from_slice(interface).ok()?;
-        match deserialize(engine, code) {
-            Ok(component) => Some((component, interface)),
-            Err(e) => {
-                tracing::warn!(component = %digest, "cached code does not fit this engine and is compiled again: {e:#}");
-                None
-            }
-        }
+        let code_at = entry.len().checked_sub(code.len())?;
+        Some(Compiled {
+            code: Bytes::from(entry).split_off(code_at),
+            interface,
+        })
     }
 
     fn checked<'a>(&self, name: &str, entry: &'a [u8]) -> Option<&'a [u8]> {
@@ -123,11 +122,13 @@ impl CodeCache {
     }
 }
 
-/// Makes a component from code this host compiled: from its own compiler process, or from an entry whose MAC was right.
+/// Makes a component from code this host compiled: from its own compiler process, or from an entry whose MAC was right. A
+/// worker process has it from the host that started it, and from nobody else.
 #[allow(unsafe_code)]
 pub(crate) fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
     // SAFETY: `code` was produced by wasmtime in this host and has not been changed since: it comes either straight
-    // from the compiler or from a cache entry bound to this host's key by a MAC.
+    // from the compiler or from a cache entry bound to this host's key by a MAC; in a worker process, over the socket
+    // that its host made for the two of them.
     unsafe { Component::deserialize(engine, code) }
 }
 

@@ -3,6 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::process::Stdio;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use wasmtime::Engine;
@@ -59,7 +60,10 @@ pub(crate) fn compile_here(engine: &Engine, bytes: &[u8]) -> Result<Compiled, En
     let code = engine
         .precompile_component(bytes)
         .map_err(|e| EngineError::Invalid { why: format!("{e:#}") })?;
-    Ok(Compiled { code, interface })
+    Ok(Compiled {
+        code: code.into(),
+        interface,
+    })
 }
 
 /// Compiles where the settings say, within their bounds.
@@ -136,7 +140,7 @@ async fn in_worker(
         return Err(crashed(format!("{status}; its answer was cut short")));
     }
     Ok(Compiled {
-        code: code.to_vec(),
+        code: Bytes::copy_from_slice(code),
         interface,
     })
 }
@@ -173,7 +177,7 @@ pub fn compile_worker_main(memory_bytes_max: u64, cpu_seconds_max: u64) -> std::
                 outcome: Err(error.into()),
                 code_bytes: 0,
             },
-            Vec::new(),
+            Bytes::new(),
         ),
     };
     let mut out = std::io::stdout().lock();

@@ -6,6 +6,7 @@ use std::time::Duration;
 use kinetic_model::Limits;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
+use crate::WorkerConfig;
 use crate::limiter::{CORE_INSTANCES_MAX, MEMORIES_MAX, TABLES_MAX};
 
 /// Native stack a guest may use, in bytes.
@@ -53,6 +54,8 @@ pub struct EngineConfig {
     pub compile_in: CompileIn,
     /// Folder of the code cache; none means every load compiles.
     pub code_cache: Option<PathBuf>,
+    /// Which calls run in processes of their own; none means none does.
+    pub workers: Option<WorkerConfig>,
 }
 
 impl Default for EngineConfig {
@@ -66,13 +69,14 @@ impl Default for EngineConfig {
             compile_memory_bytes_max: 2 << 30,
             compile_in: CompileIn::ThisProcess,
             code_cache: None,
+            workers: None,
         }
     }
 }
 
 impl EngineConfig {
     /// How many instances may stay across calls: a quarter of the pool, one at least.
-    pub(crate) fn residents_max(&self) -> u32 {
+    pub fn residents_max(&self) -> u32 {
         (self.pool_instances / 4).max(1)
     }
 }

@@ -2,6 +2,15 @@
 
 use crate::{Exchange, Extensions};
 
+/// What a call passes on to those it makes of other capsules.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Within {
+    /// Sandboxes set aside for the call and those below it; 0: it takes its own.
+    pub sandboxes: u32,
+    /// A word of whoever made the outermost call; the engine passes it on and knows nothing of it.
+    pub token: u64,
+}
+
 /// The context of one call. For D0 and D1 capsules the same context and input give the same call.
 #[derive(Debug, Default)]
 pub struct CallContext {
@@ -11,6 +20,8 @@ pub struct CallContext {
     pub seed: [u8; 32],
     /// What host calls were answered before; with it none reaches the outside.
     pub replay: Option<Vec<Exchange>>,
+    /// What the call of another capsule that makes this one passed on.
+    pub within: Within,
     /// What providers find in [`crate::CallState::extension`]; what nobody took comes back in the outcome.
     pub extensions: Extensions,
 }

@@ -75,7 +75,9 @@ pub fn describe(bytes: &[u8]) -> Result<Interface, EngineError> {
     };
     for (key, item) in &world.imports {
         if needs_somebody(&resolve, item) {
-            interface.imports.push(resolve.name_world_key(key));
+            let name = resolve.name_world_key(key);
+            walk.import(&mut interface, &name, item)?;
+            interface.imports.push(name);
         }
     }
     for (key, item) in &world.exports {
@@ -164,6 +166,31 @@ impl Walk<'_> {
             Err(why) => {
                 let place = instance.map(|instance| format!("{instance}#")).unwrap_or_default();
                 interface.unsupported.push((format!("{place}{}", function.name), why));
+            }
+        }
+        Ok(())
+    }
+
+    /// What another capsule would have to answer. WASI is the host's own.
+    fn import(&mut self, interface: &mut Interface, name: &str, item: &WorldItem) -> Result<(), EngineError> {
+        let WorldItem::Interface { id, .. } = item else {
+            return Ok(());
+        };
+        let Some(imported) = self.resolve.interfaces.get(*id).filter(|_| !name.starts_with("wasi:")) else {
+            return Ok(());
+        };
+        for function in imported.functions.values() {
+            if interface.imported.len() + interface.not_injectable.len() >= FUNCTIONS_MAX {
+                return Err(EngineError::Invalid {
+                    why: format!("it imports more than {FUNCTIONS_MAX} functions"),
+                });
+            }
+            match self.function(Some(name), function) {
+                Ok(function) => interface.imported.push(function),
+                Err(why) => {
+                    let place = format!("{name}#{}", function.name);
+                    interface.not_injectable.push((place, why));
+                }
             }
         }
         Ok(())

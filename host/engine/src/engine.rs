@@ -1,23 +1,26 @@
 //! The engine: set up once, proved at start, shared by every capability.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use kinetic_model::{Digest, InstanceMode};
+use kinetic_model::{Determinism, Digest, InstanceMode, Limits};
 use tokio::sync::Semaphore;
 use wasmtime::component::{Component, Linker};
 
-use crate::capability::{Capability, Export, Loaded};
-use crate::code_cache::{CodeCache, deserialize, engine_id};
+use crate::capability::{Capability, Export, Loaded, Place};
+use crate::code_cache::{CodeCache, Compiled, deserialize, engine_id};
 use crate::compile::compile;
 use crate::config::{Allocation, EngineConfig, wasmtime_config};
 use crate::fast::Shape;
-use crate::grantee::Admit;
+use crate::grantee::{Admit, Grantee};
 use crate::interface::Interface;
 use crate::lifecycle::Lifecycle;
+use crate::peer::inject;
 use crate::profile::Profile;
-use crate::provider::Provider;
+use crate::provider::{Configured, Provider};
 use crate::state::CallState;
 use crate::ticker::Ticker;
+use crate::worker::{About, Remote, RunsIn, Start, WorkerStatus, Workers, tenant};
 use crate::{EngineError, link, waiting};
 
 /// What every capability of an engine shares.
@@ -32,6 +35,7 @@ pub(crate) struct Shared {
     linker: Linker<CallState>,
     providers: Vec<Arc<dyn Provider>>,
     cache: Option<CodeCache>,
+    workers: Option<Arc<Workers>>,
 }
 
 /// The engine. Cheap to clone.
@@ -98,6 +102,15 @@ impl Engine {
             .as_deref()
             .map(|folder| CodeCache::open(folder, &engine))
             .transpose()?;
+        let workers = config.workers.clone().map(|workers| {
+            let start = Start {
+                tick_us: u64::try_from(config.tick.as_micros()).unwrap_or(u64::MAX),
+                calls_max: workers.calls_per_process_max,
+                ceiling: config.ceiling,
+                memory_bytes_max: workers.memory_bytes_max,
+            };
+            Arc::new(Workers::new(workers, start))
+        });
         let permits = Arc::new(Semaphore::new(config.pool_instances as usize));
         let resident_permits = Arc::new(Semaphore::new(config.residents_max() as usize));
         Ok(Self(Arc::new(Shared {
@@ -110,6 +123,7 @@ impl Engine {
             linker,
             providers,
             cache,
+            workers,
         })))
     }
 
@@ -149,26 +163,100 @@ impl Engine {
                 bytes_max,
             });
         }
-        let cached = shared
-            .cache
-            .as_ref()
-            .and_then(|cache| cache.load(&shared.engine, digest));
-        let (component, interface, from) = match cached {
-            Some((component, interface)) => (component, interface, LoadedFrom::Cache),
-            None => {
-                let compiled = compile(&shared.engine, &shared.config, bytes.to_vec()).await?;
-                let component = deserialize(&shared.engine, &compiled.code)
-                    .map_err(|e| EngineError::Invalid { why: format!("{e:#}") })?;
-                if let Some(cache) = &shared.cache
-                    && let Err(e) = cache.store(digest, &compiled)
-                {
-                    tracing::warn!("compiled code was not kept: {e}");
+        if let Some(compiled) = shared.cache.as_ref().and_then(|cache| cache.load(digest)) {
+            match self.take_in(&compiled, admit).await {
+                Err(EngineError::CodeCache { why }) => {
+                    tracing::warn!(component = %digest, "cached code is compiled again: {why}");
                 }
-                (component, compiled.interface, LoadedFrom::Compiler)
+                loaded => return Ok((loaded?, LoadedFrom::Cache)),
             }
+        }
+        let compiled = compile(&shared.engine, &shared.config, bytes.to_vec()).await?;
+        let loaded = match self.take_in(&compiled, admit).await {
+            Err(EngineError::CodeCache { why }) => return Err(EngineError::Invalid { why }),
+            loaded => loaded,
         };
-        let capability = self.link(&component, interface, admit)?;
-        Ok((capability, from))
+        if let Some(cache) = &shared.cache
+            && let Err(e) = cache.store(digest, &compiled)
+        {
+            tracing::warn!("compiled code was not kept: {e}");
+        }
+        Ok((loaded?, LoadedFrom::Compiler))
+    }
+
+    /// Takes compiled code in where the capsule's calls are to run; `CodeCache` when it does not fit this engine.
+    async fn take_in(&self, compiled: &Compiled, admit: Admit<'_>) -> Result<Capability, EngineError> {
+        let place = |workers: &Arc<Workers>| workers.config.place(admit.capsule, &compiled.interface);
+        match &self.0.workers {
+            Some(workers) if place(workers)? == RunsIn::Worker => self.load_in_worker(workers, compiled, admit).await,
+            _ => self.load_here(&compiled.code, compiled.interface.clone(), admit),
+        }
+    }
+
+    /// Maps code into this process and links it.
+    fn load_here(&self, code: &[u8], interface: Interface, admit: Admit<'_>) -> Result<Capability, EngineError> {
+        let component =
+            deserialize(&self.0.engine, code).map_err(|e| EngineError::CodeCache { why: format!("{e:#}") })?;
+        self.link(&component, interface, admit)
+    }
+
+    /// In a worker process: maps code that its host compiled, and links it to inert WASI.
+    pub(crate) fn load_compiled(
+        &self,
+        code: &[u8],
+        interface: Interface,
+        determinism: Determinism,
+    ) -> Result<Capability, EngineError> {
+        // The host has the capsule's name and its limits; each call brings the limits it runs under.
+        let capsule = Grantee {
+            determinism,
+            ..Grantee::unnamed(Digest::EMPTY).map_err(|e| EngineError::Setup { why: e.to_string() })?
+        };
+        let admit = Admit {
+            capsule: &capsule,
+            grants: &[],
+            peers: &[],
+            limits: &Limits::CEILING,
+        };
+        self.load_here(code, interface, admit)
+    }
+
+    /// Hands code to a worker process, which links it; this process never maps it.
+    async fn load_in_worker(
+        &self,
+        workers: &Arc<Workers>,
+        compiled: &Compiled,
+        admit: Admit<'_>,
+    ) -> Result<Capability, EngineError> {
+        let interface = compiled.interface.clone();
+        let providers = link::grant(
+            admit.capsule,
+            &interface.imports,
+            admit.grants,
+            &self.0.providers,
+            admit.peers,
+        )?;
+        let about = About {
+            interface: interface.clone(),
+            determinism: admit.capsule.determinism,
+        };
+        let tenant = tenant(admit.capsule).into();
+        let remote = Remote::new(workers.clone(), tenant, about, compiled.code.clone())?;
+        remote.check().await?;
+        let exports = interface.functions.iter().map(|function| Export {
+            function: function.clone(),
+            index: None,
+            shape: None,
+        });
+        let exports = exports.collect();
+        Ok(self.capability(
+            Place::Worker(Arc::new(remote)),
+            interface,
+            exports,
+            None,
+            providers,
+            admit,
+        ))
     }
 
     fn link(&self, component: &Component, interface: Interface, admit: Admit<'_>) -> Result<Capability, EngineError> {
@@ -176,9 +264,20 @@ impl Engine {
         if interface.functions.is_empty() && interface.unsupported.is_empty() {
             return Err(EngineError::NothingToCall {});
         }
-        let providers = link::grant(admit.capsule, &interface.imports, admit.grants, &shared.providers)?;
-        let pre = shared
-            .linker
+        let providers = link::grant(
+            admit.capsule,
+            &interface.imports,
+            admit.grants,
+            &shared.providers,
+            admit.peers,
+        )?;
+        let mut linker = Cow::Borrowed(&shared.linker);
+        for import in &interface.imports {
+            if let Some(peer) = admit.peers.iter().find(|peer| peer.provides(import)) {
+                inject(linker.to_mut(), import, peer, &interface)?;
+            }
+        }
+        let pre = linker
             .instantiate_pre(component)
             .map_err(|e| EngineError::ImportMismatch {
                 why: format!("{e:#}").chars().take(1000).collect(),
@@ -196,23 +295,38 @@ impl Engine {
                 })?;
             exports.push(Export {
                 function: function.clone(),
-                index,
+                index: Some(index),
                 shape: Shape::of(function),
             });
         }
         let lifecycle = Lifecycle::find(component, &interface.exports)?;
-        Ok(Capability(Arc::new(Loaded {
+        let place = Place::Here(pre);
+        Ok(self.capability(place, interface, exports, lifecycle, providers, admit))
+    }
+
+    fn capability(
+        &self,
+        place: Place,
+        interface: Interface,
+        exports: Vec<Export>,
+        lifecycle: Option<Lifecycle>,
+        providers: Vec<Arc<dyn Configured>>,
+        admit: Admit<'_>,
+    ) -> Capability {
+        let shared = &self.0;
+        Capability(Arc::new(Loaded {
             shared: shared.clone(),
-            pre,
+            place,
             interface: Arc::new(interface),
             exports: exports.into(),
             lifecycle: lifecycle.map(Arc::new),
             limits: admit.limits.min(&shared.config.ceiling),
             profile: Profile::of(admit.capsule.determinism),
             providers: providers.into(),
+            peers: admit.peers.into(),
             fence: Arc::default(),
             kept: (admit.capsule.instance == InstanceMode::Resident).then(Arc::default),
-        })))
+        }))
     }
 
     /// Makes one instance and drops it: shows that a component starts within its limits.
@@ -221,5 +335,26 @@ impl Engine {
     /// As a call's.
     pub async fn probe(&self, capability: &Capability) -> Result<(), EngineError> {
         capability.probe().await
+    }
+
+    /// The worker processes there are now.
+    pub fn workers(&self) -> Vec<WorkerStatus> {
+        self.0
+            .workers
+            .as_ref()
+            .map(|workers| workers.status())
+            .unwrap_or_default()
+    }
+
+    /// Starts a worker process and asks whether it answers; gives what it could not take from itself. Nothing where no
+    /// zone runs in workers.
+    ///
+    /// # Errors
+    /// `WorkerNotStarted`, `WorkerDied`.
+    pub async fn check_workers(&self) -> Result<Vec<String>, EngineError> {
+        match &self.0.workers {
+            Some(workers) => workers.check().await,
+            None => Ok(Vec::new()),
+        }
     }
 }

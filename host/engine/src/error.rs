@@ -4,6 +4,7 @@ use kinetic_model::coded_errors;
 
 coded_errors! {
     /// Errors of loading and calling components.
+    #[derive(serde::Serialize, serde::Deserialize)]
     pub enum EngineError ("ENG") {
         /// The host could not set the engine up.
         "0001" Setup { why: String } => Internal,
@@ -177,5 +178,37 @@ coded_errors! {
         "0043" Restarting { retry_after_ms: u64 } => Busy,
             "the capsule's instance failed several times in a row and is made again in {retry_after_ms} ms.",
             "Call again then; if it goes on failing, report it to the capsule's author.";
+        /// Another capsule, which this one uses, gave no answer.
+        "0044" PeerFailed { peer: String, code: String, why: String } => Unavailable,
+            "{peer}, which the capsule uses, gave no answer: {code} {why}",
+            "Look that code up with `kinetic errors`; `kinetic ps` shows how the capsule that is used stands.";
+        /// Another capsule does not have what this one imports.
+        "0045" PeerMismatch { import: String, peer: String, why: String } => Conformance,
+            "{peer} does not provide {import} as the component imports it: {why}.",
+            "Build both against the same WIT; functions with resources or streams can only be composed, with `kinetic compose`.";
+        /// A worker process died with calls in it.
+        "0046" WorkerDied { why: String } => Budget,
+            "the worker process died: {why}.",
+            "Call again: a fresh process answers. If it goes on, report it to the capsule's author with the input; the host is unaffected.";
+        /// A worker process could not be started.
+        "0047" WorkerNotStarted { why: String } => Internal,
+            "no worker process could be started: {why}.",
+            "`kinetic doctor` shows what this machine lacks; engine.workers can have the calls run in the host's own process.";
+        /// The tenant's processes died too often and none is started yet.
+        "0048" WorkerRestarting { retry_after_ms: u64 } => Busy,
+            "worker processes of this namespace died several times in a row; the next one is started in {retry_after_ms} ms.",
+            "Call again then; if it goes on, report it to the capsules' authors.";
+        /// No process has room.
+        "0049" WorkersFull { processes_max: u64 } => Busy,
+            "none of {processes_max} worker processes has room for the call, of which a namespace gets half.",
+            "Try again in a moment, or raise engine.workers.processes_max or calls_per_process_max.";
+        /// A component that is to run in a worker cannot.
+        "0050" WorkerOnly { zone: String, why: String } => Security,
+            "capsules of zone \"{zone}\" run in worker processes only, and this one cannot: {why}.",
+            "Build it without that, or let the operator set engine.workers.{zone} to \"worker\".";
+        /// Something that stays was asked of a component that runs in workers.
+        "0051" InWorker { } => Conformance,
+            "the component runs in worker processes, where no instance of it stays.",
+            "Give its capsule \"instance\": \"resident\", which makes it run in the host's own process.";
     }
 }

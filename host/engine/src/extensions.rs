@@ -28,6 +28,18 @@ impl Extensions {
         self.0.iter_mut().find_map(|value| value.downcast_mut())
     }
 
+    /// Changes the value of a type, which is put in if there is none.
+    pub fn change<T: Any + Send + Default>(&mut self, change: impl FnOnce(&mut T)) {
+        match self.get_mut::<T>() {
+            Some(value) => change(value),
+            None => {
+                let mut value = T::default();
+                change(&mut value);
+                self.put(value);
+            }
+        }
+    }
+
     /// Takes the value of a type out.
     pub fn take<T: Any + Send>(&mut self) -> Option<T> {
         let at = self.0.iter().position(|value| value.is::<T>())?;
@@ -53,6 +65,9 @@ mod tests {
         if let Some(number) = bag.get_mut::<u8>() {
             *number += 1;
         }
+        bag.change(|number: &mut u16| *number += 4);
+        bag.change(|number: &mut u16| *number += 1);
+        assert_eq!(bag.take::<u16>(), Some(5));
         assert_eq!((bag.take::<u8>(), bag.take::<u8>()), (Some(3), None));
         assert_eq!(bag.take::<&str>(), Some("text"));
         assert!(bag.is_empty());

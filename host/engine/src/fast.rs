@@ -6,14 +6,15 @@ use wasmtime::Store;
 use wasmtime::component::{ComponentNamedList, Instance, Lift, Lower, Val};
 
 use crate::EngineError;
-use crate::capability::{Answer, Export, Input, Output, bytes_parameter, utf8};
+use crate::arguments::{bytes_parameter, utf8};
+use crate::capability::{Answer, Export, Input, Output};
 use crate::interface::{Function, WitType};
 use crate::state::CallState;
 use crate::values::{Converter, missing, no_unknown, within};
 
 /// A parameter the fast path carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Param {
+pub(crate) enum Param {
     Text,
     Bytes,
     U32,
@@ -22,7 +23,7 @@ enum Param {
 
 /// A result the fast path carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ret {
+pub(crate) enum Ret {
     Nothing,
     Text,
     Bytes,
@@ -52,8 +53,8 @@ const PARAMS: &[&[Param]] = &[
 /// The static type a function is called with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shape {
-    params: &'static [Param],
-    ret: Ret,
+    pub(crate) params: &'static [Param],
+    pub(crate) ret: Ret,
 }
 
 /// One argument.
@@ -265,7 +266,7 @@ where
     R: ComponentNamedList + Lift + Send + Sync + 'static,
 {
     instance
-        .get_typed_func::<P, R>(&mut *store, export.index)?
+        .get_typed_func::<P, R>(&mut *store, export.index()?)?
         .call_async(&mut *store, params)
         .await
 }

@@ -16,6 +16,7 @@ const CLOSED: usize = 1 << (usize::BITS - 1);
 pub(crate) struct Fence {
     word: AtomicUsize,
     idle: Notify,
+    shut: Notify,
 }
 
 /// Ends a call whose fence was closed.
@@ -58,6 +59,7 @@ impl Fence {
 
     fn close(&self) {
         self.word.fetch_or(CLOSED, Ordering::AcqRel);
+        self.shut.notify_waiters();
     }
 
     fn committing(&self) -> Result<Committing<'_>, EngineError> {
@@ -65,6 +67,16 @@ impl Fence {
         match self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, begun) {
             Ok(_) => Ok(Committing(self)),
             Err(_) => Err(EngineError::Fenced {}),
+        }
+    }
+
+    /// Returns when it is closed.
+    pub(crate) async fn closed(&self) {
+        let mut notified = pin!(self.shut.notified());
+        // Before the look: a closing in between would wake nobody.
+        notified.as_mut().enable();
+        if !self.is_closed() {
+            notified.await;
         }
     }
 
@@ -121,6 +133,17 @@ mod tests {
         fence.close();
         assert!(matches!(fence.committing(), Err(EngineError::Fenced {})));
         assert!(matches!(fence.pass(), Err(EngineError::Fenced {})));
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_the_fence_to_close_is_woken_also_when_it_is_closed_already() {
+        let fence = Fence::default();
+        let mut closed = pin!(fence.closed());
+        let soon = Duration::from_millis(5);
+        assert!(tokio::time::timeout(soon, closed.as_mut()).await.is_err());
+        fence.close();
+        closed.await;
+        fence.closed().await;
     }
 
     #[tokio::test]

@@ -1,7 +1,11 @@
 //! Who a load is for: the capsule as providers see it, and all that decides how its component is admitted.
 
+use std::sync::Arc;
+
 use kinetic_model::{Determinism, Digest, ImportGrant, InstanceMode, Limits, ModelError, TrustZone, Urn};
 use semver::Version;
+
+use crate::Peer;
 
 /// A capsule as engine and providers see it. Everything here was verified before; nothing is the guest's own word.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +48,8 @@ pub struct Admit<'a> {
     pub capsule: &'a Grantee,
     /// What it may import beyond inert WASI.
     pub grants: &'a [ImportGrant],
+    /// Other capsules that answer for imports.
+    pub peers: &'a [Arc<dyn Peer>],
     /// The limits its calls run under; the engine's ceiling holds above them.
     pub limits: &'a Limits,
 }

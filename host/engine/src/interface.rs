@@ -11,6 +11,12 @@ pub struct Interface {
     pub unsupported: Vec<(String, String)>,
     /// Interfaces and functions imported, with versions: `wasi:http/outgoing-handler@0.2.6`.
     pub imports: Vec<String>,
+    /// The functions of imported interfaces beyond WASI; `instance` is the import's name.
+    #[serde(default)]
+    pub imported: Vec<Function>,
+    /// Imported functions that no other capsule can answer, as not all they take and give is a value: (function, reason).
+    #[serde(default)]
+    pub not_injectable: Vec<(String, String)>,
     /// Interfaces exported, with versions.
     pub exports: Vec<String>,
     /// Whether it has a lifecycle. Its functions are the host's to call, so they are in none of the lists above.

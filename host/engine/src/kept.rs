@@ -8,7 +8,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use crate::capability::{Answer, Arguments, Export, Loaded, Report, answer, read_back};
 use crate::resident::{Live, timed_out};
-use crate::{CallContext, Capability, EngineError, Snapshot};
+use crate::{CallContext, Capability, EngineError, Snapshot, Within};
 
 /// The base of the wait between failures in a row, and the longest wait.
 const BACK_OFF: Duration = Duration::from_millis(100);
@@ -138,8 +138,16 @@ impl Loaded {
                 made.inspect_err(|error| kept.failed(&mut slot, error))?
             }
         };
-        let extensions = context.take().map(|context| context.extensions);
-        live.begin_call(self, extensions.unwrap_or_default());
+        let (extensions, within) = context
+            .take()
+            .map(|context| (context.extensions, context.within))
+            .unwrap_or_default();
+        live.begin_call(self, extensions);
+        // It has a place of its own: all that was given is for calls below it.
+        live.store.data_mut().pass_on(Within {
+            sandboxes: within.sandboxes.saturating_sub(1),
+            ..within
+        });
         let work = answer(
             self,
             export,

@@ -19,6 +19,12 @@
 //! For all tiers alike, because one engine serves them: NaN bits are canonical, relaxed SIMD is deterministic, there
 //! are no wasm threads.
 //!
+//! # Where calls run
+//!
+//! In this process, or, for zones that [`WorkerConfig`] says so of, in worker processes: same limits, same errors, same
+//! usage. [`Capability::runs_in`] says where. What differs is what a guest that breaks out finds, and that a process that
+//! dies is an error of the calls in it.
+//!
 //! # Replacing one version by another
 //!
 //! Each load stands behind a fence of its own: [`Capability::fence`] ends its calls that still run, and after it nothing of
@@ -26,6 +32,7 @@
 //! `kinetic:capsule/lifecycle` hands its state over: [`Capability::export_state`] of the one that goes,
 //! [`Capability::begin_from`] of the one that comes. Both versions can be loaded at once; nothing here decides which is called.
 
+mod arguments;
 mod capability;
 mod clock;
 mod code_cache;
@@ -37,6 +44,7 @@ mod engine;
 mod error;
 mod extensions;
 mod fast;
+mod fast_import;
 mod fence;
 mod grantee;
 mod host_bytes;
@@ -47,9 +55,12 @@ mod limiter;
 mod link;
 mod logs;
 mod outcome;
+mod peer;
 mod profile;
 mod provider;
 mod resident;
+mod same;
+mod sandboxes;
 mod schema;
 mod state;
 mod store;
@@ -63,11 +74,12 @@ mod values;
 mod values_out;
 mod virtual_time;
 mod waiting;
+mod worker;
 
 pub use capability::{Answer, Capability, Input, Outcome, Output};
 pub use compile::compile_worker_main;
 pub use config::{Allocation, CompileIn, EngineConfig};
-pub use context::CallContext;
+pub use context::{CallContext, Within};
 pub use describe::describe;
 pub use engine::{Engine, LoadedFrom, PoolStatus};
 pub use error::EngineError;
@@ -78,9 +90,11 @@ pub use host_bytes::HostBytes;
 pub use interface::{Function, Interface, Named, Part, WitType};
 pub use lifecycle::{Health, Snapshot};
 pub use logs::Logs;
+pub use peer::{Peer, PeerCalls, PeerFault, PeerFuture, PeerReply};
 pub use provider::{Configured, Provider};
 pub use resident::{Called, Resident};
 pub use state::CallState;
 pub use tape::{Exchange, Slot, Tape, Turn};
 pub use tape_bytes::{decode_tape, encode_tape};
 pub use taped::TapedBytes;
+pub use worker::{RunIn, RunsIn, WorkerConfig, WorkerStatus, worker_main};

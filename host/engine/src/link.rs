@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use kinetic_model::ImportGrant;
 
-use crate::EngineError;
 use crate::grantee::Grantee;
 use crate::provider::{Configured, Provider};
+use crate::{EngineError, Peer};
 
 /// WASI packages every component gets, inert: no folders, no environment, no network, logs captured.
 /// A standard library imports them even when it never uses them.
@@ -23,25 +23,34 @@ fn split(import: &str) -> (&str, &str) {
     import.split_once('@').unwrap_or((import, ""))
 }
 
+/// Whether an import is of WASI's inert part.
+pub(crate) fn is_inert(import: &str) -> bool {
+    INERT.iter().any(|prefix| import.starts_with(prefix))
+}
+
 /// Checks a component's imports against its grants and configures the providers behind them.
 pub(crate) fn grant(
     capsule: &Grantee,
     imports: &[String],
     grants: &[ImportGrant],
     providers: &[Arc<dyn Provider>],
+    peers: &[Arc<dyn Peer>],
 ) -> Result<Vec<Arc<dyn Configured>>, EngineError> {
     let mut missing = Vec::new();
     let mut used: Vec<&Arc<dyn Provider>> = Vec::new();
     for import in imports {
         let (interface, version) = split(import);
-        if INERT.iter().any(|prefix| interface.starts_with(prefix)) {
+        if is_inert(interface) {
             if !version.starts_with("0.2.") {
                 missing.push(format!("{import} (this host provides 0.2)"));
             }
             continue;
         }
+        if peers.iter().any(|peer| peer.provides(import)) {
+            continue;
+        }
         let Some(provider) = providers.iter().find(|provider| provider.serves(interface)) else {
-            missing.push(format!("{import} (nothing on this host provides it)"));
+            missing.push(format!("{import} (nothing on this host provides it; what another capsule provides is named under \"capabilities.requires\")"));
             continue;
         };
         let needed = provider.granted_by(interface);
@@ -90,7 +99,7 @@ mod tests {
         ];
         let imports: Vec<_> = imports.map(ToString::to_string).into();
         let capsule = Grantee::unnamed(Digest::of(b"")).unwrap();
-        let Err(EngineError::MissingImports { imports }) = grant(&capsule, &imports, &[], &[]) else {
+        let Err(EngineError::MissingImports { imports }) = grant(&capsule, &imports, &[], &[], &[]) else {
             panic!("granted")
         };
         for name in ["wasi:sockets/tcp@0.2.6", "acme:db/query@1.0.0", "wasi:cli/stdout@0.3.0"] {

@@ -8,6 +8,7 @@ use crate::EngineError;
 use crate::config::STACK_BYTES_MAX;
 use crate::fence::FenceClosed;
 use crate::host_bytes::HostBytesExceeded;
+use crate::peer::PeerFailed;
 use crate::state::{CallState, Phase};
 use crate::store::{GuestTimeExhausted, INSTANTIATION_FUEL};
 
@@ -16,6 +17,13 @@ pub(crate) fn classify(error: &Error, state: &CallState, instances: u32, instant
     let limits = &state.limits;
     if error.is::<FenceClosed>() {
         return EngineError::Fenced {};
+    }
+    if let Some(failed) = error.downcast_ref::<PeerFailed>() {
+        return EngineError::PeerFailed {
+            peer: failed.peer.clone(),
+            code: failed.fault.code.into(),
+            why: failed.fault.message.clone(),
+        };
     }
     if error.is::<GuestTimeExhausted>() || state.clock.exhausted() {
         return EngineError::GuestTimeout {

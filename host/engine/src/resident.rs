@@ -192,7 +192,7 @@ impl Live {
         };
         let _running = shared.ticker.running();
         let mut store = loaded.store(CallState::resident(loaded.limits, loaded.profile, loaded.fence.clone()))?;
-        let instantiated = tokio::time::timeout_at(deadline, loaded.pre.instantiate_async(&mut store)).await;
+        let instantiated = tokio::time::timeout_at(deadline, loaded.here()?.instantiate_async(&mut store)).await;
         usage.instantiation_fuel = INSTANTIATION_FUEL.saturating_sub(store.get_fuel().unwrap_or(0));
         let instance = match instantiated {
             Ok(Ok(instance)) => instance,
@@ -251,7 +251,11 @@ impl Loaded {
     fn exported(&self, interface: Option<&str>, function: &str) -> Result<&ComponentExportIndex, EngineError> {
         let wanted =
             |export: &&Export| export.function.instance.as_deref() == interface && export.function.export == function;
-        let callable = self.exports.iter().find(wanted).map(|export| &export.index);
+        let callable = self
+            .exports
+            .iter()
+            .find(wanted)
+            .and_then(|export| export.index.as_ref());
         let lifecycle = self.lifecycle.as_ref();
         callable
             .or_else(|| lifecycle?.function(interface, function))

@@ -16,7 +16,7 @@ use crate::logs::{LogBuffer, LogStream, Logs, SharedLogs};
 use crate::profile::Profile;
 use crate::tape::{Exchange, Tape};
 use crate::virtual_time::{Origin, VirtualTime};
-use crate::{CallContext, EngineError, Extensions};
+use crate::{CallContext, EngineError, Extensions, Within};
 
 /// The most random bytes one call of wasi:random may ask for.
 const RANDOM_BYTES_MAX: u64 = 1 << 20;
@@ -43,6 +43,7 @@ pub struct CallState {
     extensions: Extensions,
     profile: Profile,
     origin: Option<Origin>,
+    within: Within,
     pending_tape: PendingTape,
     tape: Tape,
 }
@@ -91,6 +92,7 @@ impl CallState {
             extensions,
             profile,
             origin,
+            within: Within::default(),
             pending_tape,
             tape: Tape::default(),
         }
@@ -125,6 +127,15 @@ impl CallState {
     /// The call that begins is the host's own and goes on behind a closed fence: state is handed over from there, too.
     pub(crate) fn outlast_fence(&mut self) {
         self.outlasts_fence = true;
+    }
+
+    /// What calls of other capsules get that this call makes.
+    pub(crate) fn pass_on(&mut self, within: Within) {
+        self.within = within;
+    }
+
+    pub(crate) fn passed_on(&self) -> Within {
+        self.within
     }
 
     pub(crate) fn is_fenced(&self) -> bool {

@@ -140,7 +140,7 @@ impl Converter {
     pub(crate) fn fed(&mut self, ty: &WitType, bytes: &[u8]) -> Converted<Val> {
         self.spend(bytes.len() as u64)?;
         if matches!(ty, WitType::String) {
-            return Ok(Val::String(crate::capability::utf8(bytes)?.to_string()));
+            return Ok(Val::String(crate::arguments::utf8(bytes)?.to_string()));
         }
         self.values = self.values.saturating_add(bytes.len() as u64);
         if self.values > VALUES_MAX {

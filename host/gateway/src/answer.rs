@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use kinetic_engine::{Logs, Output};
 use kinetic_kernel::Capsule;
-use kinetic_model::Usage;
+use kinetic_model::{SortedMap, Usage};
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
@@ -146,8 +146,8 @@ impl Answered<'_> {
 /// SHA-256 of a value as compact JSON in UTF-8 with sorted members, in hexadecimal digits.
 pub(crate) fn intent_hash(intent: &serde_json::Map<String, Value>) -> Result<String, GatewayError> {
     let mut hash = Hashing(sha2::Sha256::new());
-    // Members are sorted already: the map is a tree, which a test makes sure of.
-    serde_json::to_writer(&mut hash, intent).map_err(|e| GatewayError::AnswerFailed { why: e.to_string() })?;
+    serde_json::to_writer(&mut hash, &SortedMap(intent))
+        .map_err(|e| GatewayError::AnswerFailed { why: e.to_string() })?;
     Ok(hex(&hash.0.finalize().into()).to_string())
 }
 

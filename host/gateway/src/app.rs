@@ -16,8 +16,8 @@ use crate::problem::Problem;
 use crate::request_id::RequestId;
 use crate::waiting::Readers;
 use crate::{
-    GatewayConfig, GatewayError, capabilities, capsules, errors_page, execute, health, ledger, mcp, openapi,
-    registry_routes, state, telemetry, topics,
+    GatewayConfig, GatewayError, capabilities, capsules, discovery, errors_page, execute, health, ledger, mcp, openapi,
+    registry_routes, state, telemetry, topics, zones,
 };
 
 /// Tables of error codes with their headings, for the pages problems point to.
@@ -95,6 +95,9 @@ pub(crate) fn router(app: &Shared, mcp: mcp::Service) -> Router {
         .route("/api/v1/capsules/{urn}/suspend", post(capsules::operate::suspend))
         .route("/api/v1/capsules/{urn}/resume", post(capsules::operate::resume))
         .route("/api/v1/capsules/{urn}/limits", put(capsules::operate::limits))
+        .route("/api/v1/capsules/{urn}/bind", put(capsules::operate::bind))
+        .route("/api/v1/discovery/search", post(discovery::search))
+        .route("/api/v1/zones", get(zones::list))
         .route("/api/v1/quarantine", get(capsules::quarantine::list))
         .route("/api/v1/quarantine/{digest}", get(capsules::quarantine::one))
         .route(
@@ -156,10 +159,6 @@ pub(crate) fn router(app: &Shared, mcp: mcp::Service) -> Router {
         .route("/api/v1/telemetry/flush", post(telemetry::operate::flush))
         .route("/api/v1/telemetry/gold", get(telemetry::operate::gold))
         .route("/api/v1/telemetry/rebuild", post(telemetry::operate::rebuild))
-        .route(
-            "/api/v1/subsystems/{name}",
-            put(telemetry::operate::swap).delete(telemetry::operate::reset),
-        )
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))

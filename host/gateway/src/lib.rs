@@ -13,6 +13,7 @@ mod calls;
 mod capabilities;
 mod capsules;
 mod config;
+mod discovery;
 mod error;
 mod errors_page;
 mod execute;
@@ -32,6 +33,7 @@ mod state;
 mod telemetry;
 mod topics;
 mod waiting;
+mod zones;
 
 pub use app::{Activating, ErrorTables};
 pub use config::GatewayConfig;

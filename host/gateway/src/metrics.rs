@@ -310,6 +310,7 @@ impl Metrics {
         let mut written = String::new();
         // Writing to a string does not fail.
         let _ = text::encode_registry(&mut written, &self.registry);
+        let _ = text::encode_registry(&mut written, &crate::zones::metrics::registry(&kernel.zones().status()));
         if let Some(reading) = telemetry {
             let _ = text::encode_registry(&mut written, &reading.registry());
         }

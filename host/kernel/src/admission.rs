@@ -1,14 +1,18 @@
 //! Admission: from bytes to a capsule that may run. Each step takes what the one before gave, so none can be left out.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use kinetic_engine::{Admit, Capability, Engine, EngineError, Grantee};
 use kinetic_identity::{BuildSubject, Receipt, TrustRoot};
 use kinetic_model::{Coded, Digest, Fault, InstanceMode, Limits};
-use kinetic_registry::Descriptor;
+use kinetic_registry::{Carried, Descriptor};
 
+use crate::executors;
+use crate::injection::{Link, peers};
 use crate::life::Named;
+use crate::parts::CARRIED_SIGNER;
 use crate::quarantine::Step;
 use crate::{KernelError, Manifest, Policy};
 
@@ -17,6 +21,8 @@ pub(crate) struct Judge {
     pub(crate) engine: Engine,
     pub(crate) policy: Policy,
     pub(crate) trust_root: PathBuf,
+    /// What needs no receipt: it came with the program.
+    pub(crate) carried: Arc<Carried>,
 }
 
 /// A refusal and the step it came from.
@@ -65,6 +71,8 @@ pub(crate) struct Loaded {
     pub(crate) limits: Limits,
     pub(crate) lowered: Vec<&'static str>,
     pub(crate) capability: Capability,
+    /// Who provides what it requires.
+    pub(crate) links: Arc<[Arc<Link>]>,
     /// What records call it.
     pub(crate) named: Named,
 }
@@ -77,7 +85,8 @@ impl Loaded {
 }
 
 impl Discovered {
-    /// Digest, then receipt, then manifest. No byte of the component is parsed before the receipt is good.
+    /// Digest, then receipt, then manifest. No byte of the component is parsed before the receipt is good, or it is known
+    /// that the program itself carries just these bytes.
     pub(crate) fn verify(self, judge: &Judge) -> Result<Verified, Refusal> {
         let Descriptor {
             urn,
@@ -100,16 +109,20 @@ impl Discovered {
                 found: found.to_string(),
             }));
         }
-        let root = TrustRoot::load(&judge.trust_root).map_err(at(Step::Receipt))?;
-        let subject = BuildSubject {
-            urn: urn.clone(),
-            version: version.clone(),
-            component: digest,
-            component_bytes: self.bytes.len() as u64,
-            manifest: manifest_digest,
+        let signer = if judge.carried.holds(&digest, &manifest_digest) {
+            CARRIED_SIGNER.to_string()
+        } else {
+            let root = TrustRoot::load(&judge.trust_root).map_err(at(Step::Receipt))?;
+            let subject = BuildSubject {
+                urn: urn.clone(),
+                version: version.clone(),
+                component: digest,
+                component_bytes: self.bytes.len() as u64,
+                manifest: manifest_digest,
+            };
+            let receipt = Receipt::from_value(&receipt).map_err(at(Step::Receipt))?;
+            receipt.verify(&root, &subject).map_err(at(Step::Receipt))?.to_string()
         };
-        let receipt = Receipt::from_value(&receipt).map_err(at(Step::Receipt))?;
-        let signer = receipt.verify(&root, &subject).map_err(at(Step::Receipt))?;
         let manifest = Manifest::parse(&text).map_err(at(Step::Manifest))?;
         if manifest.id != urn {
             return Err(at(Step::Manifest)(mismatch(
@@ -132,7 +145,7 @@ impl Discovered {
             digest,
             manifest,
             manifest_digest,
-            signer: signer.to_string(),
+            signer,
             limits,
             lowered,
             named: self.named,
@@ -141,23 +154,33 @@ impl Discovered {
 }
 
 impl Verified {
+    /// Its manifest, the digest of its component, and who signed it.
+    pub(crate) fn what(&self) -> (&Manifest, Digest, &str) {
+        (&self.manifest, self.digest, &self.signer)
+    }
+
     /// Compile, imports within grants, link, claims against exports, then one instance made and dropped.
-    pub(crate) async fn load(self, judge: &Judge) -> Result<Loaded, Refusal> {
+    pub(crate) async fn load(self, judge: &Judge, links: Vec<Arc<Link>>) -> Result<Loaded, Refusal> {
         let admit = Admit {
             capsule: &self.manifest.grantee(self.digest),
             grants: &self.manifest.imports,
+            peers: &peers(&links),
             limits: &self.limits,
         };
         let loaded = judge.engine.load(&self.bytes, admit).await;
         let (capability, from) = loaded.map_err(|error| {
             let linking = matches!(
                 error,
-                EngineError::MissingImports { .. } | EngineError::ImportMismatch { .. } | EngineError::Provider { .. }
+                EngineError::MissingImports { .. }
+                    | EngineError::ImportMismatch { .. }
+                    | EngineError::PeerMismatch { .. }
+                    | EngineError::Provider { .. }
             );
             at(if linking { Step::Link } else { Step::Compile })(error)
         })?;
         tracing::debug!(urn = %self.manifest.id, ?from, "loaded");
         check_claims(&self.manifest, &capability).map_err(at(Step::Manifest))?;
+        executors::misfit(&self.manifest, capability.interface()).map_err(at(Step::Manifest))?;
         judge.engine.probe(&capability).await.map_err(at(Step::Probe))?;
         Ok(Loaded {
             digest: self.digest,
@@ -168,6 +191,7 @@ impl Verified {
             limits: self.limits,
             lowered: self.lowered,
             capability,
+            links: links.into(),
             named: self.named,
         })
     }

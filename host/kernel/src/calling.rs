@@ -3,14 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kinetic_engine::{Input, Outcome};
+use kinetic_engine::{CallContext, EngineError, Function, Input, Outcome, Within};
 use kinetic_model::{CapsuleRef, Fault};
 use tokio::time::Instant;
 
+use crate::executors::Origin;
+use crate::injection::function;
 use crate::intake::{Closed, Ticket};
 use crate::quarantine::Step;
+use crate::resolve::Interface;
 use crate::swap::own_failure;
-use crate::{Capsule, Kernel, KernelError};
+use crate::zones::{Permit, Place};
+use crate::{Capsule, Kernel, KernelError, statement};
 
 /// How often a call that meets a move looks again what its URN means.
 const LOOKS_MAX: u32 = 64;
@@ -28,30 +32,121 @@ pub struct Execution {
     pub receipt_id: Option<String>,
 }
 
+/// Which function of a capsule is called.
+pub(crate) enum Wanted<'a> {
+    /// The one of that name, or the only one.
+    Named(Option<&'a str>),
+    /// The one of that name in an interface it provides.
+    Export { interface: &'a Interface, export: &'a str },
+}
+
+impl Wanted<'_> {
+    fn function<'c>(&self, capsule: &'c Capsule) -> Result<&'c Function, Fault> {
+        match self {
+            Self::Named(name) => capsule.capability.function(*name).map_err(|e| Fault::from(&e)),
+            Self::Export { interface, export } => function(capsule, interface, export).ok_or_else(|| {
+                let error = EngineError::NoSuchFunction {
+                    function: format!("{interface}#{export}"),
+                    known: capsule.capability.interface().names(),
+                };
+                Fault::from(&error)
+            }),
+        }
+    }
+}
+
+/// What is called, with what.
+struct Call<'a> {
+    wanted: Wanted<'a>,
+    input: Input,
+    around: Around<'a>,
+}
+
+/// What a call is part of, and made for.
+#[derive(Clone, Copy)]
+struct Around<'a> {
+    /// What the call of another capsule passed on that this is part of; none for a call from outside.
+    within: Option<Within>,
+    /// The event or the clock that it is made for.
+    origin: &'a Origin,
+}
+
 impl Kernel {
-    /// Runs one function of one capsule, and records it. A call that comes while its capsule is being replaced waits until
-    /// that is done.
+    /// Runs one function of one capsule, and records it. A call waits for a slot of its zone and tenant; one that comes while
+    /// its capsule is being replaced waits until that is done.
     ///
     /// # Errors
-    /// When nothing ran: not found, refused, suspended, no such function, a ledger that takes no records. When a call ran
-    /// but could not be recorded, its result is not given. How a call that ran went is in its outcome.
+    /// When nothing ran: not found, refused, suspended, no slot, no such function, a ledger that takes no records. When a
+    /// call ran but could not be recorded, its result is not given. How a call that ran went is in its outcome.
     pub async fn execute(&self, what: &CapsuleRef, function: Option<&str>, input: Input) -> Result<Execution, Fault> {
+        self.execute_as(what, function, input, &Origin::default()).await
+    }
+
+    /// As [`Kernel::execute`], for whatever the call is made for.
+    pub(crate) async fn execute_as(
+        &self,
+        what: &CapsuleRef,
+        function: Option<&str>,
+        input: Input,
+        origin: &Origin,
+    ) -> Result<Execution, Fault> {
+        let call = Call {
+            wanted: Wanted::Named(function),
+            input,
+            around: Around { within: None, origin },
+        };
+        self.execute_call(what, call).await
+    }
+
+    /// Runs a function for another capsule, whose call of it this is part of. Gives also what its receipt says of it.
+    ///
+    /// # Errors
+    /// As [`Kernel::execute`].
+    pub(crate) async fn execute_nested(
+        &self,
+        what: &CapsuleRef,
+        wanted: Wanted<'_>,
+        input: Input,
+        within: Within,
+    ) -> Result<(Execution, Vec<u8>), Fault> {
+        let arguments = statement::arguments_json(&input);
+        let input_hash = statement::input_digest(&input, &arguments);
+        let call = Call {
+            wanted,
+            input,
+            around: Around {
+                within: Some(within),
+                origin: &Origin::default(),
+            },
+        };
+        let execution = self.execute_call(what, call).await?;
+        let note = statement::nested(&execution, &input_hash);
+        Ok((execution, note))
+    }
+
+    async fn execute_call(&self, what: &CapsuleRef, call: Call<'_>) -> Result<Execution, Fault> {
         let mut looks = 0;
         loop {
             let capsule = self.activate(what).await?;
-            match capsule.intake.enter() {
-                Ok(ticket) => return self.execute_in(&capsule, &ticket, function, input).await,
-                Err(Closed::Suspended(why)) => {
+            // Before the intake, so that a swap does not wait for calls that only wait themselves.
+            let mut permit = self.enter_zone(&capsule, call.around.within).await?;
+            let closed = match capsule.intake.enter() {
+                Ok(ticket) => return self.execute_in(&capsule, &ticket, &mut permit, call).await,
+                Err(closed) => closed,
+            };
+            drop(permit);
+            match closed {
+                Closed::Suspended(why) => {
                     let what = what.to_string();
                     return Err(KernelError::Suspended { what, why }.into());
                 }
-                Err(Closed::Moving) => {
+                Closed::Moving => {
                     // As long as the calls under way may take, which is what it waits for.
                     let wait = Duration::from_millis(capsule.limits.wall_time_ms + self.settings().drain_ms);
                     capsule.intake.moved(Instant::now() + wait).await;
                 }
                 // Replaced between looking and entering; a pinned one that is gone is made ready again.
-                Err(Closed::Gone) => self.remove_pinned(&capsule),
+                Closed::Gone => self.remove_pinned(&capsule),
             }
             looks += 1;
             if looks >= LOOKS_MAX {
@@ -60,25 +155,34 @@ impl Kernel {
         }
     }
 
+    /// A slot of the capsule's zone and tenant. A call within another one's counts for that one's tenant, and takes no slot: it
+    /// would wait for its own caller.
+    async fn enter_zone(&self, capsule: &Capsule, within: Option<Within>) -> Result<Permit<'_>, KernelError> {
+        let Some(place) = within.and_then(|within| Place::of_token(within.token)) else {
+            return self.zones().enter(capsule).await;
+        };
+        let limits = &capsule.limits;
+        let deadline = Instant::now() + Duration::from_millis(limits.wall_time_ms);
+        self.zones()
+            .enter_nested(place, limits.memory_bytes, limits.fuel, deadline)
+            .await
+    }
+
     async fn execute_in(
         &self,
         capsule: &Arc<Capsule>,
         _ticket: &Ticket<'_>,
-        function: Option<&str>,
-        input: Input,
+        permit: &mut Permit<'_>,
+        call: Call<'_>,
     ) -> Result<Execution, Fault> {
-        let function = capsule
-            .capability
-            .function(function)
-            .map_err(|e| Fault::from(&e))?
-            .name
-            .clone();
+        let Call { wanted, input, around } = call;
+        let function = wanted.function(capsule)?.name.clone();
         let probation = capsule.probation.load_full();
         let again = probation
             .as_ref()
             .filter(|probation| probation.makes_again(capsule))
             .map(|_| input.clone());
-        let (outcome, receipt_id) = self.run(capsule, &function, input).await?;
+        let (outcome, receipt_id) = self.run(capsule, permit, &function, input, around).await?;
         let failure = own_failure(&outcome);
         let usage = &outcome.usage;
         let calls = capsule.stats.note(
@@ -102,7 +206,7 @@ impl Kernel {
             (Some(why), None) => probation.failed_alone(calls, capsule.stats.failures(), &why),
             (Some(why), Some(input)) => {
                 let former = &probation.former;
-                let (outcome, receipt_id) = self.run(former, &execution.function, input).await?;
+                let (outcome, receipt_id) = self.run(former, permit, &execution.function, input, around).await?;
                 if own_failure(&outcome).is_none() {
                     execution.capsule = former.clone();
                     execution.outcome = outcome;
@@ -123,13 +227,32 @@ impl Kernel {
     async fn run(
         &self,
         capsule: &Arc<Capsule>,
+        permit: &mut Permit<'_>,
         function: &str,
         input: Input,
+        around: Around<'_>,
     ) -> Result<(Outcome, Option<String>), Fault> {
-        match &self.0.recorder {
-            None => Ok((capsule.capability.call(Some(function), input).await, None)),
+        let within = around.within;
+        let passed_on = Within {
+            sandboxes: within.map_or(0, |within| within.sandboxes),
+            token: permit.place().token(),
+        };
+        // What another capsule's receipt says of a call is all there is to say of one that leaves nothing behind.
+        let recorder = self.0.recorder.as_ref();
+        match recorder.filter(|_| within.is_none() || capsule.needs_records()) {
+            None => {
+                let context = CallContext {
+                    within: passed_on,
+                    ..CallContext::default()
+                };
+                permit.runs();
+                let outcome = capsule.capability.call_with(Some(function), input, context).await;
+                permit.burnt(&outcome.usage);
+                Ok((outcome, None))
+            }
             Some(recorder) => {
-                let (outcome, receipt_id) = recorder.call(capsule, function, input).await?;
+                let called = recorder.call(capsule, permit, function, input, passed_on, around.origin);
+                let (outcome, receipt_id) = called.await?;
                 Ok((outcome, Some(receipt_id)))
             }
         }

@@ -7,6 +7,7 @@ use kinetic_engine::{Capability, Function};
 use kinetic_model::{Digest, InstanceMode, Limits};
 
 use crate::admission::Loaded;
+use crate::injection::Link;
 use crate::intake::Intake;
 use crate::life::Named;
 use crate::stats::{Counts, Stats};
@@ -40,6 +41,8 @@ pub struct Capsule {
     pub(crate) named: Named,
     /// What the receipts of all its calls begin with, written once.
     pub(crate) receipts_begin: OnceLock<Box<[u8]>>,
+    /// Who provides what it requires.
+    pub(crate) links: Arc<[Arc<Link>]>,
     /// The way in for calls.
     pub(crate) intake: Arc<Intake>,
     /// How its calls went.
@@ -65,6 +68,7 @@ impl Capsule {
             limits: loaded.limits,
             lowered: loaded.lowered,
             capability: loaded.capability,
+            links: loaded.links,
             activated_unix_ms: unix_ms(),
             named,
             receipts_begin: OnceLock::new(),
@@ -102,6 +106,7 @@ impl Capsule {
             limits,
             lowered: self.lowered.clone(),
             capability,
+            links: self.links.clone(),
             named: self.named.clone(),
         };
         Self::new(loaded, generation)

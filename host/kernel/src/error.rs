@@ -117,5 +117,89 @@ coded_errors! {
         "0028" Moving { what: String } => Busy,
             "{what} was being replaced all the time the call waited.",
             "Call again.";
+        /// Nothing that can be looked for.
+        "0030" BadSearch { why: String } => Invalid,
+            "the search cannot be made: {why}.",
+            "Ask with 1 to 16 different words in at most 1024 bytes, for 1 to 100 results.";
+        /// No room for another capsule in the search.
+        "0031" SearchFull { what: String, count_max: usize } => Conflict,
+            "the search holds {count_max} {what} and takes no more.",
+            "What is left out can still be called by its URN; take capsules that nobody needs out of the store.";
+        /// No node may run it.
+        "0032" NoPlace { what: String, why: String } => Busy,
+            "{what} was not activated, as no node may run it now: {why}.",
+            "Change what its manifest asks for under placement, or the host's [node] and [placement]; memory comes back as calls end.";
+        /// A trigger and its function do not fit.
+        "0033" TriggerMisfit { trigger: String, function: String, why: String } => Conformance,
+            "manifest.json has the trigger {trigger} call {function}, which cannot be: {why}.",
+            "Name a function that takes what the trigger gives: an event's data for a topic, nothing for the clock.";
+        /// Policies that cannot be read.
+        "0037" PolicyFile { place: String, why: String } => Invalid,
+            "{place}: {why}.",
+            "Correct the file that kernel.policies names; \"Who may use whom\" in the operator guide shows what policies look like. Nothing starts without them.";
+        /// A policy says no.
+        "0038" PolicyRefused { what: String, doing: String, why: String } => Security,
+            "{what} may not {doing}: {why}.",
+            "Change the capsule, or have the operator change the file that kernel.policies names.";
+        /// Nobody provides what a capsule requires.
+        "0039" Unmet { what: String, why: String } => Conflict,
+            "what {what} requires is not to be had: {why}.",
+            "Publish a capsule that provides it, or change what stands against the one that does.";
+        /// A capsule needs too much.
+        "0040" TooEntangled { what: String, counted: String, max: usize } => Conformance,
+            "there are too many {counted} behind {what}: {max} is the most.",
+            "Let it require less, or put capsules together first with `kinetic compose`.";
+        /// A composition that composes nothing.
+        "0041" NothingPlugged { what: String, offers: String, asks: String } => Conformance,
+            "nothing of {what} fits: it exports {offers}, and {asks} is asked for.",
+            "Leave it out, or name a capsule that exports what the others import.";
+        /// Capsules that do not go together.
+        "0042" NotComposable { what: String, why: String } => Conflict,
+            "{what} cannot be composed: {why}.",
+            "Change one of the capsules, or let the host bind them when they are published.";
+        /// The zones' pools do not fit into the pool of sandboxes.
+        "0043" ZonesTooLarge { calls: u64, available: u32, sandboxes: u32, residents: u32 } => Invalid,
+            "the zones may run {calls} calls at once, but of {sandboxes} sandboxes {residents} are kept for instances that stay and {available} are left.",
+            "Lower zones.NAME.calls_running_max (0 leaves it to the host), or raise engine.pool_instances; 5 are the least.";
+        /// Too many wait.
+        "0044" QueueFull { zone: String, tenant: String, calls: u32 } => Busy,
+            "{calls} calls already wait for a slot of zone \"{zone}\", and too many of them are of tenant {tenant}.",
+            "Call less at once and try again in a moment; an operator sees with `kinetic zones` who has the slots.";
+        /// No slot in time.
+        "0045" WaitedTooLong { zone: String, tenant: String, wait_ms_max: u64, why: String } => Busy,
+            "a call of tenant {tenant} waited {wait_ms_max} ms for a slot of zone \"{zone}\": {why}.",
+            "Try again in a moment; an operator sees with `kinetic zones` who has the slots and what the quotas are.";
+        /// It never fits into the tenant's quota.
+        "0046" CallTooLarge { tenant: String, memory_bytes: u64, memory_bytes_max: u64 } => Budget,
+            "the call may use {memory_bytes} bytes of memory, and all calls of tenant {tenant} together {memory_bytes_max}.",
+            "Lower limits.memory_bytes in manifest.json or with `kinetic limits`, or raise the tenant's memory_bytes_max.";
+        /// No room for calls that calls make.
+        "0047" NestedFull { tenant: String, why: String } => Busy,
+            "a call of tenant {tenant} may not make a call itself now: {why}.",
+            "Try again in a moment, or leave more of engine.pool_instances out of the zones.";
+        /// The capsule requires no such interface.
+        "0048" NoSuchRequirement { what: String, interface: String, has: String } => NotFound,
+            "{what} does not require {interface}; it requires {has}.",
+            "Name one of those; `kinetic ps` shows who provides them.";
+        /// A capsule cannot provide the interface to this one.
+        "0049" BindRefused { what: String, interface: String, provider: String, why: String } => Conflict,
+            "{provider} cannot provide {interface} to {what}: {why}.",
+            "Name another provider; `kinetic search` finds who offers an interface.";
+        /// The host's own part is not for that.
+        "0050" PartOfHost { what: String } => Conflict,
+            "{what} is a part of the host: only the host calls it, and it is neither suspended nor limited.",
+            "Put another version in its place with `kinetic swap`; `kinetic ps` shows how it does.";
+        /// There is no such part, or nobody uses it now.
+        "0051" NotAPart { what: String } => Unavailable,
+            "{what} is no part of this host, or one that is switched off or did not start.",
+            "Look at the host's log; the parts of telemetry need telemetry.enabled = true.";
+        /// A capsule that cannot be this part.
+        "0052" PartUnfit { what: String, version: String, why: String } => Conformance,
+            "{what} {version} cannot be this part of the host: {why}.",
+            "Correct its manifest and what it exports; the operator guide says what a part needs.";
+        /// A part that failed for good.
+        "0053" PartFailed { what: String, version: String, why: String } => Conformance,
+            "{what} {version} failed too often as a part of the host, and another version took its place: {why}.",
+            "Correct it and publish another version; `kinetic quarantine release` gives the same bytes another chance.";
     }
 }

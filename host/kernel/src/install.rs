@@ -7,19 +7,31 @@ use kinetic_model::{CapsuleRef, Digest, Fault, Pin, Urn};
 use kinetic_registry::{Descriptor, RegistryError, Source, fetch};
 use serde_json::{Value, json};
 
-use crate::admission::{Discovered, Loaded, Refusal};
+use crate::admission::{Discovered, Loaded, Refusal, Verified};
+use crate::injection::Link;
 use crate::intake::Closed;
 use crate::life::{Binding, Former, Move, Named};
+use crate::quarantine::Step;
 use crate::swap::{Steps, Taking};
-use crate::{Actor, Capsule, Cause, Kernel, KernelError, Manifest, State};
+use crate::{Actor, Capsule, Cause, Kernel, KernelError, State};
+
+/// How the first version of a URN since the start comes to its place.
+#[derive(Debug, Default)]
+pub(crate) struct First {
+    /// A newer one does not take its place by itself.
+    pub(crate) chosen: bool,
+    /// Why it and no other, if there is more to say.
+    pub(crate) because: Option<(Cause, Value)>,
+}
 
 impl Kernel {
     /// Makes a capsule ready: from memory, else fetched from the registries, verified and admitted. Callers that ask for
     /// the same at once share one admission.
     ///
     /// # Errors
-    /// Not found, refused (then also quarantined), or unreachable; nothing is half active.
+    /// Not found, refused (then also quarantined), or unreachable; nothing is half active. `PartOfHost`.
     pub async fn activate(&self, what: &CapsuleRef) -> Result<Arc<Capsule>, Fault> {
+        self.not_a_part(&what.urn)?;
         if let Some(capsule) = self.resolve(what) {
             return Ok(capsule);
         }
@@ -37,24 +49,29 @@ impl Kernel {
     }
 
     async fn fetch_and_admit(&self, what: &CapsuleRef) -> Result<Arc<Capsule>, Fault> {
+        let loaded = self.find_meant(what).await?;
+        self.install(loaded, what.pin != Pin::Active, Actor::Host).await
+    }
+
+    /// Loads what a reference means: what somebody chose, else the newest.
+    pub(crate) async fn find_meant(&self, what: &CapsuleRef) -> Result<Loaded, Fault> {
         let binding = self.binding(&what.urn).filter(|_| what.pin == Pin::Active);
         let found = match &binding {
             Some(binding) if binding.chosen => self.load_former(&what.urn, &binding.as_former()).await,
             Some(binding) => self.find_and_load_unless_refused(what, binding).await,
             None => self.find_and_load(what).await,
         };
-        let loaded = match (found, &binding) {
-            (Ok(loaded), _) => loaded,
+        match (found, &binding) {
+            (Ok(loaded), _) => Ok(loaded),
             // A newer version that cannot be had does not take the one away that was active when the host stopped.
             (Err(fault), Some(binding)) if !binding.chosen => {
                 let before = self.load_former(&what.urn, &binding.as_former()).await;
                 let loaded = before.map_err(|_| fault.clone())?;
                 tracing::warn!(urn = %what.urn, version = %binding.version, "goes on with the version before: {fault}");
-                loaded
+                Ok(loaded)
             }
-            (Err(fault), _) => return Err(fault),
-        };
-        self.install(loaded, what.pin != Pin::Active, Actor::Host).await
+            (Err(fault), _) => Err(fault),
+        }
     }
 
     /// The newest version, or the one that was active if the newest was refused when it was to take over: a restart is no
@@ -89,12 +106,16 @@ impl Kernel {
         self.load(&*source, descriptor, Actor::Host).await
     }
 
-    /// The first registry that has it, and what it says about it.
+    /// The first registry that has it, and what it says about it. Of a part of the host the program has a version too.
     pub(crate) async fn find(&self, what: &CapsuleRef) -> Result<(Arc<dyn Source>, Descriptor), Fault> {
         let store: Arc<dyn Source> = self.store().clone();
+        let own = self.parts().own(&what.urn);
+        let carried = own.map(|_| self.parts().carried().clone() as Arc<dyn Source>);
         let mut places = Vec::new();
-        for source in std::iter::once(&store).chain(&self.0.sources) {
+        for source in std::iter::once(&store).chain(&carried).chain(&self.0.sources) {
             match source.describe(what).await {
+                // A program that was replaced by a newer one carries newer parts.
+                Ok(stored) if what.pin == Pin::Active && own.is_some_and(|own| own.version > stored.version) => {}
                 Ok(descriptor) => {
                     let asked = &what.pin;
                     let same = descriptor.urn == what.urn
@@ -139,7 +160,7 @@ impl Kernel {
         self.admit(descriptor, bytes, actor).await
     }
 
-    fn refuse_quarantined(&self, descriptor: &Descriptor) -> Result<(), Fault> {
+    pub(crate) fn refuse_quarantined(&self, descriptor: &Descriptor) -> Result<(), Fault> {
         let manifest = Digest::of(descriptor.manifest.as_bytes());
         let Some(entry) = self.quarantine().forbids(&descriptor.digest, &manifest) else {
             return Ok(());
@@ -155,15 +176,13 @@ impl Kernel {
     }
 
     /// Verifies, compiles, links and probes; quarantines what fails.
-    async fn admit(&self, descriptor: Descriptor, bytes: Bytes, actor: Actor) -> Result<Loaded, Fault> {
+    pub(crate) async fn admit(&self, descriptor: Descriptor, bytes: Bytes, actor: Actor) -> Result<Loaded, Fault> {
         let named = self
             .journal()
             .begin(descriptor.urn.clone(), descriptor.version.clone(), descriptor.digest);
         let manifest_digest = Digest::of(descriptor.manifest.as_bytes());
         self.admitted(&named, State::Discovered, Cause::Found, actor, Value::Null)
             .await?;
-        // Closing the semaphore is the only way it fails, and nothing closes it.
-        let _permit = self.0.admissions.acquire().await.ok();
         let discovered = Discovered {
             descriptor,
             bytes,
@@ -173,7 +192,21 @@ impl Kernel {
             Ok(verified) => {
                 self.admitted(&named, State::Verified, Cause::Admitted, actor, Value::Null)
                     .await?;
-                verified.load(&self.0.judge).await
+                match self.allowed_links(&verified, actor).await {
+                    // What policies and other capsules say is not its fault, and can be otherwise tomorrow.
+                    Err(fault) => {
+                        let reason = json!({ "step": Step::Link, "code": fault.code, "message": fault.message });
+                        self.admitted(&named, State::Unloaded, Cause::HostFailed, actor, reason)
+                            .await?;
+                        return Err(fault);
+                    }
+                    Ok(links) => {
+                        // Not while others are made active that it requires: they need one of these, too. Closing the
+                        // semaphore is the only way it fails, and nothing closes it.
+                        let _permit = self.0.admissions.acquire().await.ok();
+                        verified.load(&self.0.judge, links).await
+                    }
+                }
             }
             Err(refusal) => Err(refusal),
         };
@@ -200,6 +233,13 @@ impl Kernel {
         }
     }
 
+    /// What policy says of it, then who provides what it requires; before anything of it is compiled.
+    async fn allowed_links(&self, verified: &Verified, actor: Actor) -> Result<Vec<Arc<Link>>, Fault> {
+        let (manifest, digest, signer) = verified.what();
+        self.policy().check_activation(manifest, signer, actor)?;
+        self.links_for(manifest, digest).await
+    }
+
     async fn admitted(&self, what: &Named, to: State, cause: Cause, actor: Actor, reason: Value) -> Result<(), Fault> {
         let step = Move {
             what,
@@ -212,7 +252,7 @@ impl Kernel {
     }
 
     /// Puts an admitted capsule where calls find it.
-    async fn install(&self, loaded: Loaded, pinned: bool, actor: Actor) -> Result<Arc<Capsule>, Fault> {
+    pub(crate) async fn install(&self, loaded: Loaded, pinned: bool, actor: Actor) -> Result<Arc<Capsule>, Fault> {
         let urn = loaded.manifest.id.clone();
         let _turn = self.turn(&urn).await;
         let current = self.current(&urn).ok();
@@ -229,6 +269,11 @@ impl Kernel {
             .is_none_or(|capsule| capsule.manifest.version < loaded.manifest.version);
         // A pin is somebody's wish for one version; only an unpinned activation decides what the URN means.
         if pinned || !newest {
+            // Nobody calls a part of the host by a pin; in the store it is there for a swap.
+            if let Some(current) = current.filter(|_| self.is_part(&urn)) {
+                self.let_go(&loaded, actor).await?;
+                return Ok(current);
+            }
             return self.install_pinned(loaded, actor).await;
         }
         if let Some(current) = current {
@@ -242,13 +287,15 @@ impl Kernel {
             let (capsule, _) = self.take_over(&current, loaded, taking, &mut Steps::begin()).await?;
             return Ok(capsule);
         }
-        self.install_first(loaded, actor).await
+        self.install_first(loaded, actor, First::default()).await
     }
 
     async fn install_pinned(&self, loaded: Loaded, actor: Actor) -> Result<Arc<Capsule>, Fault> {
+        let plan = self.placed(&loaded, actor).await?;
         let generation = self.next_generation(&loaded.manifest.id);
         let capsule = Arc::new(Capsule::new(loaded, generation));
-        self.admitted(&capsule.named, State::Active, Cause::Asked, actor, json!("pinned"))
+        let reason = json!({ "pinned": true, "placement": plan });
+        self.admitted(&capsule.named, State::Active, Cause::Asked, actor, reason)
             .await?;
         for surplus in self.put_pinned(capsule.clone()) {
             self.let_pinned_go(surplus);
@@ -271,7 +318,8 @@ impl Kernel {
     }
 
     /// The first version of a URN since the host started.
-    async fn install_first(&self, loaded: Loaded, actor: Actor) -> Result<Arc<Capsule>, Fault> {
+    pub(crate) async fn install_first(&self, loaded: Loaded, actor: Actor, how: First) -> Result<Arc<Capsule>, Fault> {
+        let plan = self.placed(&loaded, actor).await?;
         let urn = loaded.manifest.id.clone();
         let before = self.binding(&urn);
         let same = before.as_ref().filter(|binding| binding.digest == loaded.digest);
@@ -280,7 +328,8 @@ impl Kernel {
             None => self.next_generation(&urn),
         };
         let capsule = Capsule::new(loaded, generation);
-        let mut binding = self.binding_of(&capsule, same.is_some_and(|binding| binding.chosen));
+        let chosen = how.chosen || same.is_some_and(|binding| binding.chosen);
+        let mut binding = self.binding_of(&capsule, chosen);
         match (same, before.as_ref()) {
             // As it was, in the very record of the flip: a host that is killed now finds it so again.
             (Some(same), _) => {
@@ -301,17 +350,20 @@ impl Kernel {
         if let Some(why) = &reason {
             capsule.intake.close(Closed::Suspended(why.clone()));
         }
-        let cause = if same.is_some() {
-            Cause::Restarted
-        } else {
-            Cause::Activated
+        let (cause, words) = match (how.because, same) {
+            (Some(because), _) => because,
+            (None, Some(_)) => (Cause::Restarted, Value::Null),
+            (None, None) => (Cause::Activated, Value::Null),
         };
         let active = Move {
             what: &capsule.named,
             to: State::Active,
             cause,
             actor,
-            reason: Value::Null,
+            reason: match words {
+                Value::Null => json!({ "placement": plan }),
+                words => words,
+            },
         };
         self.flip(&[active], &capsule, &binding).await?;
         if let Some(why) = reason {
@@ -323,111 +375,8 @@ impl Kernel {
         Ok(capsule)
     }
 
-    /// Admits a capsule and puts it into the local store. Nothing that is refused reaches the store. It takes its
-    /// place at once if it is the newest.
-    ///
-    /// # Errors
-    /// As admission's; a version that exists with other bytes is a conflict.
-    pub async fn publish(&self, manifest: String, receipt: Value, component: Bytes) -> Result<Arc<Capsule>, Fault> {
-        let kernel = self.clone();
-        self.to_the_end(async move { kernel.publish_now(manifest, receipt, component).await })
-            .await
-    }
-
-    async fn publish_now(&self, manifest: String, receipt: Value, component: Bytes) -> Result<Arc<Capsule>, Fault> {
-        let (loaded, descriptor) = self.admit_published(manifest, receipt, &component).await?;
-        let urn = loaded.manifest.id.clone();
-        if let Ok(current) = self.current(&urn)
-            && current.digest != loaded.digest
-            && current.manifest.version < loaded.manifest.version
-            && let Err(fault) = self.compare(&current, &loaded, false).await
-        {
-            self.quarantine_loaded(&loaded, &fault, Actor::Publisher).await?;
-            return Err(fault);
-        }
-        self.store()
-            .put(descriptor, component)
-            .await
-            .map_err(|e| Fault::from(&e))?;
-        self.install(loaded, false, Actor::Publisher).await
-    }
-
-    /// Admits a capsule and puts it into the local store, and lets it go again: somebody swaps to it, or calls it.
-    ///
-    /// # Errors
-    /// As [`Kernel::publish`]'s.
-    pub async fn stage(&self, manifest: String, receipt: Value, component: Bytes) -> Result<Descriptor, Fault> {
-        let kernel = self.clone();
-        self.to_the_end(async move { kernel.stage_now(manifest, receipt, component).await })
-            .await
-    }
-
-    async fn stage_now(&self, manifest: String, receipt: Value, component: Bytes) -> Result<Descriptor, Fault> {
-        let (loaded, descriptor) = self.admit_published(manifest, receipt, &component).await?;
-        self.store()
-            .put(descriptor.clone(), component)
-            .await
-            .map_err(|e| Fault::from(&e))?;
-        self.choose(&loaded.manifest.id).await?;
-        self.let_go(&loaded, Actor::Publisher).await?;
-        Ok(descriptor)
-    }
-
-    /// From now on only somebody's word changes what the URN means: a restart must not take the newest for it.
-    async fn choose(&self, urn: &Urn) -> Result<(), Fault> {
-        let _turn = self.turn(urn).await;
-        let (Some(mut binding), Ok(current)) = (self.binding(urn), self.current(urn)) else {
-            return Ok(());
-        };
-        if !binding.chosen {
-            binding.chosen = true;
-            let document = json!({ "event": "swap", "step": "chosen" });
-            self.journal().bind(&current.named, &binding, document).await?;
-            self.put_binding(urn, binding);
-        }
-        Ok(())
-    }
-
-    /// Admitted before it is stored, stored before it is active: a crash in between leaves a version that the next start
-    /// admits again.
-    async fn admit_published(
-        &self,
-        manifest: String,
-        receipt: Value,
-        component: &Bytes,
-    ) -> Result<(Loaded, Descriptor), Fault> {
-        let parsed = Manifest::parse(&manifest)?;
-        let descriptor = Descriptor {
-            urn: parsed.id.clone(),
-            version: parsed.version.clone(),
-            digest: Digest::of(component),
-            size_bytes: component.len() as u64,
-            manifest,
-            receipt,
-        };
-        // Before anything is compiled: a version is immutable.
-        let reference = CapsuleRef {
-            urn: parsed.id,
-            pin: Pin::Version(parsed.version),
-        };
-        if let Ok(existing) = self.store().describe(&reference).await
-            && (existing.digest != descriptor.digest || existing.manifest != descriptor.manifest)
-        {
-            let error = RegistryError::VersionTaken {
-                urn: descriptor.urn.to_string(),
-                version: descriptor.version.to_string(),
-            };
-            return Err(Fault::from(&error));
-        }
-        self.refuse_quarantined(&descriptor)?;
-        let loaded = self
-            .admit(descriptor.clone(), component.clone(), Actor::Publisher)
-            .await?;
-        Ok((loaded, descriptor))
-    }
-
     /// Activates what every URN in the local store meant when the host last ran, and the newest version of the others;
-    /// what fails is quarantined and named.
+    /// what fails is quarantined and named. Parts of the host are left to who keeps their seats.
     ///
     /// # Errors
     /// When the store cannot be read at all.
@@ -435,10 +384,14 @@ impl Kernel {
         let stored = self.store().list().await.map_err(|e| Fault::from(&e))?;
         let mut urns: Vec<Urn> = stored.into_iter().map(|summary| summary.urn).collect();
         urns.dedup();
+        urns.retain(|urn| !self.is_part(urn));
         let mut report = Vec::with_capacity(urns.len());
         for urn in urns {
             let what = CapsuleRef::from(urn);
             let result = self.activate(&what).await;
+            if result.is_err() {
+                self.show_stored(&what.urn).await;
+            }
             report.push((what, result));
         }
         Ok(report)
@@ -446,7 +399,7 @@ impl Kernel {
 }
 
 /// Whether a failure says nothing about the capsule: the host was busy or broken.
-fn is_passing(fault: &Fault) -> bool {
+pub(crate) fn is_passing(fault: &Fault) -> bool {
     use kinetic_model::ErrorKind::{Busy, Internal, Unavailable};
     matches!(fault.kind, Busy | Internal | Unavailable)
 }

@@ -8,19 +8,23 @@ use arc_swap::ArcSwap;
 use kinetic_engine::Engine;
 use kinetic_ledger::Ledger;
 use kinetic_model::{CapsuleRef, Fault, Pin, Urn};
-use kinetic_registry::{FolderStore, Source};
+use kinetic_registry::{Carried, FolderStore, Source};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedMutexGuard, Semaphore, watch};
 
 use crate::admission::Judge;
 use crate::capsule::Capsule;
+use crate::discovery::Discovery;
+use crate::executors::{Board, ExecutorSettings};
 use crate::life::{Binding, Former, Journal};
+use crate::parts::Parts;
 use crate::quarantine::{Quarantine, Quarantined};
 use crate::recorder::Recorder;
 use crate::statement::Build;
 use crate::swap::SwapSettings;
 use crate::turns::Turns;
-use crate::{KernelError, Policy, State};
+use crate::zones::{ZoneSettings, Zones};
+use crate::{KernelError, NodeSettings, Policy, State};
 
 /// Admissions at once: compiling is the heaviest thing a host does, and calls come first.
 const ADMISSIONS_MAX: usize = 2;
@@ -33,6 +37,13 @@ pub struct KernelConfig {
     pub policy: Policy,
     /// How careful swaps are.
     pub swap: SwapSettings,
+    /// How the engine's sandboxes are divided among zones and tenants.
+    pub zones: ZoneSettings,
+    /// What this host is as a node that runs capsules. None asks nothing about it: for trying a capsule out that will run
+    /// elsewhere.
+    pub node: Option<NodeSettings>,
+    /// How events and the clock call capsules.
+    pub executors: ExecutorSettings,
     /// The trust root's file; read anew at each admission, so that a new key needs no restart.
     pub trust_root: PathBuf,
     /// Folder of the quarantine.
@@ -41,6 +52,9 @@ pub struct KernelConfig {
     pub store: Arc<FolderStore>,
     /// Other registries, in order.
     pub sources: Vec<Arc<dyn Source>>,
+    /// The versions of the host's own parts that the program carries. They are trusted as the program is, without a
+    /// signature, and their URNs are called by nobody but the host.
+    pub carried: Arc<Carried>,
     /// Where everything is recorded, and what the records say runs here. None records nothing: for trying a capsule out
     /// on its author's machine.
     pub ledger: Option<(Ledger, Build)>,
@@ -48,19 +62,25 @@ pub struct KernelConfig {
 
 /// Active capsules by URN, and pinned versions.
 #[derive(Default, Clone)]
-struct Active {
-    by_urn: BTreeMap<Urn, Arc<Capsule>>,
+pub(crate) struct Active {
+    pub(crate) by_urn: BTreeMap<Urn, Arc<Capsule>>,
     pinned: Vec<Arc<Capsule>>,
 }
 
 pub(crate) struct Inner {
     pub(crate) judge: Judge,
     swap: SwapSettings,
+    zones: Zones,
+    node: Option<NodeSettings>,
+    pub(crate) executors: ExecutorSettings,
+    pub(crate) board: Board,
     store: Arc<FolderStore>,
     pub(crate) sources: Vec<Arc<dyn Source>>,
     quarantine: Quarantine,
-    active: ArcSwap<Active>,
+    parts: Parts,
+    pub(crate) active: ArcSwap<Active>,
     changing: Mutex<()>,
+    pub(crate) discovery: Discovery,
     bindings: Mutex<BTreeMap<Urn, Binding>>,
     generations: Mutex<BTreeMap<Urn, u64>>,
     pub(crate) admissions: Semaphore,
@@ -75,6 +95,7 @@ pub(crate) struct Inner {
 pub struct Kernel(pub(crate) Arc<Inner>);
 
 /// A kernel that may have ended.
+#[derive(Clone)]
 pub(crate) struct WeakKernel(Weak<Inner>);
 
 impl WeakKernel {
@@ -88,8 +109,10 @@ impl Kernel {
     /// nothing is active yet.
     ///
     /// # Errors
-    /// When the quarantine's folder or the ledger cannot be used.
+    /// When the zones do not fit into the engine's pool; when the quarantine's folder or the ledger cannot be used.
     pub fn new(engine: Engine, config: KernelConfig) -> Result<Self, Fault> {
+        let pool = engine.config();
+        let zones = Zones::new(&config.zones, pool.pool_instances, pool.residents_max())?;
         let journal = Journal::new(config.ledger.clone());
         let bindings = journal.bindings()?;
         let generations = bindings
@@ -105,13 +128,20 @@ impl Kernel {
                 engine,
                 policy: config.policy,
                 trust_root: config.trust_root,
+                carried: config.carried.clone(),
             },
             swap: config.swap,
+            zones,
+            node: config.node,
+            executors: config.executors,
+            board: Board::default(),
             store: config.store,
             sources: config.sources,
             quarantine: Quarantine::open(&config.quarantine)?,
+            parts: Parts::new(config.carried),
             active: ArcSwap::default(),
             changing: Mutex::new(()),
+            discovery: Discovery::default(),
             bindings: Mutex::new(bindings),
             generations: Mutex::new(generations),
             admissions: Semaphore::new(ADMISSIONS_MAX),
@@ -147,8 +177,25 @@ impl Kernel {
         self.0.swap
     }
 
-    /// The active capsules, sorted by URN.
+    /// Zones and tenants: who may run how much at once, and who does.
+    pub fn zones(&self) -> &Zones {
+        &self.0.zones
+    }
+
+    /// What this host is as a node; none where capsules are only tried out.
+    pub(crate) fn node(&self) -> Option<&NodeSettings> {
+        self.0.node.as_ref()
+    }
+
+    /// The active capsules that can be called, sorted by URN. Parts of the host are not among them.
     pub fn list(&self) -> Vec<Arc<Capsule>> {
+        let mut active = self.active();
+        active.retain(|capsule| !self.is_part(&capsule.manifest.id));
+        active
+    }
+
+    /// What every URN means, parts of the host included, sorted by URN.
+    pub(crate) fn active(&self) -> Vec<Arc<Capsule>> {
         self.0.active.load().by_urn.values().cloned().collect()
     }
 
@@ -193,6 +240,10 @@ impl Kernel {
         &self.0.journal
     }
 
+    pub(crate) fn parts(&self) -> &Parts {
+        &self.0.parts
+    }
+
     pub(crate) fn quarantine(&self) -> &Quarantine {
         &self.0.quarantine
     }
@@ -210,7 +261,14 @@ impl Kernel {
     /// The capsule the URN means now.
     pub(crate) fn current(&self, urn: &Urn) -> Result<Arc<Capsule>, KernelError> {
         let found = self.0.active.load().by_urn.get(urn).cloned();
-        found.ok_or_else(|| KernelError::NotActive { what: urn.to_string() })
+        found.ok_or_else(|| {
+            let what = urn.to_string();
+            if self.is_part(urn) {
+                KernelError::NotAPart { what }
+            } else {
+                KernelError::NotActive { what }
+            }
+        })
     }
 
     /// The version that was there before the one the URN means.
@@ -230,6 +288,10 @@ impl Kernel {
 
     /// A binding to this capsule; what an operator set for the URN stays.
     pub(crate) fn binding_of(&self, capsule: &Capsule, chosen: bool) -> Binding {
+        let before = self.binding(&capsule.manifest.id);
+        let (limits, providers) = before
+            .map(|binding| (binding.limits, binding.providers))
+            .unwrap_or_default();
         Binding {
             state: State::Active,
             reason: None,
@@ -239,10 +301,8 @@ impl Kernel {
             chosen,
             former: None,
             probation: false,
-            limits: self
-                .binding(&capsule.manifest.id)
-                .map(|binding| binding.limits)
-                .unwrap_or_default(),
+            providers,
+            limits,
         }
     }
 
@@ -261,12 +321,14 @@ impl Kernel {
 
     /// Lets calls of the URN find this capsule, in one swap of a pointer.
     pub(crate) fn put_active(&self, capsule: Arc<Capsule>) {
+        let urn = capsule.manifest.id.clone();
         self.change(|active| {
             active
                 .pinned
                 .retain(|pinned| pinned.manifest.id != capsule.manifest.id || pinned.digest != capsule.digest);
             active.by_urn.insert(capsule.manifest.id.clone(), capsule);
         });
+        self.show_active(&urn);
         self.0.changes.send_modify(|count| *count += 1);
     }
 
@@ -290,6 +352,7 @@ impl Kernel {
             active.pinned.retain(|pinned| !Arc::ptr_eq(pinned, capsule));
             active.by_urn.retain(|_, other| !Arc::ptr_eq(other, capsule));
         });
+        self.show_active(&capsule.manifest.id);
         self.0.changes.send_modify(|count| *count += 1);
     }
 

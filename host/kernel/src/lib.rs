@@ -1,46 +1,67 @@
-//! Which capsule, which version, may it: manifest, admission, lifecycle, quarantine, swaps, and what a URN means.
+//! Which capsule, which version, may it: manifest, admission, lifecycle, quarantine, swaps, what a URN means, and how to
+//! find one.
 //!
 //! A capsule becomes active in one way only: bytes, digest, receipt, manifest, imports within grants, link, compile,
 //! probe. Each step fails closed with a stable code, and what failed is quarantined by digest. Each transition of its
-//! life is a record, and what its URN means changes in the very record that says so.
+//! life is a record, and what its URN means changes in the very record that says so. Parts of the host itself go the
+//! same way.
 
 mod admission;
 mod call_record;
 mod calling;
 mod capsule;
+mod composed;
+mod discovery;
 mod error;
+mod executors;
+mod governance;
+mod injection;
 mod install;
 mod intake;
 mod kernel;
 mod life;
 mod manage;
 mod manifest;
+mod parts;
+mod placement;
 mod policy;
+mod publish;
 mod quarantine;
 mod recorder;
 mod release;
 mod replay;
+mod resolve;
+pub mod search;
 mod statement;
 mod stats;
 mod swap;
 mod turns;
+mod zones;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use calling::Execution;
 pub use capsule::Capsule;
+pub use composed::composed;
+pub use discovery::{Found, Hit};
 pub use error::KernelError;
+pub use executors::{ExecutorSettings, Executors, LastCall, LastResult, Trigger, TriggerState, When};
+pub use governance::{Denied, Party, Rules};
 pub use kernel::{Kernel, KernelConfig};
 pub use life::{Actor, Cause, LIFECYCLE_TOPIC, SWAP_EVENT, State, TRANSITION_EVENT};
-pub use manage::Process;
-pub use manifest::{Capabilities, FunctionText, Governance, Manifest};
+pub use manage::{Process, Use};
+pub use manifest::{Capabilities, FunctionText, Governance, Manifest, WhenReplaced};
+pub use parts::{Occupant, Reports, Seat, Successor};
+pub use placement::{Architecture, NodeSettings, PlacementAsk, PlacementPolicy, label_fault};
 pub use policy::Policy;
 pub use quarantine::{Quarantined, Step};
 pub use release::{RELEASE, override_statement};
 pub use replay::{Ending, Replayed};
+pub use resolve::Interface;
 pub use statement::{Build, RUNTIME_EVENT};
 pub use stats::Counts;
 pub use swap::{Shadow, Side, StepTaken, SwapAsk, SwapPlan, SwapSettings, SwapTo, Swapped};
+pub use zones::{PerZone, Permit, Place, Quota, TenantStatus, ZonePool, ZoneSettings, ZoneStatus, Zones};
 
 fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

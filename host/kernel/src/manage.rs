@@ -2,17 +2,21 @@
 
 use std::sync::Arc;
 
+use kinetic_engine::RunsIn;
 use kinetic_identity::TrustRoot;
 use kinetic_model::{Determinism, Digest, Fault, Limits, LimitsAsk, TrustZone, Urn};
 use semver::Version;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::executors::TriggerState;
+use crate::injection::{Link, using};
 use crate::intake::Closed;
 use crate::life::Move;
 use crate::quarantine::Step;
 use crate::stats::Counts;
 use crate::swap::Why;
+use crate::zones::tenant_of;
 use crate::{Actor, Capsule, Cause, Kernel, KernelError, Manifest, State};
 
 /// A capsule as `ps` shows it.
@@ -35,9 +39,16 @@ pub struct Process {
     pub pinned: bool,
     /// How far it is trusted.
     pub zone: TrustZone,
+    /// Whose quota its calls count for.
+    pub tenant: String,
     /// How repeatable its results are.
     pub determinism: Determinism,
-    /// Active capsules that require an interface it provides.
+    /// Where its calls run.
+    pub runs_in: RunsIn,
+    /// Who provides what it requires.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub uses: Vec<Use>,
+    /// Active capsules that use it.
     pub dependents: Vec<Urn>,
     /// The limits its calls run under.
     pub limits: Limits,
@@ -51,28 +62,48 @@ pub struct Process {
     /// The version that stands by while this one is on probation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stands_by: Option<Version>,
+    /// What makes the host call it by itself, and how that went; empty for a pinned one.
+    pub triggers: Vec<TriggerState>,
     /// When it became active, in milliseconds since 1970.
     pub activated_unix_ms: u64,
+}
+
+/// A requirement of a capsule and who meets it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Use {
+    /// The interface it requires.
+    pub interface: String,
+    /// Who provides it now: a URN, behind it a digest when it is pinned.
+    pub provider: String,
+}
+
+impl Use {
+    fn of(link: &Link) -> Self {
+        Self {
+            interface: link.required.to_string(),
+            provider: link.target().to_string(),
+        }
+    }
 }
 
 impl Kernel {
     /// Every capsule that is active, suspended or pinned, sorted by URN.
     pub fn processes(&self) -> Vec<Process> {
-        let active = self.list();
+        let active = self.active();
         let pinned = self.pinned();
-        let requiring = requiring(&active);
+        let using_others = using_others(&active);
         let named = active.iter().map(|capsule| (capsule, false));
         let mut all: Vec<Process> = named
             .chain(pinned.iter().map(|capsule| (capsule, true)))
-            .map(|(capsule, pinned)| self.process(capsule, pinned, &requiring))
+            .map(|(capsule, pinned)| self.process(capsule, pinned, &using_others))
             .collect();
         all.sort_by(|a, b| (&a.urn, a.pinned, &a.version).cmp(&(&b.urn, b.pinned, &b.version)));
         all
     }
 
-    fn process(&self, capsule: &Arc<Capsule>, pinned: bool, requiring: &[Arc<Capsule>]) -> Process {
+    fn process(&self, capsule: &Arc<Capsule>, pinned: bool, using_others: &[Arc<Capsule>]) -> Process {
         let reason = match capsule.intake.closed() {
-            None => None,
+            None => self.trouble_of(capsule),
             Some(Closed::Moving) => Some("draining: another version takes over".to_string()),
             Some(Closed::Gone) => Some("draining".to_string()),
             Some(Closed::Suspended(why)) => Some(why),
@@ -87,8 +118,11 @@ impl Kernel {
             generation: capsule.generation,
             pinned,
             zone: governance.trust_zone,
+            tenant: tenant_of(&capsule.manifest).to_string(),
             determinism: governance.determinism,
-            dependents: dependents(capsule, requiring),
+            runs_in: capsule.capability.runs_in(),
+            uses: capsule.links.iter().map(|link| Use::of(link)).collect(),
+            dependents: dependents(capsule, using_others),
             limits: capsule.limits,
             counts: capsule.counts(),
             last_error: capsule.stats.last_failure(),
@@ -98,20 +132,26 @@ impl Kernel {
                 .load()
                 .as_ref()
                 .map(|probation| probation.former.manifest.version.clone()),
+            triggers: if pinned {
+                Vec::new()
+            } else {
+                self.0.board.states(&capsule.manifest.id, &capsule.manifest.triggers)
+            },
             activated_unix_ms: capsule.activated_unix_ms,
         }
     }
 
-    /// Active capsules that require an interface this one provides.
+    /// Active capsules that use this one.
     pub(crate) fn dependents(&self, capsule: &Capsule) -> Vec<Urn> {
-        dependents(capsule, &requiring(&self.list()))
+        dependents(capsule, &using_others(&self.active()))
     }
 
     /// Lets no call of a capsule in until it is resumed; those under way end. Holds across restarts.
     ///
     /// # Errors
-    /// `NotActive`; `NoSuchTransition` when it is suspended already.
+    /// `NotActive`; `NoSuchTransition` when it is suspended already; `PartOfHost`.
     pub async fn suspend(&self, urn: &Urn, why: &str, actor: Actor) -> Result<Arc<Capsule>, Fault> {
+        self.not_a_part(urn)?;
         let (kernel, urn, why) = (self.clone(), urn.clone(), why.to_string());
         self.to_the_end(async move {
             let _turn = kernel.turn(&urn).await;
@@ -150,8 +190,9 @@ impl Kernel {
     /// Lets calls of a suspended capsule in again.
     ///
     /// # Errors
-    /// `NotActive`; `NoSuchTransition` when it is not suspended.
+    /// `NotActive`; `NoSuchTransition` when it is not suspended; `PartOfHost`.
     pub async fn resume(&self, urn: &Urn, actor: Actor) -> Result<Arc<Capsule>, Fault> {
+        self.not_a_part(urn)?;
         let (kernel, urn) = (self.clone(), urn.clone());
         self.to_the_end(async move { kernel.resume_now(&urn, actor).await })
             .await
@@ -192,8 +233,9 @@ impl Kernel {
     /// the next call at once, without a restart, and holds across restarts.
     ///
     /// # Errors
-    /// `NotActive`.
+    /// `NotActive`; `PartOfHost`.
     pub async fn limit(&self, urn: &Urn, word: LimitsAsk, actor: Actor) -> Result<Arc<Capsule>, Fault> {
+        self.not_a_part(urn)?;
         let (kernel, urn) = (self.clone(), urn.clone());
         self.to_the_end(async move { kernel.limit_now(&urn, word, actor).await })
             .await
@@ -218,7 +260,7 @@ impl Kernel {
     }
 
     /// Takes a capsule out of service at once and keeps its bytes from coming back. One whose predecessor stands by gives
-    /// its place back to it.
+    /// its place back to it, and a part of the host gives it to what the program carries.
     pub(crate) async fn quarantine_active(
         &self,
         capsule: &Arc<Capsule>,
@@ -230,14 +272,19 @@ impl Kernel {
         } else {
             Cause::Strikes
         };
-        if self
-            .go_back(capsule, cause, Actor::Host, Why::Failed(fault))
-            .await?
-            .is_some()
-        {
-            return Ok(());
-        }
         let urn = &capsule.manifest.id;
+        let back = self.go_back(capsule, cause, Actor::Host, Why::Failed(fault)).await;
+        match back {
+            Ok(Some(_)) => return Ok(()),
+            // The host cannot do without its parts.
+            Ok(None) if self.is_part(urn) => return self.relieve(capsule, cause, step, fault).await,
+            Err(lost) if self.is_part(urn) => {
+                tracing::warn!(%urn, "the version before cannot come back: {lost}");
+                return self.relieve(capsule, cause, step, fault).await;
+            }
+            Ok(None) => {}
+            Err(lost) => return Err(lost),
+        }
         let _turn = self.turn(urn).await;
         if !matches!(
             self.journal().state(&capsule.named),
@@ -265,6 +312,7 @@ impl Kernel {
         // At once: calls under way are refused their next host call.
         capsule.capability.fence().await;
         capsule.capability.stop().await;
+        self.show_stored(urn).await;
         Ok(())
     }
 
@@ -275,7 +323,10 @@ impl Kernel {
     pub async fn check_trust(&self) -> Result<Vec<Urn>, Fault> {
         let root = TrustRoot::load(self.trust_root()).map_err(|error| Fault::from(&error))?;
         let (mut revoked, mut failed) = (Vec::new(), None);
-        for capsule in self.list().into_iter().chain(self.pinned()) {
+        for capsule in self.active().into_iter().chain(self.pinned()) {
+            if self.parts().carried().holds(&capsule.digest, &capsule.manifest_digest) {
+                continue;
+            }
             let trusted = root.trusted(capsule.manifest.id.namespace());
             if trusted.iter().any(|key| key.key.id().to_string() == capsule.signer) {
                 continue;
@@ -294,31 +345,13 @@ impl Kernel {
     }
 }
 
-/// Those that require anything: few of many.
-fn requiring(capsules: &[Arc<Capsule>]) -> Vec<Arc<Capsule>> {
-    let requires = |capsule: &&Arc<Capsule>| !capsule.manifest.capabilities.requires.is_empty();
-    capsules.iter().filter(requires).cloned().collect()
+/// Those that use others: few of many.
+fn using_others(capsules: &[Arc<Capsule>]) -> Vec<Arc<Capsule>> {
+    let uses = |capsule: &&Arc<Capsule>| !capsule.links.is_empty();
+    capsules.iter().filter(uses).cloned().collect()
 }
 
-fn dependents(capsule: &Capsule, requiring: &[Arc<Capsule>]) -> Vec<Urn> {
-    let provides = &capsule.manifest.capabilities.provides;
-    let requires = |other: &Capsule| {
-        let mut required = other.manifest.capabilities.requires.iter();
-        required.any(|required| provides.iter().any(|provided| satisfies(provided, required)))
-    };
-    let dependents = requiring.iter().filter(|other| requires(other));
-    dependents.map(|other| other.manifest.id.clone()).collect()
-}
-
-/// Whether a provided interface is one that is required: the same name, and a version that semver says fits.
-pub(crate) fn satisfies(provided: &str, required: &str) -> bool {
-    let (Some((has, has_version)), Some((wants, wants_version))) = (provided.split_once('@'), required.split_once('@'))
-    else {
-        return false;
-    };
-    let (Ok(has_version), Ok(wants_version)) = (Version::parse(has_version), semver::VersionReq::parse(wants_version))
-    else {
-        return false;
-    };
-    has == wants && wants_version.matches(&has_version)
+fn dependents(capsule: &Capsule, using_others: &[Arc<Capsule>]) -> Vec<Urn> {
+    let using = using(using_others, &capsule.manifest.id);
+    using.map(|other| other.manifest.id.clone()).collect()
 }

@@ -10,7 +10,8 @@ use kinetic_model::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::KernelError;
+use crate::executors::{self, Trigger};
+use crate::{KernelError, PlacementAsk};
 
 /// How deep a manifest may nest.
 const DEPTH_MAX: usize = 16;
@@ -57,6 +58,12 @@ pub struct Manifest {
     /// Descriptions of single functions, by name; they win over the component's own doc comments.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub functions: BTreeMap<String, FunctionText>,
+    /// What makes the host call it by itself: events of topics, and the clock. At most 16.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub triggers: Vec<Trigger>,
+    /// What it asks of the node it runs on.
+    #[serde(default, skip_serializing_if = "PlacementAsk::is_anything")]
+    pub placement: PlacementAsk,
 }
 
 /// Interfaces a capsule provides and requires.
@@ -69,6 +76,30 @@ pub struct Capabilities {
     /// Interfaces of other capsules it needs.
     #[serde(default)]
     pub requires: Vec<String>,
+    /// What happens to this capsule when one that provides such an interface is replaced by another version.
+    #[serde(default, skip_serializing_if = "WhenReplaced::is_rebind")]
+    pub when_replaced: WhenReplaced,
+}
+
+/// What happens to a capsule when one it requires is replaced by another version.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenReplaced {
+    /// Its next call of it reaches the new version.
+    #[default]
+    Rebind,
+    /// As `rebind`; its own instance, if one stays, begins anew from its own state.
+    Restart,
+    /// It goes on with the version it was given, until it is activated again itself.
+    Pin,
+}
+
+impl WhenReplaced {
+    // serde calls it with a reference.
+    #[allow(clippy::trivially_copy_pass_by_ref)]
+    fn is_rebind(&self) -> bool {
+        *self == Self::Rebind
+    }
 }
 
 /// Who stands behind a capsule and how far it is trusted.
@@ -125,7 +156,7 @@ impl Manifest {
         schema.to_value()
     }
 
-    fn check(&self) -> Result<(), KernelError> {
+    pub(crate) fn check(&self) -> Result<(), KernelError> {
         let rule = |path: &str, why: String| Err(KernelError::ManifestRule { path: path.into(), why });
         if self.version.major != self.id.major() {
             return rule(
@@ -162,6 +193,8 @@ impl Manifest {
             ("capabilities.requires", self.capabilities.requires.len()),
             ("imports", self.imports.len()),
             ("functions", self.functions.len()),
+            ("placement.labels", self.placement.labels.len()),
+            ("placement.near", self.placement.near.len()),
         ];
         if let Some((path, count)) = counts.into_iter().find(|(_, count)| *count > ENTRIES_MAX) {
             return rule(path, format!("it has {count} entries, at most {ENTRIES_MAX} are read"));
@@ -188,11 +221,21 @@ impl Manifest {
                 );
             }
         }
+        if let Some((path, why)) = self.placement.fault() {
+            return rule(path, why);
+        }
+        if let Some((path, why)) = executors::fault(self) {
+            return rule(&path, why);
+        }
         Ok(())
     }
 
     fn check_resident(&self) -> Result<(), KernelError> {
         let rule = |path: &str, why: String| Err(KernelError::ManifestRule { path: path.into(), why });
+        if self.governance.trust_zone == TrustZone::Ephemeral {
+            let why = "what runs in zone \"ephemeral\" is used once and leaves nothing, so no instance of it can stay";
+            return rule("instance", why.into());
+        }
         let determinism = self.governance.determinism;
         if matches!(determinism, Determinism::D0BitExact | Determinism::D1NumericallyStable) {
             let why = "an instance that stays answers by what it was called with before, so it cannot promise D0 or D1";
@@ -290,6 +333,10 @@ pub(crate) mod tests {
         assert!(refused(&resident, "D0"));
         let soft = resident.replace("D0_bit_exact", "D2_soft_deterministic");
         assert_eq!(Manifest::parse(&soft).unwrap().instance, InstanceMode::Resident);
+        let ephemeral = soft.replace(r#""tenant""#, r#""ephemeral""#);
+        assert!(refused(&ephemeral, "ephemeral"));
+        let fresh = ephemeral.replace("resident", "fresh");
+        assert!(Manifest::parse(&fresh).is_ok());
         let with = |import: &str| {
             let imports = format!(r#""imports": [{{ "interface": "{import}" }}], "type""#);
             soft.replacen(r#""type""#, &imports, 1)

@@ -1,8 +1,8 @@
-//! The operator's policy: ceilings per trust zone, and who may claim the reserved zones.
+//! The operator's policy: ceilings per trust zone, who may claim the reserved zones, and the rules of who may use whom.
 
 use kinetic_model::{Digest, GovernanceTier, Limits, LimitsAsk, TrustZone};
 
-use crate::{KernelError, Manifest};
+use crate::{Actor, KernelError, Manifest, PlacementPolicy, Rules};
 
 /// What the operator allows.
 #[derive(Clone, Debug)]
@@ -11,6 +11,10 @@ pub struct Policy {
     pub ceiling: Limits,
     /// URN namespaces that may use zone `system` and tier `core`.
     pub system_namespaces: Vec<String>,
+    /// Who may use whom, and what may become active.
+    pub rules: Rules,
+    /// What decides between nodes.
+    pub placement: PlacementPolicy,
 }
 
 impl Default for Policy {
@@ -18,6 +22,8 @@ impl Default for Policy {
         Self {
             ceiling: Limits::CEILING,
             system_namespaces: vec!["kinetic".into()],
+            rules: Rules::default(),
+            placement: PlacementPolicy::default(),
         }
     }
 }
@@ -25,7 +31,12 @@ impl Default for Policy {
 impl Policy {
     /// SHA-256 over the whole policy: what a receipt's policy epoch stands for.
     pub fn digest(&self) -> Digest {
-        let policy = serde_json::json!({ "ceiling": self.ceiling, "system_namespaces": self.system_namespaces });
+        let policy = serde_json::json!({
+            "ceiling": self.ceiling,
+            "system_namespaces": self.system_namespaces,
+            "rules": self.rules.digest(),
+            "placement": self.placement,
+        });
         Digest::of(policy.to_string().as_bytes())
     }
 
@@ -78,6 +89,19 @@ impl Policy {
             claim: claim.into(),
         })
     }
+
+    /// Whether the rules let a capsule become what its URN means.
+    ///
+    /// # Errors
+    /// `PolicyRefused` with the policy that decided.
+    pub fn check_activation(&self, manifest: &Manifest, signer: &str, actor: Actor) -> Result<(), KernelError> {
+        let allowed = self.rules.may_activate(signer, actor, manifest.into());
+        allowed.map_err(|denied| KernelError::PolicyRefused {
+            what: format!("{} {}", manifest.id, manifest.version),
+            doing: "become active".into(),
+            why: denied.to_string(),
+        })
+    }
 }
 
 #[cfg(test)]
@@ -95,6 +119,30 @@ mod tests {
             ..Policy::default()
         };
         assert!(policy.check_claims(&manifest).is_ok());
+    }
+
+    #[test]
+    fn an_activation_that_the_rules_forbid_is_refused_with_the_policy_that_did() {
+        let manifest = Manifest::parse(SMALL).unwrap();
+        let policy = |rules: &str| Policy {
+            rules: Rules::with("mine.cedar", rules).unwrap(),
+            ..Policy::default()
+        };
+        policy("").check_activation(&manifest, "k", Actor::Publisher).unwrap();
+        let none =
+            r#"@id("freeze") @reason("until Monday") forbid (principal, action == Action::"activate", resource);"#;
+        let error = policy(none)
+            .check_activation(&manifest, "k", Actor::Publisher)
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "urn:acme:actionspace:solver:echo:v1 1.2.3 may not become active: policy \"freeze\" forbids it: until Monday."
+        );
+        assert_ne!(
+            policy(none).digest(),
+            Policy::default().digest(),
+            "receipts tell the policies apart"
+        );
     }
 
     #[test]

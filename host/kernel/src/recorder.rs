@@ -1,14 +1,16 @@
 //! Writes what happens into the ledger: each call, also one that was dropped, and each step of a capsule's life.
 
 use bytes::Bytes;
-use kinetic_engine::{Answer, CallContext, Input, Outcome};
+use kinetic_engine::{Answer, CallContext, Input, Outcome, PeerCalls, Within};
 use kinetic_ledger::bus::NewEvent;
 use kinetic_ledger::{Commit, Durability, Effects, Ledger, LedgerError};
 use kinetic_model::{AuditLevel, Determinism, Digest, Fault};
 use sha2::Digest as _;
 
 use crate::call_record::Beginning;
+use crate::executors::Origin;
 use crate::statement::{self, Build, Circumstances, Ended};
+use crate::zones::Permit;
 use crate::{Capsule, Policy};
 
 /// Imports that begin so have effects in the ledger.
@@ -57,23 +59,33 @@ impl Recorder {
     pub(crate) async fn call(
         &self,
         capsule: &Capsule,
+        permit: &mut Permit<'_>,
         function: &str,
         input: Input,
+        within: Within,
+        origin: &Origin,
     ) -> Result<(Outcome, String), Fault> {
-        // Only a capsule with effects can meet a conflict, and only then is the input needed twice.
-        let imports = &capsule.capability.interface().imports;
-        let effects = imports
-            .iter()
-            .any(|import| EFFECTS.iter().any(|effect| import.starts_with(effect)));
-        let mut again = effects.then(|| input.clone());
+        // Only a call with effects, or for an event, can meet a conflict, and only then is the input needed twice.
+        let mut again = (capsule.has_effects() || !origin.consumed.is_empty()).then(|| input.clone());
         let mut input = Some(input);
         let mut tries = 1;
         while let Some(given) = input.take() {
-            let (recording, context) = self.begin(capsule, function, &given)?;
+            let (recording, context) = self.begin(capsule, function, &given, origin)?;
+            permit.runs();
             let mut outcome = match context {
-                None => capsule.capability.call(Some(function), given).await,
-                Some(context) => capsule.capability.call_with(Some(function), given, context).await,
+                // One that calls no others passes nothing on.
+                None if capsule.links.is_empty() && within.sandboxes == 0 => {
+                    capsule.capability.call(Some(function), given).await
+                }
+                context => {
+                    let context = CallContext {
+                        within,
+                        ..context.unwrap_or_default()
+                    };
+                    capsule.capability.call_with(Some(function), given, context).await
+                }
             };
+            permit.burnt(&outcome.usage);
             // A version that was replaced meanwhile leaves nothing; as long as this is held, it cannot be.
             let committing = capsule.capability.committing();
             if let Err(fenced) = &committing {
@@ -94,15 +106,18 @@ impl Recorder {
                     self.ledger.shown(seq).await?;
                     input = again.clone();
                 }
-                // Another call of the group consumed these events: this one goes on after them.
-                Err(LedgerError::OffsetMoved { .. }) if tries < TRIES_MAX => {
+                // Another call of the group consumed these events: this one goes on after them. One that was made for an
+                // event has nothing to go on with when that is consumed: only its own groups are meant.
+                Err(LedgerError::OffsetMoved { ref group, .. })
+                    if tries < TRIES_MAX && origin.consumed.iter().all(|consumed| consumed.group != *group) =>
+                {
                     tries += 1;
                     input = again.clone();
                 }
                 Err(error) => {
                     let fault = Fault::from(&error);
                     if let Some(given) = again.take() {
-                        let (recording, _) = self.begin(capsule, function, &given)?;
+                        let (recording, _) = self.begin(capsule, function, &given, origin)?;
                         self.commit(recording.refused(&outcome, fault.code)).await?;
                     }
                     return Err(fault);
@@ -118,13 +133,11 @@ impl Recorder {
         capsule: &'r Capsule,
         function: &'r str,
         input: &Input,
+        origin: &'r Origin,
     ) -> Result<(Recording<'r>, Option<CallContext>), Fault> {
         self.ledger.check()?;
         let governance = &capsule.manifest.governance;
-        let replayable = matches!(
-            governance.determinism,
-            Determinism::D0BitExact | Determinism::D1NumericallyStable
-        );
+        let replayable = capsule.is_replayable();
         let audit = governance.audit_level;
         let with_input = replayable || matches!(audit, AuditLevel::Elevated | AuditLevel::Critical);
         let arguments = statement::arguments_json(input);
@@ -141,9 +154,11 @@ impl Recorder {
             recorder: self,
             capsule,
             function,
+            origin,
             input: input_digest,
             state_seq: self.ledger.visible(),
             beginning,
+            calls: None,
             replayable,
             durability: (audit == AuditLevel::Critical).then_some(Durability::Synced),
             done: false,
@@ -166,9 +181,12 @@ struct Recording<'r> {
     recorder: &'r Recorder,
     capsule: &'r Capsule,
     function: &'r str,
+    origin: &'r Origin,
     input: Digest,
     state_seq: u64,
     beginning: Option<Beginning>,
+    /// The calls of other capsules that it made.
+    calls: Option<PeerCalls>,
     replayable: bool,
     durability: Option<Durability>,
     done: bool,
@@ -182,6 +200,7 @@ impl Recording<'_> {
     fn end(mut self, outcome: &mut Outcome) -> Result<(Commit, Vec<NewEvent>), LedgerError> {
         self.done = true;
         let effects = outcome.extensions.take::<Effects>();
+        self.calls = outcome.extensions.take();
         let tape = self.replayable.then_some(outcome.tape.as_slice());
         if let Some(snapshot) = effects.as_ref().and_then(Effects::snapshot) {
             self.state_seq = snapshot;
@@ -192,11 +211,15 @@ impl Recording<'_> {
             call: self.beginning.take().map(|beginning| beginning.finish(tape)),
             ..Commit::default()
         };
-        if let Some(effects) = effects.filter(|_| matches!(outcome.result, Ok(Answer::Ok(_)))) {
-            let memory = effects.into_commit(&mut commit)?;
-            return Ok((commit, memory));
+        if !matches!(outcome.result, Ok(Answer::Ok(_))) {
+            return Ok((commit, Vec::new()));
         }
-        Ok((commit, Vec::new()))
+        let memory = match effects {
+            Some(effects) => effects.into_commit(&mut commit)?,
+            None => Vec::new(),
+        };
+        commit.offsets.extend(self.origin.consumed.iter().cloned());
+        Ok((commit, memory))
     }
 
     /// The record of a call whose effects could not be committed: it left nothing.
@@ -214,8 +237,34 @@ impl Recording<'_> {
             build: &self.recorder.build,
             state_seq: self.state_seq,
             policy_epoch: self.recorder.policy_epoch,
+            calls: self.calls.as_ref(),
+            called_by: self.origin.called_by.as_ref(),
         };
         statement::execution(self.capsule, self.function, &self.input, ended, &around)
+    }
+}
+
+impl Capsule {
+    /// Whether its calls can write state or events.
+    fn has_effects(&self) -> bool {
+        let imports = &self.capability.interface().imports;
+        imports
+            .iter()
+            .any(|import| EFFECTS.iter().any(|effect| import.starts_with(effect)))
+    }
+
+    /// Whether its calls can be made again and answer the same.
+    fn is_replayable(&self) -> bool {
+        matches!(
+            self.manifest.governance.determinism,
+            Determinism::D0BitExact | Determinism::D1NumericallyStable
+        )
+    }
+
+    /// Whether each of its calls has a record of its own, also one that another capsule's call made.
+    pub(crate) fn needs_records(&self) -> bool {
+        let audit = self.manifest.governance.audit_level;
+        self.has_effects() || self.is_replayable() || matches!(audit, AuditLevel::Elevated | AuditLevel::Critical)
     }
 }
 

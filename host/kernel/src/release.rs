@@ -1,7 +1,7 @@
 //! A signed word that quarantined bytes may be tried again: the one way out of quarantine but other bytes.
 
 use kinetic_identity::{TrustRoot, open_statement, strict_json};
-use kinetic_model::{Digest, Fault};
+use kinetic_model::{Digest, Fault, Urn};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -104,15 +104,16 @@ impl Kernel {
         if reason.is_empty() || reason.len() > REASON_BYTES_MAX {
             return Err(refused(format!("its reason must have 1 to {REASON_BYTES_MAX} bytes")));
         }
-        let urn = entry.urn.parse().map_err(|_| refused("its URN is none".into()))?;
+        let urn: Urn = entry.urn.parse().map_err(|_| refused("its URN is none".into()))?;
         let version = entry
             .version
             .parse()
             .map_err(|_| refused("its version is none".into()))?;
-        let named = self.journal().begin(urn, version, entry.digest);
+        let named = self.journal().begin(urn.clone(), version, entry.digest);
         let detail = json!({ "reason": reason, "signer": signer.to_string(), "code": entry.code });
         self.journal().swap_step(&named, "released", detail).await?;
         self.quarantine().clear(digest);
+        self.show_stored(&urn).await;
         Ok(entry)
     }
 }

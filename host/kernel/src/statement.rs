@@ -4,14 +4,17 @@
 //! annotation outside the hash. Digests of inputs and outputs: of JSON, over its compact form with sorted members; of
 //! bytes, over the bytes; of bytes with further arguments, over those as JSON, a zero byte, and the bytes.
 
+use std::io::Write as _;
+
 use bytes::Bytes;
-use kinetic_engine::{Answer, EngineError, Input, Output};
-use kinetic_model::{Coded, Determinism, Digest, Usage};
+use kinetic_engine::{Answer, EngineError, Input, Output, PeerCalls};
+use kinetic_model::{Coded, Determinism, Digest, Sorted, SortedMap, Usage};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::Digest as _;
 
-use crate::Capsule;
+use crate::executors::CalledBy;
+use crate::{Capsule, calling};
 
 const STATEMENT: &str = "https://in-toto.io/Statement/v1";
 /// What the receipts of runtime events are.
@@ -62,6 +65,9 @@ struct Begin<'a> {
 #[derive(Serialize)]
 struct Execution<'a> {
     function: &'a str,
+    /// Absent when somebody asked for the call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    called_by: Option<&'a CalledBy>,
     input_hash: &'a Digest,
     output_hash: Option<Digest>,
     fuel: u64,
@@ -78,6 +84,17 @@ struct CapsuleView<'a> {
     version: &'a semver::Version,
     digest: &'a Digest,
     generation: u64,
+}
+
+impl<'a> CapsuleView<'a> {
+    fn of(capsule: &'a Capsule) -> Self {
+        Self {
+            urn: capsule.manifest.id.as_str(),
+            version: &capsule.manifest.version,
+            digest: &capsule.digest,
+            generation: capsule.generation,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -108,6 +125,49 @@ pub(crate) struct Circumstances<'a> {
     pub(crate) build: &'a Build,
     pub(crate) state_seq: u64,
     pub(crate) policy_epoch: u64,
+    /// The calls of other capsules it made.
+    pub(crate) calls: Option<&'a PeerCalls>,
+    /// What made it happen, if nobody asked.
+    pub(crate) called_by: Option<&'a CalledBy>,
+}
+
+/// What the receipt of a call says of one it made of another capsule.
+#[derive(Serialize)]
+struct Nested<'a> {
+    capsule: CapsuleView<'a>,
+    function: &'a str,
+    input_hash: &'a Digest,
+    output_hash: Option<Digest>,
+    fuel: u64,
+    verdict: Verdict,
+    /// Its own receipt, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipt_id: Option<&'a str>,
+}
+
+/// What the receipt of its caller says of a call.
+pub(crate) fn nested(execution: &calling::Execution, input_hash: &Digest) -> Vec<u8> {
+    let (verdict, output_hash) = verdict(&execution.outcome.result);
+    let nested = Nested {
+        capsule: CapsuleView::of(&execution.capsule),
+        function: &execution.function,
+        input_hash,
+        output_hash,
+        fuel: execution.outcome.usage.fuel,
+        verdict,
+        receipt_id: execution.receipt_id.as_deref(),
+    };
+    let mut bytes = Vec::with_capacity(512);
+    let _ = serde_json::to_writer(&mut bytes, &nested);
+    bytes
+}
+
+fn verdict(result: &Result<Answer, EngineError>) -> (Verdict, Option<Digest>) {
+    match result {
+        Ok(Answer::Ok(output)) => (Verdict::Ok, Some(output_digest(output))),
+        Ok(Answer::Err(output)) => (Verdict::Err, Some(output_digest(output))),
+        Err(error) => (Verdict::Failed { code: error.code() }, None),
+    }
 }
 
 /// The statement of a call.
@@ -119,14 +179,16 @@ pub(crate) fn execution(
     around: &Circumstances<'_>,
 ) -> Bytes {
     let (verdict, output_hash, usage) = match ended {
-        Ended::Outcome(Ok(Answer::Ok(output)), usage) => (Verdict::Ok, Some(output_digest(output)), **usage),
-        Ended::Outcome(Ok(Answer::Err(output)), usage) => (Verdict::Err, Some(output_digest(output)), **usage),
-        Ended::Outcome(Err(error), usage) => (Verdict::Failed { code: error.code() }, None, **usage),
+        Ended::Outcome(result, usage) => {
+            let (verdict, output_hash) = verdict(result);
+            (verdict, output_hash, **usage)
+        }
         Ended::Refused(code, usage) => (Verdict::Failed { code }, None, **usage),
         Ended::Cancelled => (Verdict::Cancelled, None, Usage::default()),
     };
     let execution = Execution {
         function,
+        called_by: around.called_by,
         input_hash: input,
         output_hash,
         fuel: usage.fuel,
@@ -143,6 +205,23 @@ pub(crate) fn execution(
     if let Some(brace) = bytes.get_mut(begin.len()) {
         *brace = b',';
     }
+    if let Some(calls) = around.calls {
+        // In place of the brace that ends the call's members.
+        bytes.pop();
+        let _ = write!(
+            bytes,
+            r#","calls":{{"count":{},"digest":"{}","first":["#,
+            calls.count(),
+            calls.digest()
+        );
+        for (at, note) in calls.first().iter().enumerate() {
+            if at > 0 {
+                bytes.push(b',');
+            }
+            bytes.extend_from_slice(note);
+        }
+        bytes.extend_from_slice(b"]}}");
+    }
     bytes.push(b'}');
     bytes.into()
 }
@@ -151,12 +230,7 @@ pub(crate) fn execution(
 fn begin(capsule: &Capsule, around: &Circumstances<'_>) -> Box<[u8]> {
     let begin = Begin {
         event: "execution",
-        capsule: CapsuleView {
-            urn: capsule.manifest.id.as_str(),
-            version: &capsule.manifest.version,
-            digest: &capsule.digest,
-            generation: capsule.generation,
-        },
+        capsule: CapsuleView::of(capsule),
         determinism: capsule.manifest.governance.determinism,
         engine: &around.build.engine,
         host: &around.build.host,
@@ -203,11 +277,11 @@ fn statement(name: &str, digest: &Digest, predicate: impl Serialize) -> Bytes {
     bytes.into()
 }
 
-/// The arguments of an input as JSON, compact, members sorted as the maps are trees; without the bytes it was fed.
+/// The arguments of an input as JSON, compact, with sorted members; without the bytes it was fed.
 pub(crate) fn arguments_json(input: &Input) -> Vec<u8> {
     let (Input::Json(arguments) | Input::Bytes { rest: arguments, .. }) = input;
     let mut json = Vec::with_capacity(256);
-    let _ = serde_json::to_writer(&mut json, arguments);
+    let _ = serde_json::to_writer(&mut json, &SortedMap(arguments));
     json
 }
 
@@ -234,9 +308,9 @@ pub(crate) fn output_digest(output: &Output) -> Digest {
     }
 }
 
-/// SHA-256 over compact JSON; members are sorted, as the maps are trees.
-fn json_digest(value: &impl Serialize) -> Digest {
+/// SHA-256 over compact JSON with sorted members.
+fn json_digest(value: &Value) -> Digest {
     let mut text = Vec::with_capacity(256);
-    let _ = serde_json::to_writer(&mut text, value);
+    let _ = serde_json::to_writer(&mut text, &Sorted(value));
     Digest::of(&text)
 }

@@ -76,6 +76,10 @@ impl Stats {
         self.failures.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn memory_peak_bytes(&self) -> u64 {
+        self.memory_peak_bytes.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn counts(&self) -> Counts {
         let counts: Vec<u64> = self
             .buckets

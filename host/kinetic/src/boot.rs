@@ -8,7 +8,7 @@ use bytes::Bytes;
 use kinetic_engine::{CompileIn, Engine, EngineConfig, Provider};
 use kinetic_gateway::{Bound, GatewayConfig};
 use kinetic_identity::PublicKey;
-use kinetic_kernel::{Build, Kernel, KernelConfig, Manifest, Policy};
+use kinetic_kernel::{Build, Kernel, KernelConfig, KernelError, Manifest, Policy, Rules, ZoneSettings};
 use kinetic_ledger::{Ledger, LedgerConfig, LogConfig};
 use kinetic_model::{CapsuleRef, Digest, Fault, Pin};
 use kinetic_provider_events::EventsProvider;
@@ -20,12 +20,12 @@ use serde_json::json;
 use crate::client;
 use crate::config::Config;
 use crate::data_dir::{Claim, DataDir};
-use crate::embedded::{EXAMPLES, Embedded};
+use crate::embedded::{self, EXAMPLES, Embedded};
 use crate::error::{AREAS, CliError};
 use crate::signing;
 
-/// Sandboxes of an engine that makes one call at a time.
-const AUTHOR_INSTANCES: u32 = 2;
+/// Sandboxes of an engine that makes one call at a time: no fewer can be divided among the zones.
+const AUTHOR_INSTANCES: u32 = 5;
 
 /// An engine for one's own component: compiles in this process and keeps nothing.
 ///
@@ -52,6 +52,7 @@ pub fn host_engine(config: &Config, data: &DataDir, ledger: Option<&Ledger>) -> 
             args: vec!["compile-worker".into()],
         },
         code_cache: config.engine.code_cache.then(|| data.code_cache()),
+        workers: config.engine.workers.engine(this_program()?),
         ..engine_config(config)
     };
     Ok(Engine::new(settings, providers(config, ledger)?)?)
@@ -98,11 +99,22 @@ pub fn providers(config: &Config, ledger: Option<&Ledger>) -> anyhow::Result<Vec
 }
 
 /// The operator's policy.
-pub fn policy(config: &Config) -> Policy {
-    Policy {
+///
+/// # Errors
+/// A file of policies that cannot be read or has a mistake in it.
+pub fn policy(config: &Config) -> Result<Policy, KernelError> {
+    let path = &config.kernel.policies;
+    let rules = if path.as_os_str().is_empty() {
+        Rules::default()
+    } else {
+        Rules::load(path)?
+    };
+    Ok(Policy {
         ceiling: config.limits.ceiling,
+        rules,
+        placement: config.placement.policy(),
         ..Policy::default()
-    }
+    })
 }
 
 /// A kernel over a data folder that is this process's alone, with the example capsules in its store. Everything that
@@ -178,22 +190,34 @@ async fn assemble(
         sources.push(Arc::new(HttpSource::new(&config.registry.url, &options)?));
     }
     let kernel = KernelConfig {
+        // Who only looks runs nothing, wherever it would run.
+        node: ledger.is_some().then(|| config.node.settings()),
         ledger,
-        ..kernel_config(config, data, store, sources)
+        carried: Arc::new(embedded::carried()?),
+        ..kernel_config(config, data, store, sources)?
     };
     Ok(Kernel::new(engine, kernel)?)
 }
 
-fn kernel_config(config: &Config, data: &DataDir, store: FolderStore, sources: Vec<Arc<dyn Source>>) -> KernelConfig {
-    KernelConfig {
-        policy: policy(config),
+fn kernel_config(
+    config: &Config,
+    data: &DataDir,
+    store: FolderStore,
+    sources: Vec<Arc<dyn Source>>,
+) -> Result<KernelConfig, KernelError> {
+    Ok(KernelConfig {
+        policy: policy(config)?,
         swap: config.kernel.swap(),
+        zones: config.zone_settings(),
+        node: None,
+        executors: config.executors.settings(),
         trust_root: data.trust_file(),
         quarantine: data.quarantine(),
         store: Arc::new(store),
         sources,
+        carried: Arc::default(),
         ledger: None,
-    }
+    })
 }
 
 /// A kernel over an empty data folder, with the engine an author uses: to see what a host would say to a capsule.
@@ -202,10 +226,12 @@ fn kernel_config(config: &Config, data: &DataDir, store: FolderStore, sources: V
 /// When a part cannot start.
 pub fn trial_kernel(config: &Config, data: &DataDir) -> anyhow::Result<Kernel> {
     let store = FolderStore::open(&data.store(), config.engine.component_bytes_max)?;
-    Ok(Kernel::new(
-        author_engine(config)?,
-        kernel_config(config, data, store, Vec::new()),
-    )?)
+    let kernel = KernelConfig {
+        // Those of the configuration divide a host's pool, which this is not.
+        zones: ZoneSettings::default(),
+        ..kernel_config(config, data, store, Vec::new())?
+    };
+    Ok(Kernel::new(author_engine(config)?, kernel)?)
 }
 
 /// Activates everything in the store; what is refused stays out, is logged, and is given back with its reason.

@@ -210,13 +210,6 @@ impl Client {
         self.json(request.body(reqwest::Body::wrap_stream(stream))).await
     }
 
-    /// Puts a component in a subsystem's place.
-    pub async fn put_subsystem(&self, name: &str, component: bytes::Bytes) -> anyhow::Result<Value> {
-        let request = self.at(Method::PUT, &["subsystems", name], &[])?;
-        self.json(request.header(CONTENT_TYPE, "application/wasm").body(component))
-            .await
-    }
-
     /// Opens a stream of server-sent events.
     pub async fn stream(&self, segments: &[&str], query: &[(&str, String)]) -> anyhow::Result<EventStream> {
         let request = self

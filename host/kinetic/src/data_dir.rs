@@ -101,11 +101,6 @@ impl DataDir {
         self.root.join("code-cache")
     }
 
-    /// Components that were put in a subsystem's place.
-    pub fn subsystems(&self) -> PathBuf {
-        self.root.join("subsystems")
-    }
-
     /// Aggregates of telemetry.
     pub fn gold(&self) -> PathBuf {
         self.root.join("gold")

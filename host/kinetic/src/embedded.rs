@@ -1,7 +1,13 @@
 //! The components that the binary carries: example capsules, so that a fresh host has something to serve, and the
-//! runtime's own subsystems.
+//! runtime's own parts.
 
-/// One capsule as its author wrote and built it; the host signs it with its own key at first start.
+use bytes::Bytes;
+use kinetic_kernel::{KernelError, Manifest};
+use kinetic_model::Digest;
+use kinetic_registry::{Carried, Descriptor};
+use serde_json::Value;
+
+/// One capsule as its author wrote and built it.
 pub struct Embedded {
     /// The text of its manifest.json.
     pub manifest: &'static str,
@@ -9,42 +15,61 @@ pub struct Embedded {
     pub component: &'static [u8],
 }
 
-/// All of them; the build script writes the list.
+/// The examples; the build script writes the list. The host signs them with its own key at first start.
 pub const EXAMPLES: &[Embedded] = include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
 
-/// A subsystem of the runtime, as a component that another one can take the place of.
-pub struct Subsystem {
-    /// Its name in commands and settings.
-    pub name: &'static str,
-    /// The component.
-    pub component: &'static [u8],
+/// The runtime's own parts, as components that others can take the place of; the build script writes the list.
+pub const PARTS: &[Embedded] = include!(concat!(env!("OUT_DIR"), "/parts.rs"));
+
+/// The runtime's own parts, as the kernel takes them.
+///
+/// # Errors
+/// A manifest that is not one, which the tests exclude.
+pub fn carried() -> Result<Carried, KernelError> {
+    let part = |part: &Embedded| -> Result<_, KernelError> {
+        let manifest = Manifest::parse(part.manifest)?;
+        let component = Bytes::from_static(part.component);
+        let descriptor = Descriptor {
+            urn: manifest.id,
+            version: manifest.version,
+            manifest: part.manifest.to_string(),
+            // It came with the program, so nobody has to vouch for it.
+            receipt: Value::Null,
+            digest: Digest::of(&component),
+            size_bytes: component.len() as u64,
+        };
+        Ok((descriptor, component))
+    };
+    let parts: Result<Vec<_>, KernelError> = PARTS.iter().map(part).collect();
+    Ok(Carried::new(parts?))
 }
-
-impl Subsystem {
-    /// Its URN: `urn:kinetic:actionspace:substrate:stream_buffer:v1`.
-    pub fn urn(&self) -> String {
-        format!("urn:kinetic:actionspace:substrate:{}:v1", self.name.replace('-', "_"))
-    }
-
-    /// The one of that name.
-    pub fn named(name: &str) -> Option<&'static Self> {
-        SUBSYSTEMS.iter().find(|subsystem| subsystem.name == name)
-    }
-}
-
-/// All of them; the build script writes the list.
-pub const SUBSYSTEMS: &[Subsystem] = include!(concat!(env!("OUT_DIR"), "/subsystems.rs"));
 
 #[cfg(test)]
 mod tests {
+    use kinetic_medallion::pipeline::{SILVER_GATE_URN, STREAM_BUFFER_URN};
+    use kinetic_model::{InstanceMode, Limits, TrustZone};
+
     use super::*;
 
     #[test]
     fn every_capsule_the_binary_carries_has_a_good_manifest_of_the_hosts_namespace() {
         for embedded in EXAMPLES {
-            let manifest = kinetic_kernel::Manifest::parse(embedded.manifest).unwrap();
+            let manifest = Manifest::parse(embedded.manifest).unwrap();
             assert_eq!(manifest.id.namespace(), "kinetic", "{}", manifest.id);
         }
         assert!(!EXAMPLES.is_empty());
+    }
+
+    #[test]
+    fn the_parts_the_binary_carries_are_those_that_telemetry_has_seats_for_and_ask_for_what_a_part_needs() {
+        let carried = carried().unwrap();
+        for urn in [STREAM_BUFFER_URN, SILVER_GATE_URN] {
+            let manifest = Manifest::parse(&carried.of(&urn.parse().unwrap()).unwrap().manifest).unwrap();
+            assert_eq!(manifest.governance.trust_zone, TrustZone::System, "{urn}");
+            assert_eq!(manifest.instance, InstanceMode::Resident, "{urn}");
+            let limits = Limits::effective(&manifest.limits, &Limits::CEILING);
+            assert_eq!(limits, Limits::CEILING, "{urn}: the operator's ceiling is the only one");
+        }
+        assert_eq!(PARTS.len(), 2);
     }
 }

@@ -211,13 +211,18 @@ pub struct Built {
 }
 
 impl Built {
-    /// What was built of the project in that folder; or, of a component's file, what lies beside it.
+    /// What was built of the project in that folder, or what lies in it; of a component's file, what lies beside it.
     ///
     /// # Errors
     /// [`CliError::NotBuilt`], or a file that cannot be read.
     pub fn at(path: &Path) -> Result<Self, CliError> {
         if path.is_file() {
             return Self::read(path);
+        }
+        // A folder that is a capsule, as `kinetic compose` leaves it.
+        let component = path.join("component.wasm");
+        if component.is_file() {
+            return Self::read(&component);
         }
         let project = Project::open(path)?;
         let component = project.capsule().join("component.wasm");

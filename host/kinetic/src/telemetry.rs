@@ -1,35 +1,26 @@
-//! Wiring of telemetry: its components, its pipeline over the ledger, gold, and who watches.
+//! Wiring of telemetry: the seats of its components, its pipeline over the ledger, gold, and who watches.
 
-use std::fs::File;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use async_trait::async_trait;
-use bytes::Bytes;
-use kinetic_engine::{Admit, Engine, Grantee};
 use kinetic_gateway::{Operator, Telemetry};
-use kinetic_kernel::Kernel;
-use kinetic_ledger::Durability;
+use kinetic_kernel::{Kernel, Occupant};
+use kinetic_ledger::{Durability, Ledger};
 use kinetic_medallion::MedallionError;
 use kinetic_medallion::files::{PartSettings, SystemDisk};
 use kinetic_medallion::live::{Live, LiveSettings};
 use kinetic_medallion::pipeline::{
-    Component, Executions, Gold, LogHistory, Pipeline, PipelineConfig, SILVER_GATE, STREAM_BUFFER, Tasks,
+    Executions, Gold, LogHistory, Pipeline, PipelineConfig, SILVER_GATE_URN, STREAM_BUFFER_URN, SubsystemSeat, Tasks,
 };
 use kinetic_medallion::subsystem::buffer::Setting;
-use kinetic_model::{Determinism, Digest, Fault, InstanceMode, Limits, TrustZone};
-use semver::Version;
+use kinetic_model::{Fault, Urn};
 use serde_json::Value;
-use tempfile::NamedTempFile;
 
 use crate::boot;
 use crate::config::{Config, Durable};
 use crate::data_dir::DataDir;
-use crate::embedded::Subsystem;
-use crate::error::{self, CliError};
+use crate::error::CliError;
 
 /// A running pipeline, to be stopped at the end.
 pub struct Running {
@@ -89,32 +80,82 @@ pub async fn alone<T>(
 /// Starts telemetry over a host's ledger; none when the configuration says so.
 ///
 /// # Errors
-/// Components that do not start, tables that cannot be used.
+/// Components that do not start, not even the host's own; tables that cannot be used.
 pub async fn start(config: &Config, data: &DataDir, kernel: &Kernel) -> anyhow::Result<Option<Running>> {
     let settings = &config.telemetry;
     let Some(ledger) = kernel.ledger().filter(|_| settings.enabled).cloned() else {
         return Ok(None);
     };
-    let operator = Arc::new(Components {
-        engine: kernel.engine().clone(),
-        limits: config.limits.ceiling,
-        folder: data.subsystems(),
-        gold: data.gold(),
-    });
-    let buffer = operator.chosen(STREAM_BUFFER, &settings.stream_buffer).await?;
-    let gate = operator.chosen(SILVER_GATE, &settings.silver_gate).await?;
     let history = LogHistory::new(ledger.clone());
     let live = Live::new(
         LiveSettings::default(),
         Arc::new(history.clone()),
         history.next_offset(),
     );
+    let (pipeline, tasks) = seated(config, data, kernel, &ledger, &live).await?;
+    let executions = Executions::follow(ledger, pipeline.clone()).await?;
+    let operator = Arc::new(Tables { gold: data.gold() });
+    Ok(Some(Running {
+        telemetry: Telemetry {
+            pipeline,
+            live,
+            operator,
+        },
+        tasks,
+        executions,
+    }))
+}
+
+/// Opens the pipeline with the components that the ledger says sit in its seats. A gate that fails at what waits for it
+/// makes room for another one, down to the host's own: telemetry must not stay down for it.
+async fn seated(
+    config: &Config,
+    data: &DataDir,
+    kernel: &Kernel,
+    ledger: &Ledger,
+    live: &Arc<Live>,
+) -> anyhow::Result<(Pipeline, Tasks)> {
+    let buffer_seat = Arc::new(SubsystemSeat::stream_buffer(buffer_settings(config)));
+    let gate_seat = Arc::new(SubsystemSeat::silver_gate(config.telemetry.legacy_ids));
+    let gate_urn: Urn = SILVER_GATE_URN.parse()?;
+    let buffer = kernel.seat(&STREAM_BUFFER_URN.parse()?, buffer_seat.clone()).await?;
+    let mut gate = kernel.seat(&gate_urn, gate_seat.clone()).await?;
+    // Each round has another gate, and behind the host's own there is none.
+    let (pipeline, tasks) = loop {
+        let opened = Pipeline::open(pipeline_config(
+            config,
+            data,
+            ledger,
+            live,
+            (buffer.clone(), gate.clone()),
+        )?);
+        match opened.await {
+            Ok(opened) => break opened,
+            Err(error @ (MedallionError::Quarantined { .. } | MedallionError::BadAnswer { .. })) => {
+                gate = kernel.part_failed(&gate_urn, gate.digest, &Fault::from(&error)).await?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    };
+    buffer_seat.work_in(pipeline.clone());
+    gate_seat.work_in(pipeline.clone());
+    Ok((pipeline, tasks))
+}
+
+fn pipeline_config(
+    config: &Config,
+    data: &DataDir,
+    ledger: &Ledger,
+    live: &Arc<Live>,
+    (buffer, gate): (Occupant, Occupant),
+) -> anyhow::Result<PipelineConfig> {
+    let settings = &config.telemetry;
     #[cfg(feature = "gold")]
     let gold: Option<Box<dyn Gold>> = Some(Box::new(crate::gold::Aggregates::open(settings, &data.gold())?));
     #[cfg(not(feature = "gold"))]
     let gold: Option<Box<dyn Gold>> = None;
     let shown = live.clone();
-    let pipeline = PipelineConfig {
+    Ok(PipelineConfig {
         data: data.root().to_path_buf(),
         ledger: ledger.clone(),
         buffer,
@@ -136,18 +177,7 @@ pub async fn start(config: &Config, data: &DataDir, kernel: &Kernel) -> anyhow::
         strikes_max: settings.strikes_max,
         gold,
         committed: Arc::new(move |offset, events| shown.publish(offset, events.clone())),
-    };
-    let (pipeline, tasks) = Pipeline::open(pipeline).await?;
-    let executions = Executions::follow(ledger, pipeline.clone()).await?;
-    Ok(Some(Running {
-        telemetry: Telemetry {
-            pipeline,
-            live,
-            operator,
-        },
-        tasks,
-        executions,
-    }))
+    })
 }
 
 fn buffer_settings(config: &Config) -> Vec<Setting> {
@@ -156,119 +186,12 @@ fn buffer_settings(config: &Config) -> Vec<Setting> {
     settings.map(setting).collect()
 }
 
-/// The subsystems' components: the host's own, those a setting names, and those that were put in their place.
-struct Components {
-    engine: Engine,
-    limits: Limits,
-    folder: PathBuf,
+/// The tables that the host itself reads.
+struct Tables {
     gold: PathBuf,
 }
 
-impl Components {
-    /// The component of a subsystem: what the setting names, else what was put in its place, else the host's own.
-    async fn chosen(&self, name: &str, setting: &Path) -> anyhow::Result<Component> {
-        let swapped = self.file(name);
-        let file = if setting.as_os_str().is_empty() {
-            &swapped
-        } else {
-            setting
-        };
-        if file == setting {
-            let bytes = std::fs::read(file).map_err(error::file(file))?;
-            if swapped.exists() {
-                tracing::warn!(
-                    "{} is the {name}, as the configuration says; {} is not",
-                    file.display(),
-                    swapped.display()
-                );
-            }
-            let loaded = self.load(name, &bytes).await;
-            return loaded.with_context(|| format!("{} cannot be the {name}", file.display()));
-        }
-        if file.exists() {
-            let bytes = std::fs::read(file).map_err(error::file(file))?;
-            match self.load(name, &bytes).await {
-                Ok(component) => return Ok(component),
-                Err(fault) => tracing::error!("the host's own {name} runs: {} cannot: {fault}", file.display()),
-            }
-        }
-        Ok(self.load(name, own(name)?.component).await?)
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.folder.join(format!("{name}.wasm"))
-    }
-
-    async fn load(&self, name: &str, bytes: &[u8]) -> Result<Component, Fault> {
-        let digest = Digest::of(bytes);
-        let urn = own(name).map_err(|error| Fault::from(&error))?.urn();
-        let grantee = Grantee {
-            urn: urn.parse().map_err(|error| Fault::from(&error))?,
-            version: Version::new(0, 1, 0),
-            digest,
-            determinism: Determinism::D2SoftDeterministic,
-            trust_zone: TrustZone::System,
-            instance: InstanceMode::Fresh,
-        };
-        let admit = Admit {
-            capsule: &grantee,
-            // A subsystem reaches nothing but what it is handed.
-            grants: &[],
-            limits: &self.limits,
-        };
-        let (capability, _) = self
-            .engine
-            .load(bytes, admit)
-            .await
-            .map_err(|error| Fault::from(&error))?;
-        Ok(Component { capability, digest })
-    }
-
-    /// Writes a component to the disk under a name that counts for nothing yet.
-    fn prepare(&self, bytes: &[u8]) -> Result<NamedTempFile, CliError> {
-        let written = || {
-            std::fs::create_dir_all(&self.folder)?;
-            let mut file = NamedTempFile::new_in(&self.folder)?;
-            file.write_all(bytes)?;
-            file.as_file().sync_all()?;
-            std::io::Result::Ok(file)
-        };
-        written().map_err(error::file(&self.folder))
-    }
-
-    /// Remembers the choice, for the next start: what was prepared, or the host's own.
-    fn remember(&self, name: &str, prepared: Option<NamedTempFile>) -> Result<(), CliError> {
-        let file = self.file(name);
-        let done = match prepared {
-            Some(prepared) => prepared.persist(&file).map(drop).map_err(|error| error.error),
-            None if file.exists() => std::fs::remove_file(&file),
-            None => return Ok(()),
-        };
-        let synced = done.and_then(|()| File::open(&self.folder)?.sync_all());
-        synced.map_err(error::file(&file))
-    }
-}
-
-#[async_trait]
-impl Operator for Components {
-    async fn swap(&self, pipeline: &Pipeline, subsystem: &str, component: Option<Bytes>) -> Result<Digest, Fault> {
-        let own = own(subsystem).map_err(|error| Fault::from(&error))?;
-        let bytes = component.as_deref().unwrap_or(own.component);
-        let loaded = self.load(subsystem, bytes).await?;
-        let digest = loaded.digest;
-        // A full disk shows before anything has changed.
-        let prepared = component.as_deref().map(|bytes| self.prepare(bytes)).transpose();
-        let prepared = prepared.map_err(|error| Fault::from(&error))?;
-        pipeline
-            .swap(subsystem, loaded)
-            .await
-            .map_err(|error| Fault::from(&error))?;
-        self.remember(subsystem, prepared)
-            .map_err(|error| Fault::from(&error))?;
-        tracing::info!(%digest, "another component is the {subsystem} now");
-        Ok(digest)
-    }
-
+impl Operator for Tables {
     #[cfg(feature = "gold")]
     fn gold(&self) -> Result<Value, Fault> {
         crate::gold::tables(&self.gold)
@@ -280,8 +203,4 @@ impl Operator for Components {
             path: self.gold.display().to_string(),
         }))
     }
-}
-
-fn own(name: &str) -> Result<&'static Subsystem, MedallionError> {
-    Subsystem::named(name).ok_or_else(|| MedallionError::NoSubsystem { name: name.into() })
 }

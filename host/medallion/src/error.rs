@@ -88,11 +88,11 @@ coded_errors! {
         /// A subsystem failed too often.
         "0042" Quarantined { subsystem: String, why: String } => Busy,
             "the {subsystem} failed too often and is not started again by itself. The last failure: {why}",
-            "Put another component in its place: kinetic subsystem swap NAME FILE. Nothing that was acknowledged is lost.";
+            "Put another version in its place: kinetic rollback URN, or kinetic swap URN --to VERSION. Nothing that was acknowledged is lost.";
         /// A component answers against its contract.
         "0043" BadAnswer { subsystem: String, why: String } => Conformance,
             "the {subsystem} answers against its contract: {why}.",
-            "Put another component in its place: kinetic subsystem swap NAME FILE.";
+            "Put another version in its place: kinetic rollback URN, or kinetic swap URN --to VERSION.";
         /// More streams than the buffer keeps numbers of.
         "0044" TooManyStreams { most: u64 } => Busy,
             "there are more streams than the {most} the stream buffer keeps numbers of.",
@@ -125,6 +125,10 @@ coded_errors! {
         "0051" BatchTooLarge { size_bytes: u64, size_bytes_max: u64 } => TooLarge,
             "an event takes {size_bytes} bytes, more than the {size_bytes_max} of the whole stream buffer.",
             "Send smaller events, or raise telemetry.buffer_bytes.";
+        /// A component is to be replaced in a pipeline that is not open.
+        "0052" NotUp {} => Busy,
+            "telemetry is not up yet.",
+            "Try again in a moment; if it stays so, the host's log says why it does not start.";
     }
 }
 

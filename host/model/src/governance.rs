@@ -109,7 +109,7 @@ pub enum InstanceMode {
     Fresh,
     /// One instance for all calls, one call at a time: what a call leaves in memory is there at the next one. It ends with
     /// a call that fails or is dropped, with its capsule and with the host. Such calls cannot be made again, so it goes with
-    /// `D2_soft_deterministic` and `NX_experimental` only, and not with imports of state or events.
+    /// `D2_soft_deterministic` and `NX_experimental` only, not with imports of state or events, and not in zone `ephemeral`.
     Resident,
 }
 

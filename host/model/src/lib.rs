@@ -5,6 +5,7 @@ mod error;
 mod governance;
 mod grant;
 mod limits;
+mod sorted_json;
 mod urn;
 
 pub use digest::Digest;
@@ -12,6 +13,7 @@ pub use error::{CodeInfo, Coded, ErrorKind, Fault};
 pub use governance::{AuditLevel, CapsuleType, Determinism, GovernanceTier, InstanceMode, LatencyClass, TrustZone};
 pub use grant::ImportGrant;
 pub use limits::{LIMIT_DOCS, LimitDoc, Limits, LimitsAsk, Usage};
+pub use sorted_json::{Sorted, SortedMap};
 pub use urn::{CapsuleRef, Pin, Urn, UrnClass};
 
 coded_errors! {

@@ -1,8 +1,10 @@
-//! URN to bytes: the folder store, the client of a remote registry, and the one way to fetch from either.
+//! URN to bytes: the folder store, what the program itself carries, the client of a remote registry, and the one way to
+//! fetch from any of them.
 //!
 //! A registry is believed in nothing. What it hands out is bounded, and checked against the digest that was asked for;
 //! whether the digest itself is to be trusted is decided by the receipt, elsewhere.
 
+mod carried;
 mod descriptor;
 mod error;
 mod fetch;
@@ -12,6 +14,7 @@ mod source;
 mod store;
 mod wire;
 
+pub use carried::Carried;
 pub use descriptor::{Descriptor, MANIFEST_BYTES_MAX, Summary};
 pub use error::RegistryError;
 pub use fetch::fetch;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use kinetic_engine::{Engine, Input};
 use kinetic_identity::{SigningKey, TrustRoot};
-use kinetic_kernel::{Build, Kernel, KernelConfig, Policy, SwapSettings};
+use kinetic_kernel::{Build, ExecutorSettings, Kernel, KernelConfig, NodeSettings, Policy, SwapSettings, ZoneSettings};
 use kinetic_model::{CapsuleRef, Digest};
 use kinetic_registry::FolderStore;
 use kinetic_testkit::author::{manifest, receipt};
@@ -100,11 +100,15 @@ async fn kernel(engine: &Engine, recorded: bool) -> (Kernel, TempDir) {
     };
     let config = KernelConfig {
         policy: Policy::default(),
+        node: Some(NodeSettings::default()),
+        executors: ExecutorSettings::default(),
         swap: SwapSettings::default(),
+        zones: ZoneSettings::default(),
         trust_root,
         quarantine: folder.path().join("quarantine"),
         store: Arc::new(FolderStore::open(&folder.path().join("store"), 10_485_760).unwrap()),
         sources: Vec::new(),
+        carried: Arc::default(),
         ledger: recorded.then(|| (ours::open(&folder.path().join("ledger")), build)),
     };
     let kernel = Kernel::new(engine.clone(), config).unwrap();

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use arrow_array::RecordBatch;
 use kinetic_medallion::files::read_all;
 use kinetic_testkit::batches::{numbers, texts};
-use kinetic_testkit::guests;
 use kinetic_testkit::host::Host;
+use kinetic_testkit::parts;
 use kinetic_testkit::swappable::{
     Author, CAREFUL, COUNTER, Kind, PURE, digest, process, quarantined, swap_to_broken, version, wait_for,
 };
@@ -201,10 +201,10 @@ fn conserved(host: &Host, sent: u64, said: &Value) {
 }
 
 /// Puts another component that does the same in the place of the stream buffer.
-fn swap_the_stream_buffer(host: &Host, round: u64) {
-    let component = kinetic_testkit::swappable::labelled(&guests::subsystem("stream_buffer"), round);
-    let headers = [("content-type", "application/wasm")];
-    let reply = host.send("PUT", "/api/v1/subsystems/stream-buffer", &headers, component);
+fn swap_the_stream_buffer(host: &Host, author: &Author, round: u64) {
+    let component = parts::good("stream-buffer", round);
+    parts::stage(host, author, "stream-buffer", &version(round), &component);
+    let reply = parts::swap(host, parts::STREAM_BUFFER, &version(round));
     assert_eq!(reply.status, 200, "{}", reply.text());
 }
 
@@ -212,9 +212,10 @@ fn swap_the_stream_buffer(host: &Host, round: u64) {
 fn swap_on(host: &Host, author: &Author, rounds: u64) -> Vec<u64> {
     let mut kinds = [BROKEN_COUNTERS.iter().cycle(), BROKEN_PURE.iter().cycle()];
     let (mut pauses_us, mut good) = (Vec::new(), Vec::new());
+    let keeper = parts::author(host);
     for round in 1..=rounds {
         if round % 15 == 8 {
-            swap_the_stream_buffer(host, round);
+            swap_the_stream_buffer(host, &keeper, round);
             continue;
         }
         let which = (round % 2) as usize;

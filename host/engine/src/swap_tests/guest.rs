@@ -157,6 +157,7 @@ impl Version {
         let admit = Admit {
             capsule: &capsule,
             grants: &[],
+            peers: &[],
             limits: &limits,
         };
         engine().load(&bytes, admit).await.map(|(capability, _)| capability)

@@ -1,4 +1,5 @@
-//! What an operator sets on a capsule that is active: suspended or not, and limits below its manifest's.
+//! What an operator sets on a capsule that is active: suspended or not, limits below its manifest's, who provides what it
+//! requires.
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
@@ -95,6 +96,29 @@ fn check(word: &LimitsAsk, most: &Limits) -> Result<(), GatewayError> {
         }
     }
     Ok(())
+}
+
+/// What a binding is asked with.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Bind {
+    interface: String,
+    provider: Urn,
+}
+
+/// `PUT /api/v1/capsules/{urn}/bind` with `{interface, provider}`: lets another capsule provide an interface to this one.
+pub(crate) async fn bind(
+    State(app): State<Shared>,
+    urn: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Result<Json<Process>, Problem> {
+    let urn = path_urn(urn)?;
+    let Bind { interface, provider } = read(&app, request).await?;
+    app.calls
+        .kernel
+        .bind(&urn, &interface, &provider, Actor::Operator)
+        .await?;
+    now(&app, urn)
 }
 
 /// How it stands after what was done.

@@ -119,7 +119,7 @@ mod tests {
         for other in [
             "/api/v1/capsules/urn:a/suspend",
             "/api/v1/capsules",
-            "/api/v1/subsystems/swap",
+            "/api/v1/registry/swap",
         ] {
             assert!(!is(other), "{other}");
         }

@@ -1,6 +1,6 @@
 //! The routes of capsules' lives and of the quarantine: what they take, what they answer.
 
-use kinetic_kernel::{State, Step};
+use kinetic_kernel::{LastResult, State, Step};
 use serde_json::{Value, json};
 
 use super::paths::{JSON, Operation, content, ok, path, schema};
@@ -45,6 +45,7 @@ pub(super) fn paths() -> Value {
             "resumeCapsule", "Let calls of a suspended capsule in again", answer("How it stands.", "Process"),
         ).of_capsule().write() },
         "/api/v1/capsules/{urn}/limits": { "put": limits() },
+        "/api/v1/capsules/{urn}/bind": { "put": bind() },
         "/api/v1/quarantine": { "get": new(
             "listQuarantine", "Everything that was refused or failed too often, why, and what to do",
             answer("By digest.", "QuarantineList"),
@@ -111,6 +112,25 @@ fn suspend() -> Value {
     .write()
 }
 
+fn bind() -> Value {
+    let body = json!({
+        "interface": { "type": "string", "examples": ["acme:db/query"], "description": "What the capsule requires, with or without its version." },
+        "provider": schema("Urn"),
+    });
+    new(
+        "bindCapsule",
+        "Let another capsule provide an interface to this one",
+        answer("How it stands.", "Process"),
+    )
+    .described(
+        "From the capsule's next call on, without a restart of anything; it holds across restarts. Refused when the provider \
+         lacks a function that is imported, when a policy says no, or when it uses the capsule itself.",
+    )
+    .of_capsule()
+    .takes(content(JSON, closed(body, &[])))
+    .write()
+}
+
 fn limits() -> Value {
     new(
         "limitCapsule",
@@ -155,7 +175,7 @@ pub(super) fn schemas() -> Value {
         "first": text("The first of those."),
     });
     let step = json!({ "step": text("Its name."), "took_us": count("How long it took, in microseconds.") });
-    let urns = json!({ "type": "array", "items": schema("Urn"), "description": "Active capsules that require an interface it provides." });
+    let urns = json!({ "type": "array", "items": schema("Urn"), "description": "Active capsules that use it." });
     let steps = |of: Value| json!({ "type": "array", "items": of });
     json!({
         "Process": process(urns.clone()),
@@ -195,6 +215,23 @@ pub(super) fn schemas() -> Value {
     })
 }
 
+fn trigger() -> Value {
+    let last = json!({
+        "at_unix_ms": count("When it ended, in milliseconds since 1970."),
+        "result": { "enum": [LastResult::Ok, LastResult::Failed, LastResult::Waiting], "description": "How it went." },
+        "why": text("Why it did not go well."),
+        "receipt_id": text("The name of its receipt in the ledger."),
+    });
+    object(
+        json!({
+            "when": text("When it calls: a topic, a time in between, or a cron pattern."),
+            "function": text("The function it calls."),
+            "last": object(last, &["why", "receipt_id"]),
+        }),
+        &["last"],
+    )
+}
+
 fn process(dependents: Value) -> Value {
     let counts = json!({
         "calls": count("Calls since it became active."),
@@ -203,6 +240,10 @@ fn process(dependents: Value) -> Value {
         "memory_peak_bytes": count("The most memory a call held."),
         "p50_ns": count("Half of the calls took at most this."),
         "p99_ns": count("99 % of the calls took at most this."),
+    });
+    let used = json!({
+        "interface": text("What it requires."),
+        "provider": text("Who provides it now: a URN, behind it a digest when it is pinned."),
     });
     object(
         json!({
@@ -214,14 +255,22 @@ fn process(dependents: Value) -> Value {
             "generation": count("Counts the flips of the URN on this host, from 1."),
             "pinned": { "type": "boolean", "description": "Calls reach it only when they pin it." },
             "zone": text("How far it is trusted."),
+            "tenant": text("Whose quota its calls count for."),
             "determinism": text("How repeatable its results are."),
+            "uses": { "type": "array", "items": object(used, &[]), "description": "Who provides what it requires." },
+            "runs_in": {
+                "enum": ["process", "worker"],
+                "description": "Where its calls run: in the host's own process, or in a process of their own.",
+            },
             "dependents": dependents,
             "limits": schema("Limits"),
             "counts": object(counts, &[]),
+            "last_error": text("What its last failed call failed with."),
             "calls_running": count("Calls that run now."),
             "stands_by": schema("Version"),
+            "triggers": { "type": "array", "items": trigger(), "description": "What makes the host call it by itself." },
             "activated_unix_ms": count("When it became active, in milliseconds since 1970."),
         }),
-        &["reason", "stands_by"],
+        &["reason", "stands_by", "uses", "last_error"],
     )
 }

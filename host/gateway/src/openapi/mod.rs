@@ -1,11 +1,13 @@
 //! The description of the API for programs: OpenAPI 3.1, complete, and the same for every host of a version.
 
 mod capsules;
+mod discovery;
 mod ledger;
 mod paths;
 mod schemas;
 mod telemetry;
 mod topics;
+mod zones;
 
 use std::sync::LazyLock;
 

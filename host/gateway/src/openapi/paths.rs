@@ -151,6 +151,8 @@ pub(super) fn paths() -> Value {
     let mut all = host_paths();
     for more in [
         super::capsules::paths(),
+        super::discovery::paths(),
+        super::zones::paths(),
         super::ledger::paths(),
         super::topics::paths(),
         super::telemetry::paths(),

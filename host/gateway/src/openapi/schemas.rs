@@ -78,7 +78,14 @@ pub(super) fn schemas() -> Value {
         }), &[]),
         "ErrorList": object(json!({ "errors": list("Error") }), &[]),
     });
-    for more in [calls(), capsules(), registry(), super::capsules::schemas()] {
+    for more in [
+        calls(),
+        capsules(),
+        registry(),
+        super::capsules::schemas(),
+        super::discovery::schemas(),
+        super::zones::schemas(),
+    ] {
         all = extended(&all, more);
     }
     all

@@ -1,10 +1,9 @@
 //! The routes of telemetry: what they take, what they answer.
 
-use kinetic_medallion::pipeline::{SILVER_GATE, STREAM_BUFFER};
 use serde_json::{Value, json};
 
 use super::ledger::{answer, list, object, query, text};
-use super::paths::{JSON, Operation, STREAM, content, contents, ok, path};
+use super::paths::{JSON, Operation, STREAM, content, contents, ok};
 use crate::telemetry::PUSH;
 
 const LINES: [&str; 4] = [
@@ -48,7 +47,6 @@ pub(super) fn paths() -> Value {
             "rebuildTelemetry", "Make silver and gold anew from bronze",
             ok("It is done; how telemetry is then.", content(JSON, status())),
         ).described("Silver is incomplete until it is done; events that come meanwhile wait in the log.").write() },
-        "/api/v1/subsystems/{name}": { "put": swap(), "delete": reset() },
     })
 }
 
@@ -158,45 +156,7 @@ fn gold() -> Value {
     .write()
 }
 
-/// Which component is whose now.
-fn placed(description: &str) -> (&'static str, Value) {
-    answer(
-        description,
-        json!({ "subsystem": text("Its name."), "digest": text("SHA-256 of its component's bytes.") }),
-    )
-}
-
-fn swap() -> Value {
-    new(
-        "swapSubsystem",
-        "Put a component in a subsystem's place, for good",
-        placed("It works there, with the state of the one before."),
-    )
-    .described("One that cannot take over is refused, and the one before goes on.")
-    .of_subsystem()
-    .takes(content("application/wasm", json!({})))
-    .write()
-}
-
-fn reset() -> Value {
-    new(
-        "resetSubsystem",
-        "Put the host's own component back in a subsystem's place",
-        placed("It works there, with the state of the one before."),
-    )
-    .of_subsystem()
-    .write()
-}
-
 impl Operation {
-    fn of_subsystem(self) -> Self {
-        self.with(path(
-            "name",
-            "The subsystem.",
-            json!({ "enum": [STREAM_BUFFER, SILVER_GATE] }),
-        ))
-    }
-
     /// Which events are watched, and from where on.
     fn watching(self) -> Self {
         let text = json!({ "type": "string" });

@@ -7,11 +7,9 @@ pub(crate) mod stream;
 
 use std::sync::{Arc, OnceLock};
 
-use async_trait::async_trait;
-use bytes::Bytes;
 use kinetic_medallion::live::Live;
 use kinetic_medallion::pipeline::Pipeline;
-use kinetic_model::{Digest, Fault};
+use kinetic_model::Fault;
 use serde_json::Value;
 
 use crate::GatewayError;
@@ -32,11 +30,7 @@ pub struct Telemetry {
 }
 
 /// What only the host itself can do for telemetry.
-#[async_trait]
 pub trait Operator: Send + Sync {
-    /// Puts a component in a subsystem's place, for good; without one the host's own. Gives its digest.
-    async fn swap(&self, pipeline: &Pipeline, subsystem: &str, component: Option<Bytes>) -> Result<Digest, Fault>;
-
     /// The tables of gold as JSON. It may block.
     fn gold(&self) -> Result<Value, Fault>;
 }

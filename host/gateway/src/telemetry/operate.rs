@@ -1,18 +1,12 @@
-//! Looks after the pipeline: how it is, finishing files, gold, making tables anew, putting components in place.
+//! Looks after the pipeline: how it is, finishing files, gold, making tables anew.
 
 use axum::Json;
-use axum::extract::{Request, State};
-use serde_json::{Value, json};
+use axum::extract::State;
+use serde_json::Value;
 
 use super::of;
 use crate::app::Shared;
-use crate::ask::Ask;
-use crate::body;
-use crate::execute::media_type;
 use crate::problem::Problem;
-
-/// What a component is sent as.
-const WASM: &str = "application/wasm";
 
 /// `GET /api/v1/telemetry`: what arrived, how full the buffer is, how far the tables are.
 pub(crate) async fn status(State(app): State<Shared>) -> Result<Json<Value>, Problem> {
@@ -42,23 +36,4 @@ pub(crate) async fn gold(State(app): State<Shared>) -> Result<Json<Value>, Probl
     let tables = tokio::task::spawn_blocking(move || operator.gold()).await;
     let tables = tables.map_err(|_| crate::GatewayError::HandlerPanicked {})?;
     Ok(Json(tables?))
-}
-
-/// `PUT /api/v1/subsystems/{name}`: puts this component in the subsystem's place.
-pub(crate) async fn swap(State(app): State<Shared>, request: Request) -> Result<Json<Value>, Problem> {
-    media_type(request.headers(), WASM)?;
-    let name = Ask::of(request.uri(), &[])?.segment_text(0)?.to_string();
-    let bytes_max = app.calls.kernel.engine().config().component_bytes_max;
-    let bytes = body::read(request, &app.config, bytes_max).await?;
-    let telemetry = of(&app)?;
-    let digest = telemetry.operator.swap(&telemetry.pipeline, &name, Some(bytes)).await?;
-    Ok(Json(json!({ "subsystem": name, "digest": digest })))
-}
-
-/// `DELETE /api/v1/subsystems/{name}`: puts the host's own component back in its place.
-pub(crate) async fn reset(State(app): State<Shared>, request: Request) -> Result<Json<Value>, Problem> {
-    let name = Ask::of(request.uri(), &[])?.segment_text(0)?.to_string();
-    let telemetry = of(&app)?;
-    let digest = telemetry.operator.swap(&telemetry.pipeline, &name, None).await?;
-    Ok(Json(json!({ "subsystem": name, "digest": digest })))
 }

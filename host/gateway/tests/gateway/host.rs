@@ -6,7 +6,9 @@ use std::time::Duration;
 use kinetic_engine::{Engine, EngineConfig};
 use kinetic_gateway::{ErrorTables, GatewayConfig, GatewayError, bind};
 use kinetic_identity::{BuildInfo, BuildSubject, Receipt, SigningKey, TrustRoot};
-use kinetic_kernel::{Kernel, KernelConfig, Manifest, Policy, SwapSettings};
+use kinetic_kernel::{
+    ExecutorSettings, Kernel, KernelConfig, Manifest, NodeSettings, Policy, SwapSettings, ZoneSettings,
+};
 use kinetic_model::{CodeInfo, Digest};
 use kinetic_registry::FolderStore;
 use reqwest::{Client, Method, RequestBuilder, Response};
@@ -29,7 +31,7 @@ pub struct Host {
     stop: Option<oneshot::Sender<()>>,
     served: Option<JoinHandle<()>>,
     client: Client,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// What is published: manifest, receipt, component.
@@ -89,11 +91,15 @@ impl Host {
             engine,
             KernelConfig {
                 policy: Policy::default(),
+                node: Some(NodeSettings::default()),
+                executors: ExecutorSettings::default(),
                 swap: SwapSettings::default(),
+                zones: ZoneSettings::default(),
                 trust_root,
                 quarantine: folder.path().join("quarantine"),
                 store: Arc::new(FolderStore::open(&folder.path().join("store"), 10_485_760).unwrap()),
                 sources: Vec::new(),
+                carried: Arc::default(),
                 ledger: None,
             },
         )
@@ -125,7 +131,7 @@ impl Host {
             stop: Some(stop),
             served: Some(served),
             client,
-            _folder: folder,
+            folder,
         }
     }
 
@@ -158,6 +164,13 @@ impl Host {
             component,
         } = self.publication(name, version);
         self.kernel.publish(manifest, receipt, component.into()).await.unwrap();
+    }
+
+    /// Takes every key out of the trust root.
+    pub fn trust_nobody(&self) {
+        TrustRoot::default()
+            .save(&self.folder.path().join("trust.json"))
+            .unwrap();
     }
 
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 mod capsules;
+mod discovery;
 mod doors;
 mod drain;
 mod execute;

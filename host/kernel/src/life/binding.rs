@@ -1,6 +1,8 @@
 //! What a URN means on this host, as the ledger keeps it: written in the very record of the flip, so that a restart
 //! finds the old version or the new one, never both and never neither.
 
+use std::collections::BTreeMap;
+
 use kinetic_model::{Digest, LimitsAsk, Urn};
 use semver::Version;
 use serde::{Deserialize, Serialize};
@@ -28,6 +30,9 @@ pub(crate) struct Binding {
     /// It is on probation: when it fails, its predecessor comes back.
     #[serde(default)]
     pub(crate) probation: bool,
+    /// Which capsule an operator chose to provide an interface, by the requirement.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) providers: BTreeMap<String, Urn>,
     /// Limits an operator set below what the manifest gets.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) limits: LimitsAsk,

@@ -118,7 +118,7 @@ pub struct SwapPlan {
     pub shadow: Shadow,
     /// Calls that are under way in the version that goes.
     pub calls: u64,
-    /// Active capsules that require an interface this one provides.
+    /// Active capsules that use this one.
     pub dependents: Vec<Urn>,
 }
 

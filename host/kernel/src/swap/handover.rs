@@ -4,17 +4,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kinetic_model::Fault;
+use kinetic_model::{ErrorKind, Fault};
 use serde_json::json;
 
 use super::{Steps, Taking};
 use crate::admission::Loaded;
 use crate::intake::Closed;
+use crate::parts::{Seat, Successor};
 use crate::{Capsule, Kernel, KernelError};
 
 /// A version whose intake is stopped, and how it was before; it is so again unless the flip was made.
 pub(super) struct Handover {
     stopped: Option<(Arc<Capsule>, Option<Closed>)>,
+    /// Of a part of the host: it stands in front of its seat.
+    successor: Option<Box<dyn Successor>>,
     state_bytes: Option<u64>,
 }
 
@@ -31,6 +34,9 @@ impl Handover {
 
     pub(super) fn done(mut self) {
         self.stopped = None;
+        if let Some(successor) = self.successor.take() {
+            successor.begin();
+        }
     }
 }
 
@@ -62,8 +68,12 @@ impl Kernel {
     ) -> Result<Handover, Refused> {
         let mut handover = Handover {
             stopped: None,
+            successor: None,
             state_bytes: None,
         };
+        if let Some(seat) = self.seat_of(&current.manifest.id) {
+            return self.hand_seat_over(&*seat, loaded, taking, steps).await;
+        }
         if !current.stays() {
             return Ok(handover);
         }
@@ -86,6 +96,35 @@ impl Kernel {
         let bytes = handover.state_bytes;
         self.journal()
             .swap_step(&loaded.named, "hand-over", json!({ "state_bytes": bytes }))
+            .await?;
+        Ok(handover)
+    }
+
+    /// Of a part of the host: who keeps its seat stops the work, and moves the state.
+    async fn hand_seat_over(
+        &self,
+        seat: &dyn Seat,
+        loaded: &Loaded,
+        taking: Taking,
+        steps: &mut Steps,
+    ) -> Result<Handover, Refused> {
+        self.journal()
+            .swap_step(&loaded.named, "stop-intake", json!(null))
+            .await?;
+        let successor = seat.hand_over(self.occupant(loaded), taking.discard_state).await;
+        let successor = successor.map_err(|fault| Refused {
+            its_fault: fault.kind == ErrorKind::Conformance,
+            fault,
+        })?;
+        steps.done("hand-over");
+        let state_bytes = successor.state_bytes();
+        let handover = Handover {
+            stopped: None,
+            successor: Some(successor),
+            state_bytes,
+        };
+        self.journal()
+            .swap_step(&loaded.named, "hand-over", json!({ "state_bytes": state_bytes }))
             .await?;
         Ok(handover)
     }

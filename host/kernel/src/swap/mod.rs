@@ -171,6 +171,7 @@ impl Kernel {
         taking: Taking,
         steps: &mut Steps,
     ) -> Result<(Arc<Capsule>, Option<u64>), Fault> {
+        let plan = self.placed(&loaded, taking.actor).await?;
         let generation = self.next_generation(&loaded.manifest.id);
         let handover = match self.hand_over(current, &loaded, taking, steps).await {
             Ok(handover) => handover,
@@ -207,7 +208,7 @@ impl Kernel {
                 to: State::Active,
                 cause: taking.cause,
                 actor: taking.actor,
-                reason: json!(null),
+                reason: json!({ "placement": plan }),
             },
         ];
         // One that an operator suspended is so already; what takes its place is not.
@@ -216,6 +217,7 @@ impl Kernel {
         handover.done();
         current.intake.close(Closed::Gone);
         steps.done("flip");
+        self.restart_dependents(&capsule.manifest.id, taking.actor);
         // Its own predecessor stood by until now.
         if let Some(earlier) = current.probation.swap(None) {
             self.retire(earlier.former.clone(), taking.actor);

@@ -93,7 +93,8 @@ impl Kernel {
         Err(fault)
     }
 
-    /// The same offer, and state it can read itself. Going back, less may be offered.
+    /// The same offer, and state it can read itself. Going back, less may be offered. A part of the host is tried out by who
+    /// keeps its seat.
     pub(crate) async fn compare(&self, current: &Capsule, loaded: &Loaded, back: bool) -> Result<(), Fault> {
         let (before, after) = (current.capability.interface(), loaded.capability.interface());
         if !back && let Some(why) = broken(before, after) {
@@ -103,6 +104,9 @@ impl Kernel {
                 why,
             }
             .into());
+        }
+        if let Some(seat) = self.seat_of(&current.manifest.id) {
+            return self.fits(&*seat, loaded).await;
         }
         if after.has_lifecycle && loaded.stays() {
             loaded.capability.probe_state().await.map_err(|error| {

@@ -11,6 +11,7 @@ use super::{Probation, Shadow, Steps, Swapped};
 use crate::admission::Loaded;
 use crate::intake::Closed;
 use crate::life::{Move, Named};
+use crate::parts::Successor;
 use crate::quarantine::{Step, entry};
 use crate::{Actor, Capsule, Cause, Kernel, KernelError, State, unix_ms};
 
@@ -121,7 +122,21 @@ impl Kernel {
         let mut steps = Steps::begin();
         let former = &probation.former;
         let before = capsule.intake.closed();
-        let state_bytes = match (self.state_back(capsule, former, &mut steps).await, why) {
+        let seat = self.seat_of(urn);
+        let mut successor = None;
+        let moved = match &seat {
+            None => self.state_back(capsule, former, &mut steps).await,
+            // Without a successor nothing may be flipped: the seat would hold another one than the URN means.
+            Some(seat) => {
+                let discard_state = !matches!(why, Why::Asked { discard_state: false });
+                let next = seat.hand_over(self.occupant_of(former), discard_state).await?;
+                steps.done("hand-over");
+                let state_bytes = next.state_bytes();
+                successor = Some(next);
+                Ok(state_bytes)
+            }
+        };
+        let state_bytes = match (moved, why) {
             (Ok(state_bytes), _) => state_bytes,
             (Err(lost), Why::Asked { discard_state: false }) => {
                 capsule.intake.restore(before);
@@ -162,6 +177,9 @@ impl Kernel {
         if let Err(fault) = flipped {
             capsule.intake.restore(before);
             return Err(fault);
+        }
+        if let Some(successor) = successor {
+            Successor::begin(successor);
         }
         capsule.probation.store(None);
         capsule.intake.close(Closed::Gone);
@@ -264,6 +282,10 @@ impl Kernel {
 
     /// Keeps a version that failed from coming back.
     pub(crate) fn keep_out(&self, what: &Named, manifest: Digest, step: Step, fault: &Fault) -> Result<(), Fault> {
+        if self.parts().carried().holds(&what.digest, &manifest) {
+            // There has to be something that comes back when all else fails.
+            return Ok(());
+        }
         let names = (what.urn.to_string(), what.version.to_string());
         self.quarantine()
             .add(entry((what.digest, manifest), names, step, fault, unix_ms()))?;

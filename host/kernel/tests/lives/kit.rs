@@ -7,15 +7,19 @@ use bytes::Bytes;
 use kinetic_engine::{Answer, Engine, EngineConfig, Input, Output};
 use kinetic_identity::{BuildInfo, BuildSubject, Receipt, SigningKey, TrustRoot};
 use kinetic_kernel::{
-    Actor, Build, Capsule, Kernel, KernelConfig, Manifest, Policy, SwapAsk, SwapSettings, SwapTo, Swapped,
+    Actor, Build, Capsule, ExecutorSettings, Kernel, KernelConfig, Manifest, NodeSettings, Policy, SwapAsk,
+    SwapSettings, SwapTo, Swapped, ZoneSettings,
 };
 use kinetic_ledger::{Ledger, LedgerConfig};
 use kinetic_model::{CapsuleRef, Digest, Fault, Urn};
-use kinetic_registry::FolderStore;
+use kinetic_registry::{Carried, FolderStore};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
 pub const URN: &str = "urn:acme:actionspace:solver:versioned:v1";
+
+/// Memory of the node, in bytes.
+pub const NODE_BYTES: u64 = 512 << 20;
 
 /// What a version does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +42,7 @@ pub struct World {
     engine: Engine,
     swap: SwapSettings,
     tier: &'static str,
+    carried: Arc<Carried>,
     folder: TempDir,
 }
 
@@ -49,7 +54,7 @@ pub fn version(minor: u64) -> semver::Version {
     semver::Version::new(1, minor, 0)
 }
 
-fn component(minor: u64, kind: Kind) -> Vec<u8> {
+pub fn component(minor: u64, kind: Kind) -> Vec<u8> {
     let name = if kind == Kind::OtherShape { "other" } else { "number" };
     let body = if kind == Kind::TrapsInCalls {
         "unreachable".into()
@@ -69,7 +74,7 @@ fn component(minor: u64, kind: Kind) -> Vec<u8> {
     wat::parse_str(text).unwrap()
 }
 
-fn open(folder: &Path, engine: &Engine, swap: SwapSettings) -> (Kernel, Ledger) {
+fn open(folder: &Path, engine: &Engine, swap: SwapSettings, carried: Arc<Carried>) -> (Kernel, Ledger) {
     let config = LedgerConfig::new(&folder.join("ledger"), "kinetic/ledger/tests");
     let ledger = Ledger::open(config, SigningKey::load(&folder.join("ledger.key")).unwrap()).unwrap();
     let build = Build {
@@ -78,11 +83,22 @@ fn open(folder: &Path, engine: &Engine, swap: SwapSettings) -> (Kernel, Ledger) 
     };
     let config = KernelConfig {
         policy: Policy::default(),
+        node: Some(NodeSettings {
+            memory_bytes: NODE_BYTES,
+            ..NodeSettings::default()
+        }),
+        executors: ExecutorSettings {
+            backoff_ms_min: 5,
+            backoff_ms_max: 50,
+            ..ExecutorSettings::default()
+        },
         swap,
+        zones: ZoneSettings::default(),
         trust_root: folder.join("trust.json"),
         quarantine: folder.join("quarantine"),
         store: Arc::new(FolderStore::open(&folder.join("store"), 10_485_760).unwrap()),
         sources: Vec::new(),
+        carried,
         ledger: Some((ledger.clone(), build)),
     };
     (Kernel::new(engine.clone(), config).unwrap(), ledger)
@@ -94,10 +110,17 @@ impl World {
     }
 
     pub fn of_tier(swap: SwapSettings, tier: &'static str) -> Self {
+        Self::carrying(swap, tier, Carried::default())
+    }
+
+    /// Whose program carries parts of the host.
+    pub fn carrying(swap: SwapSettings, tier: &'static str, carried: Carried) -> Self {
+        let carried = Arc::new(carried);
         let folder = tempfile::tempdir().unwrap();
         let key = SigningKey::generate().unwrap();
         let mut root = TrustRoot::default();
         root.add("acme", key.public(), "tests").unwrap();
+        root.add("kinetic", key.public(), "tests").unwrap();
         root.save(&folder.path().join("trust.json")).unwrap();
         let ledger_key = SigningKey::generate().unwrap();
         ledger_key.save(&folder.path().join("ledger.key")).unwrap();
@@ -106,7 +129,7 @@ impl World {
             ..EngineConfig::default()
         };
         let engine = Engine::new(settings, Vec::new()).unwrap();
-        let (kernel, ledger) = open(folder.path(), &engine, swap);
+        let (kernel, ledger) = open(folder.path(), &engine, swap, carried.clone());
         Self {
             kernel,
             key,
@@ -114,6 +137,7 @@ impl World {
             engine,
             swap,
             tier,
+            carried,
             folder,
         }
     }
@@ -123,13 +147,13 @@ impl World {
         drop(self.kernel);
         self.ledger.close().await;
         drop(self.ledger);
-        let (kernel, ledger) = open(self.folder.path(), &self.engine, self.swap);
+        let (kernel, ledger) = open(self.folder.path(), &self.engine, self.swap, self.carried.clone());
         kernel.activate_all().await.unwrap();
         Self { kernel, ledger, ..self }
     }
 
-    fn publication(&self, minor: u64, kind: Kind) -> (String, Value, Bytes) {
-        let manifest = json!({
+    fn manifest(&self, minor: u64) -> Value {
+        json!({
             "id": URN,
             "version": version(minor).to_string(),
             "type": "logic",
@@ -137,8 +161,15 @@ impl World {
             "capabilities": { "provides": ["acme:versioned@1.0.0"] },
             "governance": { "tier": "local", "trust_zone": "tenant", "determinism": self.tier },
         })
-        .to_string();
-        let component = component(minor, kind);
+    }
+
+    fn publication(&self, minor: u64, kind: Kind) -> (String, Value, Bytes) {
+        self.signed(&self.manifest(minor), component(minor, kind))
+    }
+
+    /// Any manifest and component, with the receipt that admission asks for.
+    pub fn signed(&self, manifest: &Value, component: Vec<u8>) -> (String, Value, Bytes) {
+        let manifest = manifest.to_string();
         let parsed = Manifest::parse(&manifest).unwrap();
         let subject = BuildSubject {
             urn: parsed.id,
@@ -160,6 +191,25 @@ impl World {
         self.kernel.publish(manifest, receipt, component).await
     }
 
+    /// Publishes a good version whose manifest is changed before.
+    pub async fn publish_changed(&self, minor: u64, change: impl FnOnce(&mut Value)) -> Result<Arc<Capsule>, Fault> {
+        let mut manifest = self.manifest(minor);
+        change(&mut manifest);
+        self.publish_as(&manifest, component(minor, Kind::Good)).await
+    }
+
+    /// Publishes any component under any manifest.
+    pub async fn publish_as(&self, manifest: &Value, component: Vec<u8>) -> Result<Arc<Capsule>, Fault> {
+        let (manifest, receipt, component) = self.signed(manifest, component);
+        self.kernel.publish(manifest, receipt, component).await
+    }
+
+    /// Puts any component into the store, where it waits to be needed.
+    pub async fn stage_as(&self, manifest: &Value, component: Vec<u8>) -> Result<(), Fault> {
+        let (manifest, receipt, component) = self.signed(manifest, component);
+        self.kernel.stage(manifest, receipt, component).await.map(drop)
+    }
+
     pub async fn stage(&self, minor: u64, kind: Kind) -> Result<(), Fault> {
         let (manifest, receipt, component) = self.publication(minor, kind);
         self.kernel.stage(manifest, receipt, component).await.map(drop)
@@ -179,10 +229,21 @@ impl World {
         self.kernel.swap(Self::ask(minor)).await
     }
 
+    /// What a receipt states.
+    pub async fn receipt(&self, id: &str) -> Value {
+        let proof = self.ledger.receipt(id).await.unwrap();
+        serde_json::from_slice(&proof.statement).unwrap()
+    }
+
     /// Calls it; gives the number of the version that answered.
     pub async fn call(&self) -> Result<u64, String> {
-        let what = CapsuleRef::from(urn());
-        let called = self.kernel.execute(&what, None, Input::Json(Map::new())).await;
+        self.call_of(&urn(), None).await
+    }
+
+    /// Calls a function without parameters that gives a number.
+    pub async fn call_of(&self, urn: &Urn, function: Option<&str>) -> Result<u64, String> {
+        let what = CapsuleRef::from(urn.clone());
+        let called = self.kernel.execute(&what, function, Input::Json(Map::new())).await;
         match called.map_err(|fault| fault.code.to_string())?.outcome.result {
             Ok(Answer::Ok(Output::Json(number))) => Ok(number.as_u64().unwrap()),
             other => Err(format!("{other:?}")),

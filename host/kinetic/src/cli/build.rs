@@ -200,6 +200,7 @@ async fn check(
     let admit = Admit {
         capsule: &manifest.grantee(Digest::of(&component)),
         grants: &manifest.imports,
+        peers: &[],
         limits: &limits,
     };
     let loaded = kernel.engine().load(&component, admit).await;

@@ -152,6 +152,7 @@ async fn all(context: &Context, config: &Config) -> Vec<Check> {
                 checks.push(Check::fine("ticker", "a spinning guest was stopped"));
                 checks.push(pool(&engine));
                 checks.push(compiler(config, &engine).await);
+                checks.push(workers(&engine).await);
             }
         }
     }
@@ -225,6 +226,7 @@ async fn compiler(config: &Config, engine: &Engine) -> Check {
         let admit = Admit {
             capsule: &manifest.grantee(Digest::of(example.component)),
             grants: &manifest.imports,
+            peers: &[],
             limits: &Limits::default(),
         };
         engine.load(example.component, admit).await?;
@@ -241,6 +243,23 @@ async fn compiler(config: &Config, engine: &Engine) -> Check {
         Ok(LoadedFrom::Compiler) => {
             let fix = "Check that the data folder has room; removing its code-cache folder is always safe.";
             Check::warning(name, "compiled code was not kept", fix)
+        }
+        Err(error) => Check::failed(name, error),
+    }
+}
+
+/// Starts a worker process and asks what it could not take from itself.
+async fn workers(engine: &Engine) -> Check {
+    let name = "workers";
+    if engine.config().workers.is_none() {
+        return Check::fine(name, "every call runs in the host's own process (engine.workers)");
+    }
+    match engine.check_workers().await {
+        Ok(missing) if missing.is_empty() => Check::fine(name, "a process of its own was started and confined"),
+        Ok(missing) => {
+            let fix =
+                "Calls run, less confined. A newer kernel with seccomp, or a container that allows it, has it all.";
+            Check::warning(name, format!("a process runs without {}", missing.join("; ")), fix)
         }
         Err(error) => Check::failed(name, error),
     }

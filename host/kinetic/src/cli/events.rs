@@ -74,6 +74,10 @@ fn detail(data: &Value) -> String {
         return String::new();
     };
     let text = |name: &str| more.get(name).and_then(Value::as_str);
+    if let Some(node) = more.pointer("/placement/node").and_then(Value::as_str) {
+        let pinned = more.get("pinned").is_some();
+        return format!("on node {node}{}", if pinned { ", pinned" } else { "" });
+    }
     match (more, text("code"), text("message")) {
         (Value::String(words), ..) => words.clone(),
         (_, Some(code), Some(message)) => format!("{code}: {message}"),

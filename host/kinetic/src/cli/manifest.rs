@@ -46,7 +46,7 @@ impl Manifest {
             What::Check { file } => {
                 let text = std::fs::read_to_string(&file).map_err(error::file(&file))?;
                 let manifest = kinetic_kernel::Manifest::parse(&text)?;
-                let policy: Policy = boot::policy(&context.load(None)?.config);
+                let policy: Policy = boot::policy(&context.load(None)?.config)?;
                 policy.check_claims(&manifest)?;
                 let (limits, lowered) = policy.limits(&manifest);
                 let document = json!({

@@ -1,10 +1,12 @@
 //! The commands: one file each. Parsing, grouping of the help, exit codes.
 
 pub mod answer;
+mod bind;
 mod build;
 mod call;
 mod compile_worker;
 mod completions;
+mod compose;
 mod config;
 mod docs_reference;
 mod doctor;
@@ -12,6 +14,7 @@ mod errors;
 mod events;
 mod follow;
 mod gold;
+mod help;
 mod ingest;
 mod input;
 mod inspect;
@@ -28,11 +31,11 @@ mod rebuild;
 mod receipt;
 mod replay;
 mod run;
+mod search;
 mod signed;
 mod state;
 mod state_branch;
 mod state_watch;
-mod subsystem;
 mod suspend;
 mod swap;
 mod tail;
@@ -40,16 +43,18 @@ mod time_travel;
 mod topics;
 mod up;
 mod verify;
+mod worker;
+mod zones;
 
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use clap::{Args, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use kinetic_model::Fault;
 use serde_json::Value;
 
+pub use self::help::command;
 use crate::client::{self, Client};
 use crate::config::{Config, Flags, Loaded};
 use crate::data_dir::DataDir;
@@ -117,20 +122,24 @@ enum Command {
     Up(up::Up),
     Call(call::Call),
     List(list::List),
+    Search(search::Search),
     Inspect(inspect::Inspect),
     Mcp(mcp::Mcp),
     New(new::New),
     Build(build::Build),
+    Compose(compose::Compose),
     Run(run::Run),
     Publish(publish::Publish),
     Manifest(manifest::Manifest),
     Keys(keys::Keys),
     Ps(ps::Ps),
+    Zones(zones::Zones),
     Swap(swap::Swap),
     Rollback(swap::Rollback),
     Suspend(suspend::Suspend),
     Resume(suspend::Resume),
     Limits(limits::Limits),
+    Bind(bind::Bind),
     Events(events::Events),
     Quarantine(quarantine::Quarantine),
     Receipt(receipt::Receipt),
@@ -139,7 +148,6 @@ enum Command {
     Ingest(ingest::Ingest),
     Gold(gold::Gold),
     Rebuild(rebuild::Rebuild),
-    Subsystem(subsystem::Subsystem),
     State(state::State),
     TimeTravel(time_travel::TimeTravel),
     Replay(replay::Replay),
@@ -152,58 +160,9 @@ enum Command {
     #[command(hide = true)]
     CompileWorker(compile_worker::CompileWorker),
     #[command(hide = true)]
+    Worker(worker::Worker),
+    #[command(hide = true)]
     DocsReference(docs_reference::DocsReference),
-}
-
-/// How `kinetic help` groups the commands; a test checks that each is in one group.
-const GROUPS: [(&str, &[&str]); 7] = [
-    ("Serve and call", &["up", "call", "list", "inspect", "mcp"]),
-    ("Make a capability", &["new", "build", "run", "publish", "manifest"]),
-    (
-        "Look after capsules",
-        &[
-            "ps",
-            "swap",
-            "rollback",
-            "suspend",
-            "resume",
-            "limits",
-            "events",
-            "quarantine",
-        ],
-    ),
-    ("Events", &["topics", "tail"]),
-    ("Telemetry", &["ingest", "gold", "rebuild", "subsystem"]),
-    ("Look back", &["state", "time-travel", "receipt", "verify", "replay"]),
-    ("Operate", &["keys", "config", "doctor", "errors", "completions"]),
-];
-
-/// The whole command tree, with the grouped help.
-pub fn command() -> clap::Command {
-    let command = Cli::command();
-    // Writing to a String cannot fail.
-    let mut groups = String::new();
-    for (title, names) in GROUPS {
-        let _ = writeln!(groups, "{title}:");
-        for name in names {
-            let about = command
-                .find_subcommand(name)
-                .and_then(clap::Command::get_about)
-                .map(ToString::to_string);
-            let _ = writeln!(groups, "  {name:<12} {}", about.unwrap_or_default());
-        }
-        groups.push('\n');
-    }
-    command.help_template(format!(
-        "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{groups}Options:\n{{options}}\n\nExamples:\n\
-         \x20 kinetic up\n\
-         \x20 kinetic call urn:kinetic:actionspace:solver:redact:v1 --arg text=\"mail me: ann@example.com\"\n\
-         \x20 kinetic new word-count && cd word-count && kinetic build && kinetic publish --dev\n\n\
-         `kinetic help COMMAND` tells more, with examples. Exit status: 0 done, 1 the called function returned\n\
-         an error of its own, 2 the command line is wrong, 3 refused, not found, stopped or failed.\n\
-         With --output json a failure is one document too, with error.code, error.title, error.message and\n\
-         error.fix, on standard output.\n"
-    ))
 }
 
 /// What a command needs to know about the command line around it.
@@ -352,20 +311,24 @@ impl Command {
             Self::Up(command) => command.run(context),
             Self::Call(command) => command.run(context),
             Self::List(_) => list::List::run(context),
+            Self::Search(command) => command.run(context),
             Self::Inspect(command) => command.run(context),
             Self::Mcp(_) => mcp::Mcp::run(context),
             Self::New(command) => command.run(context),
             Self::Build(command) => command.run(context),
+            Self::Compose(command) => command.run(context),
             Self::Run(command) => command.run(context),
             Self::Publish(command) => command.run(context),
             Self::Manifest(command) => command.run(context),
             Self::Keys(command) => command.run(context),
             Self::Ps(_) => ps::Ps::run(context),
+            Self::Zones(_) => zones::Zones::run(context),
             Self::Swap(command) => command.run(context),
             Self::Rollback(command) => command.run(context),
             Self::Suspend(command) => command.run(context),
             Self::Resume(command) => command.run(context),
             Self::Limits(command) => command.run(context),
+            Self::Bind(command) => command.run(context),
             Self::Events(command) => command.run(context),
             Self::Quarantine(command) => command.run(context),
             Self::Receipt(command) => command.run(context),
@@ -374,7 +337,6 @@ impl Command {
             Self::Ingest(command) => command.run(context),
             Self::Gold(command) => command.run(context),
             Self::Rebuild(command) => command.run(context),
-            Self::Subsystem(command) => command.run(context),
             Self::State(command) => command.run(context),
             Self::TimeTravel(command) => command.run(context),
             Self::Replay(command) => command.run(context),
@@ -384,6 +346,7 @@ impl Command {
             Self::Errors(command) => command.run(context),
             Self::Completions(command) => Ok(command.run()),
             Self::CompileWorker(command) => command.run(),
+            Self::Worker(_) => worker::Worker::run(),
             Self::DocsReference(command) => command.run(context),
         }
     }
@@ -438,7 +401,10 @@ mod tests {
 
     #[test]
     fn every_visible_command_is_in_exactly_one_group_of_the_help() {
-        let mut grouped: Vec<&str> = GROUPS.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+        let mut grouped: Vec<&str> = help::GROUPS
+            .iter()
+            .flat_map(|(_, names)| names.iter().copied())
+            .collect();
         let command = command();
         let mut visible: Vec<&str> = command
             .get_subcommands()

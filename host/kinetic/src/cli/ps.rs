@@ -12,8 +12,9 @@ use crate::render;
 ///
 /// One line for each capsule that is active, suspended or pinned. Errors are calls the capsule
 /// itself failed. Memory is the most a call held, fuel what a call takes on average, each of its
-/// limit; the tier is how repeatable results are. Asks the running host: with --data alone, the
-/// one that serves that folder.
+/// limit; the tier is how repeatable results are; triggers are what makes the host call it by
+/// itself, each with how that went the last time. Calls run in the host's process, or in a worker
+/// of their own. Asks the running host: with --data alone, the one that serves that folder.
 ///
 ///     kinetic ps
 ///     kinetic ps --output json
@@ -38,13 +39,18 @@ impl Ps {
     }
 }
 
-const HEADING: [&str; 14] = [
+/// What is shown of why a trigger's last call failed.
+const WHY_CHARS_MAX: usize = 60;
+
+const HEADING: [&str; 17] = [
     "URN",
     "VERSION",
     "STATE",
     "GEN",
     "ZONE",
+    "TENANT",
     "TIER",
+    "RUNS IN",
     "CALLS",
     "ERRORS",
     "P99",
@@ -52,6 +58,7 @@ const HEADING: [&str; 14] = [
     "DEPENDENTS",
     "MEMORY",
     "FUEL",
+    "TRIGGERS",
     "REASON",
 ];
 
@@ -72,7 +79,9 @@ fn row(process: &Value) -> Vec<String> {
         text("/state") + if pinned { ", pinned" } else { "" },
         number("/generation").to_string(),
         text("/zone"),
+        text("/tenant"),
         tier(&text("/determinism")),
+        text("/runs_in"),
         render::grouped(calls),
         render::grouped(number("/counts/failures")),
         if calls == 0 {
@@ -91,8 +100,29 @@ fn row(process: &Value) -> Vec<String> {
             "/limits/memory_bytes",
         ),
         used(render::count, fuel, "/limits/fuel"),
+        triggers(process),
         why(&text("/reason"), &text("/stands_by")),
     ]
+}
+
+/// What makes the host call it by itself, and how that went the last time.
+fn triggers(process: &Value) -> String {
+    let shown = |trigger: &Value| {
+        let text = |path: &str| trigger.pointer(path).and_then(Value::as_str);
+        let when = text("/when").unwrap_or_default();
+        match (text("/last/result"), text("/last/why")) {
+            (None, _) => when.to_string(),
+            (Some(result), None) => format!("{when}: {result}"),
+            (Some(result), Some(why)) => {
+                let short: String = why.chars().take(WHY_CHARS_MAX).collect();
+                let more = if short.len() < why.len() { "…" } else { "" };
+                format!("{when}: {result}, {short}{more}")
+            }
+        }
+    };
+    let all = process.get("triggers").and_then(Value::as_array);
+    let shown: Vec<String> = all.into_iter().flatten().map(shown).collect();
+    shown.join("; ")
 }
 
 /// The short name of a tier: D0 of `D0_bit_exact`.
@@ -116,9 +146,14 @@ mod tests {
     #[test]
     fn a_line_shows_what_was_used_against_the_limits() {
         let process = json!({
-            "urn": "urn:a", "version": "1.1.0", "state": "active", "generation": 3, "pinned": false, "zone": "tenant",
-            "determinism": "D1_numerically_stable", "dependents": ["urn:b"], "calls_running": 2, "stands_by": "1.0.0",
+            "urn": "urn:a", "version": "1.1.0", "state": "active", "generation": 3, "pinned": false, "zone": "tenant", "tenant": "acme",
+            "determinism": "D1_numerically_stable", "runs_in": "worker", "dependents": ["urn:b"], "calls_running": 2, "stands_by": "1.0.0",
             "limits": { "memory_bytes": 67_108_864, "fuel": 20_000_000_000_u64 },
+            "triggers": [
+                { "when": "topic orders.placed.v1", "function": "handle", "last": { "result": "ok", "at_unix_ms": 1 } },
+                { "when": "every 60 s", "function": "tick", "last": { "result": "failed", "why": "no", "at_unix_ms": 1 } },
+                { "when": "cron 0 0 * * *", "function": "sweep" },
+            ],
             "counts": { "calls": 4, "failures": 1, "fuel": 8_000, "memory_peak_bytes": 1_572_864, "p50_ns": 1, "p99_ns": 1_500_000 },
         });
         let row = row(&process);
@@ -128,7 +163,9 @@ mod tests {
             [
                 "3",
                 "tenant",
+                "acme",
                 "D1",
+                "worker",
                 "4",
                 "1",
                 "1.5 ms",
@@ -136,6 +173,7 @@ mod tests {
                 "1",
                 "1.5 MiB of 64.0 MiB",
                 "2.0 k of 20.0 G",
+                "topic orders.placed.v1: ok; every 60 s: failed, no; cron 0 0 * * *",
                 "on probation, 1.0.0 stands by",
             ]
         );
@@ -147,7 +185,7 @@ mod tests {
             &json!({ "state": "suspended", "pinned": true, "reason": "repairs", "limits": { "memory_bytes": 1_024 } }),
         );
         assert_eq!(
-            (row[2].as_str(), row[8].as_str(), row[11].as_str()),
+            (row[2].as_str(), row[10].as_str(), row[13].as_str()),
             ("suspended, pinned", "-", "- of 1.0 KiB")
         );
         assert_eq!(row.last().map(String::as_str), Some("repairs"));

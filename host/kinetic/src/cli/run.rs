@@ -63,6 +63,7 @@ impl Asked {
         Admit {
             capsule: &self.capsule,
             grants: &self.grants,
+            peers: &[],
             limits: &self.limits,
         }
     }
@@ -88,7 +89,7 @@ pub fn asked(
     };
     let text = std::fs::read_to_string(path).map_err(error::file(path))?;
     let manifest = Manifest::parse(&text)?;
-    let (limits, _) = boot::policy(config).limits(&manifest);
+    let (limits, _) = boot::policy(config)?.limits(&manifest);
     Ok(Asked {
         capsule: manifest.grantee(digest),
         grants: manifest.imports,

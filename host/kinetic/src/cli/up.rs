@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use kinetic_kernel::{Capsule, Kernel};
@@ -52,6 +53,8 @@ async fn serve(context: &Context, config: &Config, data: &DataDir, mut claim: Cl
     let activating = bound.activating();
     let watching = tokio::spawn(trust_watch::watch(kernel.clone(), data.trust_file()));
     let with_telemetry = bound.with_telemetry();
+    // Each capsule's triggers begin when it is active.
+    let executors = kernel.start_executors();
     let running = std::sync::Mutex::new(None);
     // Answers from now on; /readyz says "not yet" until every capsule has been looked at.
     let ready = async {
@@ -78,6 +81,7 @@ async fn serve(context: &Context, config: &Config, data: &DataDir, mut claim: Cl
     // The ledger takes nothing more soon.
     watching.abort();
     let _ = watching.await;
+    executors.stop(Duration::from_millis(config.host.drain_ms)).await;
     if let Some(telemetry) = running.into_inner().ok().flatten() {
         telemetry.stop().await;
     }

@@ -1,4 +1,7 @@
-//! Settings of swaps and of a capsule's life: how long calls may end, how a new version is tried, when one has failed.
+//! Settings of swaps and of a capsule's life: how long calls may end, how a new version is tried, when one has failed; and
+//! the operator's policies.
+
+use std::path::PathBuf;
 
 use kinetic_kernel::SwapSettings;
 use schemars::JsonSchema;
@@ -11,7 +14,7 @@ const PROBATION_MS_MAX: u64 = 86_400_000;
 /// The most recorded calls that are made again before a swap.
 const SHADOW_CALLS_MAX: u64 = 10_000;
 
-/// How a version of a capsule takes the place of another one, and when one is given up.
+/// How a version of a capsule takes the place of another one, when one is given up, and who may use whom.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Kernel {
@@ -33,6 +36,9 @@ pub struct Kernel {
     pub shadow_calls: u64,
     /// A capsule whose instance stays across calls is quarantined after so many failures in a row.
     pub strikes: u32,
+    /// A file of Cedar policies: who may use whom and what may become active, beside the host's own rules. Empty: only
+    /// those. A relative path in a file counts from that file. A mistake in it keeps the host from starting.
+    pub policies: PathBuf,
 }
 
 impl Default for Kernel {
@@ -47,6 +53,7 @@ impl Default for Kernel {
             probation_calls: swap.probation_calls_min,
             shadow_calls: swap.shadow_calls,
             strikes: swap.strikes_max,
+            policies: PathBuf::new(),
         }
     }
 }

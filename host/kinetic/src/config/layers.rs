@@ -21,6 +21,9 @@ const OWN_VARIABLES: [&str; 2] = ["KINETIC_BIN", crate::client::TOKEN];
 /// A name users know from older runtimes, and the setting it means. KINETIC_ names win over it.
 const KNOWN_NAMES: [(&str, &str); 1] = [("ECOSYSTEM_REGISTRY_URL", "registry.url")];
 
+/// Settings that are paths: a relative one in a file counts from that file.
+const PATHS: [&str; 2] = ["host.data", "kernel.policies"];
+
 /// Who set a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -115,6 +118,18 @@ fn flatten(prefix: &str, table: Table, visit: &mut impl FnMut(String, Value)) {
     }
 }
 
+/// The place of a setting: one that has a default, or a tenant's own, which is like the usual quota of the same name.
+fn slot<'v>(values: &'v mut BTreeMap<String, (Value, Origin)>, key: &str) -> Option<&'v mut (Value, Origin)> {
+    let usual = key
+        .strip_prefix("tenants.")
+        .and_then(|rest| rest.split_once('.'))
+        .and_then(|(_, setting)| values.get(&format!("quota.{setting}")).cloned());
+    match usual {
+        Some(usual) => Some(values.entry(key.to_string()).or_insert(usual)),
+        None => values.get_mut(key),
+    }
+}
+
 fn unknown(values: &BTreeMap<String, (Value, Origin)>, key: String, place: String) -> CliError {
     let nearest = nearest(&key, values.keys().map(String::as_str)).to_string();
     CliError::UnknownKey { key, place, nearest }
@@ -130,16 +145,19 @@ fn from_file(values: &mut BTreeMap<String, (Value, Origin)>, path: &Path) -> Res
     let mut set = Vec::new();
     flatten("", table, &mut |key, value| set.push((key, value)));
     for (key, value) in set {
-        let Some(slot) = values.get_mut(&key) else {
+        let Some(slot) = slot(values, &key) else {
             return Err(unknown(values, key, place));
         };
         *slot = (value, Origin::File(path.to_path_buf()));
     }
     // A file that says data = "./data" means the folder beside it, wherever the command is typed.
-    if let Some((Value::String(data), Origin::File(_))) = values.get_mut("host.data")
-        && let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty())
-    {
-        *data = folder.join(&*data).display().to_string();
+    for key in PATHS {
+        if let Some((Value::String(inside), Origin::File(_))) = values.get_mut(key)
+            && let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty())
+            && !inside.is_empty()
+        {
+            *inside = folder.join(&*inside).display().to_string();
+        }
     }
     Ok(())
 }
@@ -161,7 +179,7 @@ fn from_environment(
     }
     set.sort();
     for (_, key, name, text) in set {
-        let Some(slot) = values.get_mut(&key) else {
+        let Some(slot) = slot(values, &key) else {
             return Err(unknown(values, key, format!("the environment variable {name}")));
         };
         let value = typed(&slot.0, &text).ok_or_else(|| CliError::BadValue {
@@ -343,6 +361,35 @@ mod tests {
     }
 
     #[test]
+    fn a_tenant_of_any_name_has_the_settings_of_the_usual_quota_and_no_others() {
+        let file = file("[tenants.acme]\nweight = 7\n[tenants.acme_2]\ncalls_running_max = 3\n");
+        let env = env(&[("KINETIC_TENANTS__ACME__FUEL_PER_S_MAX", "5_000")]);
+        let config = load(Some(file.path()), env, &Flags::default()).unwrap().config;
+        let settings = config.zone_settings();
+        let (acme, other) = (settings.tenants["acme"], settings.tenants["acme_2"]);
+        assert_eq!(
+            (acme.weight, acme.fuel_per_s_max, other.calls_running_max),
+            (7, 5_000, 3)
+        );
+        assert_eq!(other.weight, settings.quota.weight);
+        for text in [
+            "[tenants.acme]\nweigth = 7\n",
+            "[tenants]\nweight = 7\n",
+            "[tenants.a.b]\nweight = 7\n",
+        ] {
+            let file = self::file(text);
+            let error = load(Some(file.path()), self::env(&[]), &Flags::default()).unwrap_err();
+            assert!(matches!(error, CliError::UnknownKey { .. }), "{text}: {error}");
+        }
+        let file = self::file("[tenants.acme]\nweight = 0\n");
+        let error = load(Some(file.path()), self::env(&[]), &Flags::default()).unwrap_err();
+        assert!(
+            matches!(&error, CliError::BadValue { key, .. } if key == "tenants.acme.weight"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn a_value_that_does_not_fit_names_its_key_and_who_set_it() {
         let cases = [
             ("KINETIC_HOST__DRAIN_MS", "soon", "host.drain_ms"),
@@ -381,12 +428,17 @@ mod tests {
     }
 
     #[test]
-    fn a_relative_data_folder_in_a_file_counts_from_the_file() {
+    fn a_relative_path_in_a_file_counts_from_the_file_and_none_stays_none() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("k.toml");
-        std::fs::write(&path, "[host]\ndata = \"here\"\n").unwrap();
-        let loaded = load(Some(&path), env(&[]), &Flags::default()).unwrap();
-        assert_eq!(loaded.config.host.data, folder.path().join("here"));
+        let load = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            load(Some(&path), env(&[]), &Flags::default()).unwrap().config
+        };
+        let config = load("[host]\ndata = \"here\"\n[kernel]\npolicies = \"p.cedar\"\n");
+        assert_eq!(config.host.data, folder.path().join("here"));
+        assert_eq!(config.kernel.policies, folder.path().join("p.cedar"));
+        assert_eq!(load("[kernel]\npolicies = \"\"\n").kernel.policies, PathBuf::new());
     }
 
     #[test]

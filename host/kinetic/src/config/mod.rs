@@ -1,24 +1,33 @@
 //! The host's configuration: the comments and defaults here are the manual that `kinetic config default` prints.
 
 mod document;
+mod executors;
 mod kernel;
 mod layers;
 mod nearest;
+mod node;
 mod telemetry;
+mod workers;
+mod zones;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use kinetic_kernel::ZoneSettings;
 use kinetic_model::{LIMIT_DOCS, Limits};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use document::default_document;
+pub use executors::Executors;
 pub use kernel::Kernel;
 pub use layers::{Flags, Loaded, Origin, load};
+pub use node::{Node, Placement};
 #[cfg(feature = "gold")]
 pub use telemetry::price_of;
 pub use telemetry::{Durable, Telemetry};
+pub use workers::Workers;
+pub use zones::{Quota, Tenants, Zones};
 
 use crate::error::CliError;
 
@@ -37,8 +46,21 @@ pub struct Config {
     pub engine: Engine,
     /// Bounds that no manifest passes.
     pub limits: LimitsSection,
-    /// How a version of a capsule takes the place of another one, and when one is given up.
+    /// How a version of a capsule takes the place of another one, when one is given up, and who may use whom.
     pub kernel: Kernel,
+    /// The trust zones' shares of the sandboxes. No zone ever takes a slot of another one.
+    pub zones: Zones,
+    /// What a tenant may use, the namespace of a URN, that has no quota of its own.
+    pub quota: Quota,
+    /// Quotas of single tenants: `[tenants.acme]` with those of the names above that are not as usual.
+    #[serde(default)]
+    pub tenants: Tenants,
+    /// What this host is as a node that runs capsules.
+    pub node: Node,
+    /// What decides between nodes that would all do: each weight counts in proportion, 0 leaves it out.
+    pub placement: Placement,
+    /// How events and the clock call capsules whose manifests have triggers.
+    pub executors: Executors,
     /// Where capsules come from when the host's own store lacks them.
     pub registry: Registry,
     /// The log of everything that happens.
@@ -149,6 +171,10 @@ pub struct Engine {
     pub component_bytes_max: u64,
     /// Keep compiled code in the data folder, so that a restart does not compile again.
     pub code_cache: bool,
+    /// Calls in processes of their own, one process for one namespace's capsules of one zone. Where the calls of a zone run:
+    /// "process" is the host's own; "worker" one of these for capsules that import nothing but inert WASI and keep no
+    /// instance, the host's own for others; "worker_only" refuses the others.
+    pub workers: Workers,
 }
 
 impl Default for Engine {
@@ -160,6 +186,7 @@ impl Default for Engine {
             compile_memory_bytes: 1_073_741_824,
             component_bytes_max: 10_485_760,
             code_cache: true,
+            workers: Workers::default(),
         }
     }
 }
@@ -241,6 +268,11 @@ impl Default for Http {
 }
 
 impl Config {
+    /// How the sandboxes are divided, as the kernel takes it.
+    pub fn zone_settings(&self) -> ZoneSettings {
+        zones::settings(&self.zones, &self.quota, &self.tenants)
+    }
+
     /// Whether only this machine can reach the host.
     pub fn is_loopback(&self) -> bool {
         self.host.listen.ip().is_loopback()
@@ -281,7 +313,12 @@ impl Config {
                 format!("{JSON_DEPTH_CEILING} is the most"),
             ));
         }
-        let sections = self.telemetry.fault().or_else(|| self.kernel.fault());
+        let zones = || zones::fault(&self.zones, &self.quota, &self.tenants);
+        let sections = self.telemetry.fault().or_else(|| self.kernel.fault()).or_else(zones);
+        let sections = sections
+            .or_else(|| self.node.fault())
+            .or_else(|| self.executors.fault())
+            .or_else(|| self.engine.workers.fault(&self.limits.ceiling));
         sections.or_else(|| self.ceiling_fault())
     }
 

@@ -1,7 +1,5 @@
 //! Settings of telemetry: how much waits, what is dropped under pressure, how files are cut, what tokens cost.
 
-use std::path::PathBuf;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -44,10 +42,6 @@ pub struct Telemetry {
     pub part_age_ms: u64,
     /// A component that failed so often within ten minutes is not started again by itself.
     pub strikes_max: u32,
-    /// A component to use as stream buffer; empty: the host's own, or what `kinetic subsystem swap` chose.
-    pub stream_buffer: PathBuf,
-    /// A component to use as silver gate; empty: the host's own, or what `kinetic subsystem swap` chose.
-    pub silver_gate: PathBuf,
     /// Add the ids of the 0.80 line to silver, as entity_uuid_legacy and event_uuid_legacy. When this changes silver is made
     /// anew from bronze at the start.
     pub legacy_ids: bool,
@@ -109,8 +103,6 @@ impl Default for Telemetry {
             part_bytes: 134_217_728,
             part_age_ms: 60_000,
             strikes_max: 5,
-            stream_buffer: PathBuf::new(),
-            silver_gate: PathBuf::new(),
             legacy_ids: false,
             prices: Vec::new(),
         }

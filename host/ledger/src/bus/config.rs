@@ -306,8 +306,11 @@ impl TopicConfig {
     }
 }
 
-/// Whether a name is `seg(.seg)+.vN`.
-pub(super) fn check_name(name: &str) -> Result<(), LedgerError> {
+/// Whether a text can be a topic's name: `seg(.seg)+.vN`.
+///
+/// # Errors
+/// `InvalidTopicName`, with what is wrong.
+pub fn check_name(name: &str) -> Result<(), LedgerError> {
     name_fault(name).map_or(Ok(()), |why| {
         Err(LedgerError::InvalidTopicName {
             name: name.chars().take(60).collect(),

@@ -37,7 +37,7 @@ pub use self::builder::EnvelopeBuilder;
 pub use self::cloudevents::JSON_BYTES_MAX;
 pub use self::config::{
     Backpressure, Compatibility, DEAD_LETTER_PREFIX, HOST_PREFIX, Ordering, PARTITIONS_MAX, Qos, TOPIC_NAME_BYTES_MAX,
-    TopicConfig,
+    TopicConfig, check_name as check_topic_name,
 };
 pub use self::envelope::{ATTRIBUTE_BYTES_MAX, Attribute, DATA_BYTES_MAX, EXTENSIONS_MAX, Envelope};
 pub use self::event::{Event, KEY_BYTES_MAX, NewEvent, OffsetCommit, Position, TopicId};

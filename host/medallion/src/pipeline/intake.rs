@@ -1,11 +1,14 @@
 //! Takes what was pushed: through the stream buffer, into the log, and on to the tables. One task, so that everything
 //! has one order; pushes that wait together become one record.
 
+mod relief;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arrow_array::{Array as _, RecordBatch};
+use kinetic_kernel::Occupant;
 use kinetic_ledger::{Commit, Ledger};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -15,7 +18,7 @@ use super::decided::Decided;
 use super::keeper::{Keeper, Place, Saved};
 use super::storage::Unit;
 use super::topic::{self, Totals};
-use super::{BufferStatus, Committed, Component, ipc};
+use super::{BufferStatus, Committed, HandingOver, ipc};
 use crate::MedallionError;
 
 /// How much becomes one record at most, in rows and bytes: an event of the log holds 4 MiB.
@@ -48,8 +51,8 @@ pub(crate) struct Push {
 pub(crate) enum Ask {
     /// The buffer's state, for starting again from.
     Save(oneshot::Sender<Option<Saved>>),
-    /// Another buffer.
-    Swap(Component, oneshot::Sender<Result<(), MedallionError>>),
+    /// Another buffer is to take over; with this, even without the state.
+    HandOver(Occupant, bool, oneshot::Sender<Result<HandingOver, MedallionError>>),
     /// Take no more.
     Close,
     /// How it is.
@@ -243,6 +246,10 @@ impl Intake {
                 Err(MedallionError::BatchTooLarge { .. }) if batch.num_rows() > 1 => {
                     batch = batch.slice(0, batch.num_rows() / 2);
                 }
+                // What pushes is not told of a component that is being replaced for its failures.
+                Err(MedallionError::Quarantined { .. }) if self.keeper.strikes().relief().is_some() => {
+                    self.wait_relief().await;
+                }
                 answer => {
                     let answer = answer?;
                     break (answer.decided, answer.levels, answer.up_to);
@@ -375,9 +382,8 @@ impl Intake {
                     .unwrap_or_default();
                 let _ = answer.send(saved);
             }
-            Ask::Swap(component, answer) => {
-                let swapped = self.keeper.swap(component, self.next_offset, self.totals).await;
-                let _ = answer.send(swapped);
+            Ask::HandOver(component, discard_state, answer) => {
+                self.hand_over(component, discard_state, answer).await;
             }
             // Closing waits until what is being taken is taken.
             Ask::Close => self.pushes.close(),

@@ -1,17 +1,21 @@
 //! Keeps a stream buffer running: starts it, feeds it, starts it again after a failure from its last exported state and
 //! the log, and puts another component in its place with the state handed over.
 
+mod bring_up;
+
 use std::collections::HashSet;
 
 use arrow_array::RecordBatch;
-use kinetic_engine::Capability;
+use kinetic_kernel::Occupant;
 use kinetic_ledger::Ledger;
 use kinetic_model::Digest;
 
+pub(crate) use self::bring_up::try_out;
+use self::bring_up::{bring_up, start};
 use super::decided::{Decided, Sheddable, texts};
 use super::strikes::Strikes;
-use super::topic::{self, Logged, Totals};
-use super::{Component, claims, ipc, said};
+use super::topic::Totals;
+use super::{claims, ipc, said};
 use crate::subsystem::buffer::{Admission, Error, LevelChange, Pressure, Setting, Snapshot, StreamBuffer};
 use crate::{MedallionError, event};
 
@@ -53,19 +57,35 @@ pub(crate) struct Place {
 /// The one who calls the buffer.
 pub(crate) struct Keeper {
     ledger: Ledger,
-    component: Component,
+    component: Occupant,
     settings: Vec<Setting>,
     sheddable: Sheddable,
     running: Option<StreamBuffer>,
     instance: u64,
     saved: Option<Saved>,
+    /// What the version before knew, as long as that stands by: it may be able to read nothing else.
+    before: Option<Saved>,
     strikes: Strikes,
+}
+
+/// A component that is brought to where the one before it stopped.
+pub(crate) struct Next {
+    component: Occupant,
+    buffer: StreamBuffer,
+    saved: Option<Saved>,
+}
+
+impl Next {
+    /// Bytes of the state it goes on from.
+    pub(crate) fn state_bytes(&self) -> Option<u64> {
+        self.saved.as_ref().map(|saved| saved.snapshot.bytes.len() as u64)
+    }
 }
 
 impl Keeper {
     pub(crate) fn new(
         ledger: Ledger,
-        component: Component,
+        component: Occupant,
         settings: Vec<Setting>,
         saved: Option<Saved>,
         strikes_max: u32,
@@ -78,6 +98,7 @@ impl Keeper {
             running: None,
             instance: 0,
             saved,
+            before: None,
             strikes: Strikes::new(STREAM_BUFFER, strikes_max),
         }
     }
@@ -104,9 +125,9 @@ impl Keeper {
     /// # Errors
     /// `Quarantined`; `TooManyStreams`; `BatchTooLarge`.
     pub(crate) async fn offer(&mut self, batch: &RecordBatch) -> Result<Offered, MedallionError> {
-        self.strikes.check()?;
         let stream = ipc::write(batch)?;
         loop {
+            self.strikes.check()?;
             match self.try_offer(batch, &stream).await {
                 Ok(Ok(offered)) => return Ok(offered),
                 Ok(Err(Error::TooManyStreams(most))) => return Err(MedallionError::TooManyStreams { most }),
@@ -125,7 +146,9 @@ impl Keeper {
     async fn try_offer(&mut self, batch: &RecordBatch, stream: &[u8]) -> Result<Result<Offered, Error>, String> {
         let instance = self.instance_number();
         let buffer = self.running().await?;
-        let admission = match said(buffer.offer(stream).await)? {
+        let called = buffer.offer(stream).await;
+        let usage = called.usage;
+        let admission = match said(called)? {
             Ok(admission) => admission,
             Err(refused) => return Ok(Err(refused)),
         };
@@ -154,8 +177,10 @@ impl Keeper {
             return Err(handed_out(events));
         }
         let pulled = ipc::concat(&pulled).map_err(|error| error.to_string())?;
+        let decided = Decided::of(batch, &admission, &pulled, &self.sheddable)?;
+        self.component.reports.called(&usage);
         Ok(Ok(Offered {
-            decided: Decided::of(batch, &admission, &pulled, &self.sheddable)?,
+            decided,
             levels: admission.level_changes,
             up_to: (events > 0).then_some(Place { instance, up_to }),
         }))
@@ -210,11 +235,16 @@ impl Keeper {
         let exported = said(buffer.export_state().await);
         match exported.and_then(|state| state.map_err(|error| format!("it does not export its state: {error:?}"))) {
             Ok(snapshot) => {
-                self.saved = Some(Saved {
+                let before = self.saved.replace(Saved {
                     offset,
                     totals,
                     snapshot,
                 });
+                self.before = if self.component.reports.on_probation() {
+                    self.before.take().or(before)
+                } else {
+                    None
+                };
                 Ok(self.saved.clone())
             }
             Err(why) => {
@@ -229,17 +259,18 @@ impl Keeper {
         self.running = None;
     }
 
-    /// Puts another component in its place, which goes on from this one's state; this one stays when it cannot. What one
-    /// that is quarantined saved last counts only as far as it is taken: it would hold off every successor otherwise.
+    /// Brings another component to where this one is, with its state; this one stays. What one that is quarantined saved
+    /// last counts only as far as it is taken, and so it does where state may be discarded: it would hold off every
+    /// successor otherwise.
     ///
     /// # Errors
     /// `SwapRefused`.
-    pub(crate) async fn swap(
+    pub(crate) async fn prepare(
         &mut self,
-        component: Component,
-        offset: u64,
-        totals: Totals,
-    ) -> Result<(), MedallionError> {
+        component: Occupant,
+        (offset, totals): (u64, Totals),
+        discard_state: bool,
+    ) -> Result<Next, MedallionError> {
         let refused = |why: String| MedallionError::SwapRefused {
             subsystem: STREAM_BUFFER.into(),
             why,
@@ -259,125 +290,50 @@ impl Keeper {
         if exported.is_none() {
             self.running = None;
         }
-        let state = exported.as_ref().or(self.saved.as_ref());
-        let mut next = start(&component.capability, &self.settings).await.map_err(refused)?;
-        bring_up(&self.ledger, &mut next, state, !self.strikes.is_out())
+        let states: Vec<_> = exported.iter().chain(&self.saved).chain(&self.before).collect();
+        let must_import = !discard_state && !self.strikes.is_out();
+        let mut buffer = start(&component.capability, &self.settings).await.map_err(refused)?;
+        let saved = bring_up(&self.ledger, &mut buffer, &states, must_import)
             .await
-            .map_err(refused)?;
-        self.saved = exported.or(self.saved.take());
-        self.component = component;
-        self.running = Some(next);
+            .map_err(refused)?
+            .cloned();
+        Ok(Next {
+            component,
+            buffer,
+            saved,
+        })
+    }
+
+    /// Lets a component that is ready begin.
+    pub(crate) fn take_in(&mut self, next: Next) {
+        self.component = next.component;
+        self.running = Some(next.buffer);
+        self.saved = next.saved;
+        self.before = None;
         self.instance += 1;
         self.strikes.forgive();
-        Ok(())
     }
 
     async fn running(&mut self) -> Result<&mut StreamBuffer, String> {
         if self.running.as_ref().is_none_or(|buffer| !buffer.is_alive()) {
             self.running = None;
             let mut buffer = start(&self.component.capability, &self.settings).await?;
-            bring_up(&self.ledger, &mut buffer, self.saved.as_ref(), false).await?;
+            let states: Vec<_> = self.saved.iter().chain(&self.before).collect();
+            bring_up(&self.ledger, &mut buffer, &states, false).await?;
             self.instance += 1;
             self.running = Some(buffer);
         }
         self.running.as_mut().ok_or_else(|| "it does not run".into())
     }
 
-    /// Ends the instance, for a failure or an answer that cannot be, and waits before the next start.
+    /// Ends the instance, for a failure or an answer that cannot be, and waits before the next start, unless another
+    /// component is to come.
     ///
     /// # Errors
     /// `Quarantined` when it failed too often.
     pub(crate) async fn failed(&mut self, why: &str) -> Result<(), MedallionError> {
         self.running = None;
-        self.strikes.failed(why).await
-    }
-}
-
-async fn start(component: &Capability, settings: &[Setting]) -> Result<StreamBuffer, String> {
-    let mut buffer = StreamBuffer::new(component).await.map_err(|error| error.to_string())?;
-    said(buffer.start(settings).await)?.map_err(|error| format!("it refuses its settings: {error:?}"))?;
-    Ok(buffer)
-}
-
-/// Brings a fresh instance to where the log is: numbers of streams, levels. The events themselves are all handed out.
-async fn bring_up(
-    ledger: &Ledger,
-    buffer: &mut StreamBuffer,
-    saved: Option<&Saved>,
-    must_import: bool,
-) -> Result<(), String> {
-    let (first, head) = topic::bounds(ledger).map_err(|error| error.to_string())?;
-    let mut offset = first;
-    if let Some(saved) = saved.filter(|saved| saved.offset <= head) {
-        match said(buffer.import_state(&saved.snapshot).await)? {
-            Ok(()) => offset = saved.offset.max(first),
-            Err(why) if must_import => return Err(format!("it does not take the state over: {why:?}")),
-            Err(why) => {
-                tracing::warn!("the stream buffer starts from the log alone: its saved state is refused: {why:?}");
-            }
-        }
-    }
-    said(buffer.follow(&[]).await)?.map_err(|error| format!("{error:?}"))?;
-    // Of an event its state has a byte at least.
-    drain(buffer, saved.map_or(0, |saved| saved.snapshot.bytes.len())).await?;
-    while offset < head {
-        let events = topic::read(ledger, offset).map_err(|error| error.to_string())?;
-        if events.is_empty() {
-            return Err(format!("the log ends at offset {offset} of the topic, not at {head}"));
-        }
-        offset += events.len() as u64;
-        for event in &events {
-            match topic::decode(event) {
-                Logged::Levels(levels) => {
-                    said(buffer.follow(&levels).await)?.map_err(|error| format!("{error:?}"))?;
-                }
-                Logged::Events(decided) => again(buffer, decided.events).await?,
-                Logged::Rejects(_) | Logged::Other(_) => {}
-            }
-        }
-    }
-    said(buffer.lead().await)
-}
-
-/// Offers again what is in the log, in parts it has room for.
-async fn again(buffer: &mut StreamBuffer, events: RecordBatch) -> Result<(), String> {
-    let mut parts = vec![events];
-    while let Some(part) = parts.pop() {
-        let stream = ipc::write(&part).map_err(|error| error.to_string())?;
-        let refused = match said(buffer.offer(&stream).await)? {
-            Ok(admission) => usize::try_from(admission.refused).unwrap_or(usize::MAX),
-            Err(Error::TooLarge(_)) if part.num_rows() > 1 => {
-                let half = part.num_rows() / 2;
-                parts.push(part.slice(half, part.num_rows() - half));
-                parts.push(part.slice(0, half));
-                continue;
-            }
-            Err(error) => return Err(format!("it refuses what is in the log: {error:?}")),
-        };
-        drain(buffer, part.num_rows()).await?;
-        if refused > 0 {
-            let taken = part.num_rows().saturating_sub(refused);
-            if taken == 0 {
-                return Err("it takes nothing of what is in the log".into());
-            }
-            parts.push(part.slice(taken, refused));
-        }
-    }
-    Ok(())
-}
-
-/// Takes out all it holds, which are so many events at most.
-async fn drain(buffer: &mut StreamBuffer, events_max: usize) -> Result<(), String> {
-    let mut left = events_max as u64;
-    loop {
-        let pulled = said(buffer.pull(PULL.0, PULL.1).await)?.map_err(|error| format!("{error:?}"))?;
-        if pulled.events == 0 {
-            return Ok(());
-        }
-        left = left
-            .checked_sub(pulled.events)
-            .ok_or("it hands out more events than it was given")?;
-        said(buffer.acknowledge(pulled.up_to).await)?.map_err(|error| format!("{error:?}"))?;
+        self.strikes.failed(why, &self.component.reports).await
     }
 }
 

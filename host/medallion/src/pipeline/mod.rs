@@ -10,6 +10,7 @@ mod claims;
 mod decided;
 mod executions;
 mod group;
+mod handing_over;
 mod history;
 mod intake;
 mod ipc;
@@ -17,6 +18,7 @@ mod keeper;
 mod layout;
 mod pusher;
 mod refiner;
+mod seats;
 mod seen;
 mod side;
 mod small_file;
@@ -31,14 +33,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_array::RecordBatch;
-use kinetic_engine::{Called, Capability};
+use kinetic_engine::Called;
+use kinetic_kernel::Occupant;
 use kinetic_ledger::{Durability, Ledger};
-use kinetic_model::{Digest, Fault};
+use kinetic_model::Fault;
 use tokio::sync::{mpsc, oneshot};
 
 pub use decided::shed_schema;
 pub use executions::{EXECUTIONS, Executions};
 pub use group::GROUP;
+pub use handing_over::HandingOver;
 pub use history::LogHistory;
 pub use intake::Taken;
 use intake::{Ask, Intake, Push, Stored};
@@ -48,6 +52,7 @@ pub use layout::Layout;
 pub use pusher::{Pushed, Pusher};
 use refiner::Refiner;
 pub use refiner::SILVER_GATE;
+pub use seats::{SILVER_GATE_URN, STREAM_BUFFER_URN, SubsystemSeat};
 pub use status::{BufferStatus, ComponentStatus, Status, StorageStatus};
 use storage::{Command, Storage};
 pub use topic::{KEPT, TOPIC, Totals};
@@ -61,15 +66,6 @@ use crate::subsystem::buffer::Setting;
 const PUSHES_WAITING: usize = 64;
 /// Questions that wait for an answer.
 const ASKS_WAITING: usize = 16;
-
-/// A subsystem's component, ready to be started.
-#[derive(Clone, Debug)]
-pub struct Component {
-    /// The loaded component.
-    pub capability: Capability,
-    /// SHA-256 of its bytes.
-    pub digest: Digest,
-}
 
 /// Told of each batch of kept events once it is in the log, with its offset in the topic.
 pub type Committed = Arc<dyn Fn(u64, &RecordBatch) + Send + Sync>;
@@ -96,11 +92,11 @@ pub struct PipelineConfig {
     /// Where everything is recorded first.
     pub ledger: Ledger,
     /// The stream buffer.
-    pub buffer: Component,
+    pub buffer: Occupant,
     /// Its settings.
     pub buffer_settings: Vec<Setting>,
     /// The silver gate.
-    pub gate: Component,
+    pub gate: Occupant,
     /// Whether silver has the ids of the 0.80 line as well. When that changes silver is made anew.
     pub legacy_ids: bool,
     /// How files are cut.
@@ -284,14 +280,27 @@ impl Pipeline {
         self.command(Command::Rebuild).await?
     }
 
-    /// Puts another component in a subsystem's place, with the state handed over.
+    /// Brings another component to where a subsystem is. Its work waits until that begins or is dropped. With
+    /// `discard_state` a stream buffer that cannot read the state begins without it, and for a silver gate with other ids
+    /// silver is made anew.
     ///
     /// # Errors
-    /// `SwapRefused`: the old one goes on. `NoSubsystem`.
-    pub async fn swap(&self, subsystem: &str, component: Component) -> Result<(), MedallionError> {
+    /// `SwapRefused`: the old one goes on. `NoSubsystem`, `Closed`.
+    pub async fn hand_over(
+        &self,
+        subsystem: &str,
+        component: Occupant,
+        discard_state: bool,
+    ) -> Result<HandingOver, MedallionError> {
         match subsystem {
-            STREAM_BUFFER => self.ask(|answer| Ask::Swap(component, answer)).await?,
-            SILVER_GATE => self.command(|answer| Command::Swap(component, answer)).await?,
+            STREAM_BUFFER => {
+                self.ask(|answer| Ask::HandOver(component, discard_state, answer))
+                    .await?
+            }
+            SILVER_GATE => {
+                self.command(|answer| Command::HandOver(component, discard_state, answer))
+                    .await?
+            }
             other => Err(MedallionError::NoSubsystem { name: other.into() }),
         }
     }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use arrow_array::{BooleanArray, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use arrow_select::filter::filter_record_batch;
+use kinetic_kernel::Occupant;
 use kinetic_model::Digest;
 
 use super::decided::filter;
 use super::seen::Seen;
 use super::strikes::Strikes;
-use super::{Component, claims, ipc, said};
+use super::{claims, ipc, said};
 use crate::subsystem::silver::{
     Deduplication, Error, Identity, KeyColumn, Normalization, SilverGate, Survivor, Table, Transformed,
 };
@@ -35,7 +36,7 @@ pub(crate) struct Refined {
 
 /// The one who calls the gate.
 pub(crate) struct Refiner {
-    component: Component,
+    component: Occupant,
     running: Option<SilverGate>,
     table: Table,
     /// The schema of accepted rows, known from the first answer.
@@ -45,7 +46,7 @@ pub(crate) struct Refiner {
 
 impl Refiner {
     /// For this component; with the ids of the 0.80 line as well, if they are asked for.
-    pub(crate) fn new(component: Component, strikes_max: u32, legacy_ids: bool) -> Self {
+    pub(crate) fn new(component: Occupant, strikes_max: u32, legacy_ids: bool) -> Self {
         Self {
             component,
             running: None,
@@ -98,9 +99,9 @@ impl Refiner {
     }
 
     async fn transform(&mut self, events: &RecordBatch) -> Result<Refined, MedallionError> {
-        self.strikes.check()?;
         let stream = ipc::write(events)?;
         loop {
+            self.strikes.check()?;
             let why = match self.try_transform(&stream).await {
                 Ok(Ok(transformed)) => match self.check(events, transformed) {
                     Ok(refined) => return Ok(refined),
@@ -110,7 +111,7 @@ impl Refiner {
                 Err(why) => why,
             };
             self.running = None;
-            self.strikes.failed(&why).await?;
+            self.strikes.failed(&why, &self.component.reports).await?;
         }
     }
 
@@ -122,7 +123,11 @@ impl Refiner {
         let Some(gate) = self.running.as_mut() else {
             return Err("it does not run".into());
         };
-        said(gate.transform(&self.table, stream).await)
+        let called = gate.transform(&self.table, stream).await;
+        if matches!(called.result, Ok(Ok(_))) {
+            self.component.reports.called(&called.usage);
+        }
+        said(called)
     }
 
     /// Whether the answer is what the contract says: nothing vanished, nothing was made up or changed, nothing is in
@@ -170,11 +175,12 @@ impl Refiner {
         }
     }
 
-    /// Puts another gate in its place, if it makes the same ids in the same columns of an empty batch.
+    /// Starts another gate, if it makes the same ids in the same columns of an empty batch; `anew` says that silver is made
+    /// anew where it does not. This one stays.
     ///
     /// # Errors
     /// `SwapRefused`.
-    pub(crate) async fn swap(&mut self, component: Component) -> Result<(), MedallionError> {
+    pub(crate) async fn prepare(&mut self, component: Occupant, anew: bool) -> Result<NextGate, MedallionError> {
         let refused = |why: String| MedallionError::SwapRefused {
             subsystem: SILVER_GATE.into(),
             why,
@@ -182,27 +188,56 @@ impl Refiner {
         let mut gate = SilverGate::start(&component.capability)
             .await
             .map_err(|error| refused(error.to_string()))?;
-        let nothing = ipc::write(&RecordBatch::new_empty(event::schema()))?;
-        let answer = said(gate.transform(&self.table, &nothing).await).map_err(refused)?;
+        let nothing = RecordBatch::new_empty(event::schema());
+        let answer = said(gate.transform(&self.table, &ipc::write(&nothing)?).await).map_err(refused)?;
         let answer = answer.map_err(|error| refused(format!("it refuses an empty batch: {error:?}")))?;
         let before = self.schema.take();
-        let checked = self.check(&RecordBatch::new_empty(event::schema()), answer);
-        if let Err(why) = checked {
-            self.schema = before;
-            return Err(refused(why));
-        }
-        if before.is_some() && before != self.schema {
-            self.schema = before;
+        let checked = self.check(&nothing, answer);
+        let schema = std::mem::replace(&mut self.schema, before);
+        checked.map_err(refused)?;
+        let schema = schema.ok_or_else(|| refused("it gave no schema".into()))?;
+        let changed = self.schema.as_ref().is_some_and(|before| *before != schema);
+        if changed && !anew {
             return Err(refused(
-                "its ids follow another scheme than those in silver; name it as telemetry.silver_gate and start again, \
-                 which makes silver anew"
+                "its ids follow another scheme than those in silver; with --discard-state silver is made anew from bronze"
                     .into(),
             ));
         }
-        self.component = component;
-        self.running = Some(gate);
+        Ok(NextGate {
+            component,
+            gate,
+            schema,
+            changed,
+        })
+    }
+
+    /// Lets a gate that is ready begin.
+    pub(crate) fn take_in(&mut self, next: NextGate) {
+        self.component = next.component;
+        self.running = Some(next.gate);
+        self.schema = Some(next.schema);
         self.strikes.forgive();
-        Ok(())
+    }
+}
+
+/// A gate that is ready to begin.
+pub(crate) struct NextGate {
+    component: Occupant,
+    gate: SilverGate,
+    /// The schema of the rows it accepts.
+    pub(crate) schema: SchemaRef,
+    /// Whether silver has another one.
+    pub(crate) changed: bool,
+}
+
+/// Shows in an instance of its own that a gate makes silver's columns of an empty batch.
+pub(crate) async fn try_out(candidate: &Occupant, legacy_ids: bool) -> Result<(), String> {
+    // Nobody is told of what goes wrong here but who asked.
+    let alone = Occupant::unwatched(candidate.capability.clone(), candidate.digest);
+    match Refiner::new(alone, 1, legacy_ids).schema().await {
+        Ok(_) => Ok(()),
+        Err(MedallionError::Quarantined { why, .. }) => Err(why),
+        Err(error) => Err(error.to_string()),
     }
 }
 

@@ -1,12 +1,14 @@
 //! Writes what is in the log to the tables: bronze, then silver, then gold. What is not finished when the host dies is
 //! written again from the log.
 
+mod hand_over;
 mod recover;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow_array::RecordBatch;
+use kinetic_kernel::Occupant;
 use kinetic_ledger::Ledger;
 use tokio::sync::{mpsc, oneshot};
 
@@ -17,7 +19,7 @@ use super::layout::Layout;
 use super::refiner::Refiner;
 use super::seen::Seen;
 use super::side::SideTable;
-use super::{Component, Gold, StorageStatus, small_file, snapshot};
+use super::{Gold, HandingOver, StorageStatus, small_file, snapshot};
 use crate::MedallionError;
 use crate::files::fault;
 use crate::files::{Disk, Part, PartSettings, Writer, parts};
@@ -50,8 +52,8 @@ pub(crate) enum Command {
     Flush(u64, oneshot::Sender<Result<(), MedallionError>>),
     /// Make silver and gold anew from bronze.
     Rebuild(oneshot::Sender<Result<(), MedallionError>>),
-    /// Another gate.
-    Swap(Component, oneshot::Sender<Result<(), MedallionError>>),
+    /// Another gate is to take over; with this, even if silver has to be made anew for it.
+    HandOver(Occupant, bool, oneshot::Sender<Result<HandingOver, MedallionError>>),
     /// How it is.
     Status(oneshot::Sender<StorageStatus>),
 }
@@ -345,9 +347,7 @@ impl Storage {
                 // Boxed: repairing answers questions too.
                 Box::pin(self.after(rebuilt, self.state.stored_offset)).await;
             }
-            Command::Swap(component, answer) => {
-                let _ = answer.send(self.refiner.swap(component).await);
-            }
+            Command::HandOver(component, anew, answer) => Box::pin(self.hand_over(component, anew, answer)).await,
             Command::Status(answer) => {
                 let _ = answer.send(self.status());
             }

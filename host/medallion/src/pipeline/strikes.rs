@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use kinetic_kernel::Reports;
+
 use crate::MedallionError;
 
 /// The wait after the first failure; it doubles with each that follows.
@@ -12,6 +14,9 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(5);
 /// Failures older than this are forgiven.
 const FORGIVEN_AFTER: Duration = Duration::from_mins(10);
 
+/// How long another component may take to come in the place of one that failed.
+const RELIEVED_WITHIN: Duration = Duration::from_secs(10);
+
 /// The failures of one subsystem.
 #[derive(Debug)]
 pub(crate) struct Strikes {
@@ -20,6 +25,8 @@ pub(crate) struct Strikes {
     struck: VecDeque<Instant>,
     total: u64,
     last: String,
+    /// Until then another component is waited for.
+    relieved_until: Option<Instant>,
 }
 
 impl Strikes {
@@ -30,6 +37,7 @@ impl Strikes {
             struck: VecDeque::new(),
             total: 0,
             last: String::new(),
+            relieved_until: None,
         }
     }
 
@@ -52,14 +60,18 @@ impl Strikes {
         Some((BACK_OFF_FIRST * 2_u32.pow(doublings)).min(BACK_OFF_MAX))
     }
 
-    /// Counts a failure and waits before the next start.
+    /// Counts a failure, tells it, and waits before the next start, unless another component is to come.
     ///
     /// # Errors
     /// `Quarantined` when it failed too often.
-    pub(crate) async fn failed(&mut self, why: &str) -> Result<(), MedallionError> {
+    pub(crate) async fn failed(&mut self, why: &str, reports: &Reports) -> Result<(), MedallionError> {
         self.check()?;
         let wait = self.strike(Instant::now(), why);
         tracing::warn!(failures = self.total, "the {} failed: {why}", self.subsystem);
+        if reports.failed(why, wait.is_none()) {
+            self.relieved_until = Some(Instant::now() + RELIEVED_WITHIN);
+            return Ok(());
+        }
         match wait {
             Some(wait) => {
                 tokio::time::sleep(wait).await;
@@ -72,15 +84,21 @@ impl Strikes {
     /// Passes while it is started again by itself.
     ///
     /// # Errors
-    /// `Quarantined`.
+    /// `Quarantined`, also while another component is to come.
     pub(crate) fn check(&self) -> Result<(), MedallionError> {
-        if self.is_out() {
+        if self.is_out() || self.relief().is_some() {
             return Err(MedallionError::Quarantined {
                 subsystem: self.subsystem.into(),
                 why: self.last.clone(),
             });
         }
         Ok(())
+    }
+
+    /// How long another component is waited for still; none when none is to come, or it should have come by now.
+    pub(crate) fn relief(&self) -> Option<Duration> {
+        let left = self.relieved_until?.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then_some(left)
     }
 
     /// Whether it is not started again by itself any more.
@@ -92,6 +110,7 @@ impl Strikes {
     pub(crate) fn forgive(&mut self) {
         self.struck.clear();
         self.last.clear();
+        self.relieved_until = None;
     }
 
     /// Failures since the host started.
@@ -123,6 +142,26 @@ mod tests {
         assert_eq!((strikes.total(), strikes.last()), (4, "again"));
         strikes.forgive();
         assert!(strikes.strike(now, "x").is_some());
+    }
+
+    #[tokio::test]
+    async fn without_anybody_who_sends_another_one_a_failure_is_waited_out() {
+        let mut strikes = Strikes::new("gate", 2);
+        strikes.failed("x", &Reports::default()).await.unwrap();
+        assert_eq!(strikes.relief(), None);
+        assert!(strikes.check().is_ok());
+        assert!(strikes.failed("y", &Reports::default()).await.is_err());
+    }
+
+    #[test]
+    fn while_another_one_is_to_come_it_is_not_started_again() {
+        let mut strikes = Strikes::new("gate", 4);
+        strikes.relieved_until = Some(Instant::now() + RELIEVED_WITHIN);
+        assert!(strikes.check().is_err() && strikes.relief().is_some());
+        strikes.forgive();
+        assert!(strikes.check().is_ok());
+        strikes.relieved_until = Some(Instant::now());
+        assert!(strikes.check().is_ok(), "one that never came is not waited for");
     }
 
     #[test]

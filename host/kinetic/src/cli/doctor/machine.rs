@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::Check;
 use crate::config::Config;
-use crate::render;
+use crate::{machine, render};
 
 /// Less free memory than this is worth a warning, in bytes.
 const MEMORY_BYTES_LOW: u64 = 512 << 20;
@@ -39,19 +39,11 @@ fn processor() -> Check {
 
 fn memory() -> Check {
     let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let machine = kilobytes(&info, "MemAvailable:");
-    let Some(mut free) = machine else {
+    let Some(mut free) = machine::kilobytes(&info, "MemAvailable:") else {
         return Check::fine("memory", "this system does not say");
     };
-    let read = |name: &str| -> Option<u64> {
-        std::fs::read_to_string(Path::new("/sys/fs/cgroup").join(name))
-            .ok()?
-            .trim()
-            .parse()
-            .ok()
-    };
-    // A container may have less than the machine; without a bound the file says "max".
-    if let (Some(most), Some(used)) = (read("memory.max"), read("memory.current")) {
+    // A container may have less than the machine.
+    if let (Some(most), Some(used)) = (machine::container("memory.max"), machine::container("memory.current")) {
         free = free.min(most.saturating_sub(used));
     }
     let detail = format!("{} free", render::bytes(free));
@@ -64,16 +56,6 @@ fn memory() -> Check {
     } else {
         Check::fine("memory", detail)
     }
-}
-
-/// A value of /proc/meminfo, in bytes.
-fn kilobytes(info: &str, name: &str) -> Option<u64> {
-    let line = info.lines().find_map(|line| line.strip_prefix(name))?;
-    line.split_whitespace()
-        .next()?
-        .parse::<u64>()
-        .ok()
-        .map(|kilobytes| kilobytes * 1024)
 }
 
 /// The pool reserves address space it never touches; a bound on it means memory is taken anew for each call.
@@ -151,6 +133,7 @@ fn available(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::kilobytes;
 
     #[test]
     fn what_the_system_prints_is_read() {

@@ -65,7 +65,7 @@ impl Storage {
     ///
     /// # Errors
     /// `OtherSchema` when it cannot be made anew, since bronze does not reach as far back.
-    fn silver_is_other(&self, schema: &SchemaRef) -> Result<bool, MedallionError> {
+    pub(super) fn silver_is_other(&self, schema: &SchemaRef) -> Result<bool, MedallionError> {
         let silver = parts(&self.layout.silver())?;
         let (Some(oldest), Some(newest)) = (silver.first(), silver.last()) else {
             return Ok(false);
@@ -80,8 +80,8 @@ impl Storage {
         {
             return Err(MedallionError::OtherSchema {
                 what: format!(
-                    "{} has other columns or ids than the silver gate makes now (telemetry.legacy_ids, \
-                     telemetry.silver_gate), and {} begins later, so that it cannot be made anew",
+                    "{} has other columns or ids than the silver gate makes now (another gate, or telemetry.legacy_ids), \
+                     and {} begins later, so that it cannot be made anew",
                     self.layout.silver().display(),
                     self.layout.bronze().display()
                 ),
