@@ -19,6 +19,7 @@ NATS_CLIENT_VERSION := 2.16.0
 POLARS_VERSION := 2.1.0
 POLARS_HASH_VERSION := 0.9.3
 FUZZ_SECONDS ?= 60
+BENCHES ?= calls worker swap boot proxy search trust zones http ledger telemetry
 SOAK_SECONDS ?= 600
 
 # rustup puts cargo here, also when it was installed a moment ago.
@@ -26,7 +27,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 # Incremental caches cost gigabytes and are never used twice in a release build.
 export CARGO_INCREMENTAL ?= 0
 
-.PHONY: help run build test bench fuzz soak docs lint clean-data toolchain python peers
+.PHONY: help run build test bench fuzz soak docs lint clean-data toolchain python registry peers
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -37,22 +38,17 @@ run: build ## Install what is needed, build, start a host with the example capsu
 build: toolchain ## Build the host: target/release/kinetic
 	$(CARGO) build --release -p kinetic
 
-test: toolchain python ## Run every test; failures are listed at the end
+test: toolchain python registry ## Run every test; failures are listed at the end
 	$(CARGO) build --release --workspace --bins --tests
 	KINETIC_BIN="$$(realpath $(TARGET_DIR)/release/kinetic)" MCP_PYTHON="$$(realpath $(SERVERS)/mcp/bin)/python" \
 		$(CARGO) test --release --workspace --no-fail-fast
 
 bench: toolchain peers ## Measure, peers beside us in the same run
-	$(CARGO) bench -p kinetic-tests --bench calls
-	$(CARGO) bench -p kinetic-tests --bench worker
-	$(CARGO) bench -p kinetic-tests --bench swap
-	$(CARGO) bench -p kinetic-tests --bench proxy
-	$(CARGO) bench -p kinetic-tests --bench search
-	$(CARGO) bench -p kinetic-tests --bench zones
-	WASMTIME="$$(realpath $(SERVERS)/wasmtime/bin/wasmtime)" EXTISM_PYTHON="$$(realpath $(SERVERS)/extism/bin)/python" \
-		$(CARGO) bench -p kinetic-tests --bench http
-	NATS_PYTHON="$$(realpath $(SERVERS)/nats/bin)/python" $(CARGO) bench -p kinetic-tests --bench ledger
-	TELEMETRY_PYTHON="$$(realpath $(SERVERS)/telemetry/bin)/python" $(CARGO) bench -p kinetic-tests --bench telemetry
+	$(CARGO) build --release --workspace --bins --tests
+	export KINETIC_BIN="$$(realpath $(TARGET_DIR)/release/kinetic)"; \
+	export WASMTIME="$$(realpath $(SERVERS)/wasmtime/bin/wasmtime)" EXTISM_PYTHON="$$(realpath $(SERVERS)/extism/bin)/python" \
+		NATS_PYTHON="$$(realpath $(SERVERS)/nats/bin)/python" TELEMETRY_PYTHON="$$(realpath $(SERVERS)/telemetry/bin)/python"; \
+	for bench in $(BENCHES); do $(CARGO) bench --workspace --bench $$bench; done
 
 fuzz: toolchain ## Fuzz every door that takes bytes from outside, FUZZ_SECONDS each
 	@rustup toolchain list | grep -q nightly || rustup toolchain install nightly --profile minimal
@@ -73,11 +69,12 @@ lint: toolchain ## rustfmt and clippy, warnings are errors
 clean-data: ## Remove the data folder: store, keys, trust root, code cache (DATA=)
 	rm -rf -- $(DATA)
 
-# As root on Debian missing packages are installed; everybody else is told what to install.
+# As root on Debian missing packages are installed, and what the third word says is done then; everybody else is told what
+# to install.
 define need
 	@if ! $(1); then \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-			apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $(2); \
+			apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $(2)$(if $(3), && { $(3); }); \
 		else echo "missing: $(2). On Debian or Ubuntu: sudo apt-get install $(2)" >&2; exit 1; fi; fi
 endef
 
@@ -101,6 +98,10 @@ $(SERVERS)/mcp/installed-$(MCP_VERSION):
 	python3 -m venv $(SERVERS)/mcp
 	$(SERVERS)/mcp/bin/pip install --quiet --disable-pip-version-check mcp==$(MCP_VERSION)
 	touch $@
+
+# The OCI registry of the tests. Debian's package also starts one for everybody who can reach this machine.
+registry:
+	$(call need,command -v docker-registry >/dev/null,docker-registry,[ ! -d /run/systemd/system ] || systemctl disable --quiet --now docker-registry)
 
 peers: $(SERVERS)/wasmtime/installed-$(WASMTIME_VERSION) $(SERVERS)/extism/installed-$(EXTISM_VERSION) \
 		$(SERVERS)/nats/installed-$(NATS_VERSION)-$(NATS_CLIENT_VERSION) \

@@ -1,8 +1,10 @@
 //! The peer: the same cycle written by hand on wasmtime, with the same kinds of limits and nothing else.
 
-use wasmtime::component::{Component, InstancePre, Linker, ResourceTable};
+use std::time::{Duration, Instant};
+
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker, ResourceTable};
 use wasmtime::{
-    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, ResourceLimiter, Store,
+    CallHook, Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, ResourceLimiter, Store,
     UpdateDeadline,
 };
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -12,9 +14,17 @@ const MEMORY_BYTES_MAX: usize = 64 << 20;
 /// Fuel of a call: our default.
 const FUEL: u64 = 20_000_000_000;
 
+/// Time of a guest, and from start to answer: our defaults.
+const GUEST_TIME_MAX: Duration = Duration::from_secs(5);
+const WALL_TIME_MAX: Duration = Duration::from_secs(30);
+/// Bytes between guest and host, at once: our default for results.
+const CROSSING_BYTES_MAX: usize = 10 << 20;
+
 /// What a user of wasmtime writes: a summing limiter and a WASI context made for each call.
 pub struct State {
     bytes: usize,
+    guest_time: Duration,
+    in_guest_since: Option<Instant>,
     table: ResourceTable,
     wasi: Option<WasiCtx>,
 }
@@ -77,6 +87,8 @@ fn store(engine: &Engine, tuned: bool) -> Store<State> {
     let wasi = (!tuned).then(|| WasiCtx::builder().build());
     let state = State {
         bytes: 0,
+        guest_time: Duration::ZERO,
+        in_guest_since: None,
         table: ResourceTable::new(),
         wasi,
     };
@@ -86,6 +98,27 @@ fn store(engine: &Engine, tuned: bool) -> Store<State> {
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
     store
+}
+
+/// What a host of strangers' code cannot leave out: the time a guest itself takes is measured at every crossing and ends
+/// it, and what crosses is bounded.
+fn meter(store: &mut Store<State>) {
+    store.call_hook(|mut context, hook| {
+        context.set_hostcall_fuel(CROSSING_BYTES_MAX);
+        let state = context.data_mut();
+        match hook {
+            CallHook::CallingWasm | CallHook::ReturningFromHost => state.in_guest_since = Some(Instant::now()),
+            CallHook::CallingHost | CallHook::ReturningFromWasm => {
+                if let Some(since) = state.in_guest_since.take() {
+                    state.guest_time += since.elapsed();
+                }
+                if state.guest_time > GUEST_TIME_MAX {
+                    return Err(wasmtime::format_err!("guest time is used up"));
+                }
+            }
+        }
+        Ok(())
+    });
 }
 
 /// A component linked and ready.
@@ -134,44 +167,88 @@ impl Bare {
 
 /// Two components, tuned as ours: what one imports is forwarded to a fresh instance of the other, with static types.
 #[allow(dead_code, reason = "each benchmark that has this module uses a part of it")]
-pub struct Forwarding(Bare);
+pub struct Forwarding {
+    dependent: Bare,
+    metered: bool,
+}
+
+/// Whom the calls are forwarded to.
+#[derive(Clone)]
+struct Target {
+    engine: Engine,
+    pre: InstancePre<State>,
+    back: ComponentExportIndex,
+}
+
+impl Target {
+    async fn call(&self, store: &mut Store<State>, text: &str) -> wasmtime::Result<(String,)> {
+        let instance = self.pre.instantiate_async(&mut *store).await?;
+        let back = instance.get_typed_func::<(&str,), (String,)>(&mut *store, self.back)?;
+        back.call_async(store, (text,)).await
+    }
+
+    async fn fresh_call(&self, text: &str) -> wasmtime::Result<(String,)> {
+        let mut store = store(&self.engine, true);
+        self.call(&mut store, text).await
+    }
+
+    /// With all duties: metered, a deadline, and what was used read back.
+    async fn metered_call(&self, text: &str) -> wasmtime::Result<(String,)> {
+        let began = Instant::now();
+        let mut store = store(&self.engine, true);
+        meter(&mut store);
+        let answer = tokio::time::timeout(WALL_TIME_MAX, self.call(&mut store, text)).await?;
+        let state = store.data();
+        std::hint::black_box((began.elapsed(), state.guest_time, state.bytes, store.get_fuel()?));
+        answer
+    }
+}
 
 #[allow(dead_code, reason = "each benchmark that has this module uses a part of it")]
 impl Forwarding {
-    /// Compiles and links both. The interface has one function, `back: func(text: string) -> string`.
-    pub fn new(provider: &[u8], dependent: &[u8], interface: &str) -> Self {
+    /// Compiles and links both. The interface has one function, `back: func(text: string) -> string`. Both sides have
+    /// memory limits, fuel and epochs; `metered` they also have what a host that isolates calls does beside.
+    pub fn new(provider: &[u8], dependent: &[u8], interface: &str, metered: bool) -> Self {
         let engine = engine(true);
         let provider = Component::new(&engine, provider).unwrap();
         let instance = provider.get_export_index(None, interface).unwrap();
         let back = provider.get_export_index(Some(&instance), "back").unwrap();
-        let pre = Linker::<State>::new(&engine).instantiate_pre(&provider).unwrap();
+        let target = Target {
+            engine: engine.clone(),
+            pre: Linker::<State>::new(&engine).instantiate_pre(&provider).unwrap(),
+            back,
+        };
         let mut linker = Linker::<State>::new(&engine);
-        let inner = engine.clone();
-        linker
-            .instance(interface)
-            .unwrap()
-            .func_wrap_async("back", move |_, (text,): (String,)| {
-                let (engine, pre) = (inner.clone(), pre.clone());
-                Box::new(async move {
-                    let mut store = store(&engine, true);
-                    let instance = pre.instantiate_async(&mut store).await?;
-                    let back = instance.get_typed_func::<(&str,), (String,)>(&mut store, back)?;
-                    back.call_async(&mut store, (&text,)).await
-                })
+        let mut instance = linker.instance(interface).unwrap();
+        if metered {
+            instance.func_wrap_async("back", move |_, (text,): (String,)| {
+                let target = target.clone();
+                Box::new(async move { target.metered_call(&text).await })
             })
-            .unwrap();
+        } else {
+            instance.func_wrap_async("back", move |_, (text,): (String,)| {
+                let target = target.clone();
+                Box::new(async move { target.fresh_call(&text).await })
+            })
+        }
+        .unwrap();
         let dependent = Component::new(&engine, dependent).unwrap();
         let pre = linker.instantiate_pre(&dependent).unwrap();
-        Self(Bare {
+        let dependent = Bare {
             engine,
             pre,
             tuned: true,
-        })
+        };
+        Self { dependent, metered }
     }
 
     /// Has the dependent call the provider so many times.
     pub async fn many(&self, n: u64) -> u64 {
-        let (mut store, instance) = self.0.fresh().await;
+        let mut store = store(&self.dependent.engine, true);
+        if self.metered {
+            meter(&mut store);
+        }
+        let instance = self.dependent.pre.instantiate_async(&mut store).await.unwrap();
         let many = instance.get_typed_func::<(u32,), (u64,)>(&mut store, "many").unwrap();
         many.call_async(&mut store, (u32::try_from(n).unwrap(),))
             .await

@@ -1,5 +1,6 @@
 //! What a call of another capsule costs: through the host's proxy, and beside it the same forwarding written by hand with
-//! static types on bare wasmtime. In both each call gets a sandbox of its own, on either side.
+//! static types on bare wasmtime, once with limits, fuel and epochs alone and once with all that a host which isolates calls
+//! has to do. In all of them each call gets a sandbox of its own, on either side.
 
 mod bare;
 
@@ -190,9 +191,10 @@ fn main() {
     }
     let runtime = Runtime::new().unwrap();
     let ours = runtime.block_on(Ours::start());
-    let bare = bare::Forwarding::new(&provider(), &dependent(), INTERFACE);
+    let bare = bare::Forwarding::new(&provider(), &dependent(), INTERFACE, false);
+    let metered = bare::Forwarding::new(&provider(), &dependent(), INTERFACE, true);
     let expected = INNER * TEXT_BYTES;
-    let (mut our_times, mut bare_times, mut alone) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut our_times, mut bare_times, mut metered_times, mut alone) = <(Vec<_>, Vec<_>, Vec<_>, Vec<_>)>::default();
     runtime.block_on(async {
         for _ in 0..ROUNDS {
             let began = Instant::now();
@@ -202,20 +204,25 @@ fn main() {
             assert_eq!(bare.many(INNER).await, expected);
             bare_times.push(began.elapsed());
             let began = Instant::now();
+            assert_eq!(metered.many(INNER).await, expected);
+            metered_times.push(began.elapsed());
+            let began = Instant::now();
             assert_eq!(ours.many(1).await, TEXT_BYTES);
             alone.push(began.elapsed());
         }
     });
     let each = |times| median(times) / INNER as f64;
-    let (ours, bare) = (each(our_times), each(bare_times));
+    let (ours, bare, metered) = (each(our_times), each(bare_times), each(metered_times));
     println!(
         "a call of another capsule, {TEXT_BYTES} bytes of text there and back, a fresh sandbox each, median of {ROUNDS} rounds of {INNER}:"
     );
     println!("  through the proxy, accounted and in the caller's receipt   {ours:8.0} ns");
     println!("  typed forwarding on bare wasmtime                          {bare:8.0} ns");
+    println!("  the same, with guest time, deadline and bytes metered      {metered:8.0} ns");
     println!(
-        "  ratio                                                      {:8.2}",
-        ours / bare
+        "  ratio to the first, to the second                          {:8.2} {:8.2}",
+        ours / bare,
+        ours / metered
     );
     println!(
         "a call from outside that makes one such call: {:.1} us",

@@ -13,8 +13,10 @@ use serde_json::json;
 
 const SWAPS: u64 = 100;
 const CALLERS: usize = 2;
-/// Before each swap.
-const QUIET: Duration = Duration::from_millis(200);
+/// Before each swap nothing happens for so long: longer than any of them takes.
+const QUIET: Duration = Duration::from_millis(500);
+/// Between the end of a quiet stretch and its swap.
+const APART: Duration = Duration::from_millis(20);
 
 /// When a call began and how long it took.
 type Call = (Instant, Duration);
@@ -61,6 +63,7 @@ fn measure(urn: &'static str, kind: Kind, function: &'static str) {
     let (mut swaps, mut quiet, mut pauses) = (Vec::new(), Vec::new(), Vec::new());
     for minor in 1..=SWAPS {
         staged(minor);
+        // What publishing left to do is done by then.
         thread::sleep(QUIET / 4);
         thread::sleep(QUIET);
         let begun = Instant::now();
@@ -68,8 +71,9 @@ fn measure(urn: &'static str, kind: Kind, function: &'static str) {
         assert_eq!(swapped.status, 200, "{}", swapped.text());
         let took = begun.elapsed();
         swaps.push((begun, took));
-        // As long as the swap, and well before it: nothing else happened there.
-        quiet.push((begun - QUIET + QUIET / 8, took.min(QUIET / 2)));
+        // As long as the swap, and right before it.
+        let stretch = took.min(QUIET.saturating_sub(APART));
+        quiet.push((begun - APART - stretch, stretch));
         pauses.push(swapped.json()["pause_us"].as_u64().unwrap() as f64 / 1e3);
     }
     stop.store(true, Ordering::Relaxed);

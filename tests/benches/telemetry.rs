@@ -1,7 +1,7 @@
 //! The telemetry subsystems as components, under fuel and epochs, beside what a user would take instead.
 //!
-//! Arguments name the parts to run (`silver`, `gate`, `end-to-end`, `fan-out`); none means all. The peers need a Python with
-//! `polars` and `polars-hash` (TELEMETRY_PYTHON names it); `make bench` installs them.
+//! Arguments name the parts to run (`silver`, `gate`, `end-to-end`, `fan-out-memory`, `fan-out-http`); none means all. The peers
+//! need a Python with `polars` and `polars-hash` (TELEMETRY_PYTHON names it); `make bench` installs them.
 
 #[path = "telemetry/end_to_end.rs"]
 mod end_to_end;
@@ -34,11 +34,12 @@ fn main() {
         .iter()
         .filter(|argument| !argument.starts_with("--"))
         .collect();
-    let parts: [(&str, fn()); 4] = [
+    let parts: [(&str, fn()); 5] = [
         ("silver", silver::measure),
         ("gate", gate::measure),
         ("end-to-end", end_to_end::measure),
-        ("fan-out", fan_out::measure),
+        ("fan-out-memory", fan_out::memory::measure),
+        ("fan-out-http", fan_out::http::measure),
     ];
     for (name, part) in parts {
         if asked.is_empty() || asked.iter().any(|asked| *asked == name) {

@@ -19,6 +19,8 @@ use kinetic_model::{Digest, Sorted};
 use kinetic_testkit::author::{manifest, publication};
 use kinetic_testkit::guests;
 use kinetic_testkit::host::{Host, Said, binary, kinetic_in};
+use kinetic_testkit::live::PATIENCE;
+use kinetic_testkit::swappable::{process, wait_for};
 use serde_json::{Value, json};
 
 const REDACT: &str = "urn:kinetic:actionspace:solver:redact:v1";
@@ -275,7 +277,9 @@ fn what_failed_was_refused_or_was_given_up_has_its_record_too() {
 
     let mut caller = Caller::connect(&host.url).unwrap();
     caller.send(HOSTILE, "sleeps", &json!({ "ms": 25_000 })).unwrap();
-    std::thread::sleep(Duration::from_millis(300));
+    wait_for("the call to run", || {
+        (process(&host, HOSTILE)?["calls_running"] == json!(1)).then_some(())
+    });
     drop(caller);
     let started = Instant::now();
     let all = loop {
@@ -286,10 +290,7 @@ fn what_failed_was_refused_or_was_given_up_has_its_record_too() {
         {
             break all;
         }
-        assert!(
-            started.elapsed() < Duration::from_secs(10),
-            "no record of the call that was dropped"
-        );
+        assert!(started.elapsed() < PATIENCE, "no record of the call that was dropped");
         std::thread::sleep(Duration::from_millis(20));
     };
     let cancelled = all.iter().find(|one| one["verdict"]["status"] == "cancelled").unwrap();

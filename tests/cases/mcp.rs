@@ -23,7 +23,10 @@ fn python() -> PathBuf {
 
 fn client(args: &[&str]) -> Command {
     let mut command = Command::new(python());
-    command.arg(root().join("tests/python/mcp_client.py")).args(args);
+    command
+        .arg(root().join("tests/python/mcp_client.py"))
+        .args(["--timeout", "120"])
+        .args(args);
     command
 }
 

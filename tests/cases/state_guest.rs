@@ -239,7 +239,9 @@ fn a_capsule_is_told_nothing_newer_than_what_it_reads_and_waits_only_before_it_r
         let answer = waiting.join().unwrap();
         assert!(wrote.elapsed() < Duration::from_secs(10), "{:?}", wrote.elapsed());
         let seq = answer[0][0][0][2].as_u64().unwrap();
-        assert_eq!(answer[0], json!([[["a", "2", seq]], seq + 1]));
+        assert_eq!(answer[0][0], json!([["a", "2", seq]]));
+        // The host may have written other records by then.
+        assert!(answer[0][1].as_u64() > Some(seq), "{answer}");
         assert_eq!(answer[1], json!(2), "what it was told, it reads");
         assert!(answer[2].as_u64().unwrap() > seq, "{answer}");
     });

@@ -8,6 +8,8 @@ use kinetic_identity::SigningKey;
 use kinetic_testkit::author::{manifest, publication};
 use kinetic_testkit::guests;
 use kinetic_testkit::host::{Host, kinetic_in};
+use kinetic_testkit::live::LONG_DRAIN;
+use kinetic_testkit::swappable::{process, wait_for};
 use serde_json::json;
 
 fn with_hostile_guest(host: &Host) {
@@ -88,7 +90,7 @@ fn hostile_calls_over_http_have_their_own_codes_and_the_host_lives() {
 
 #[test]
 fn a_host_that_is_told_to_stop_finishes_what_it_began() {
-    let mut host = Host::start();
+    let mut host = Host::start_with(&LONG_DRAIN);
     with_hostile_guest(&host);
     let url = host.url.clone();
     let calling = std::thread::spawn(move || {
@@ -96,7 +98,7 @@ fn a_host_that_is_told_to_stop_finishes_what_it_began() {
             .enable_all()
             .build()
             .unwrap();
-        let body = json!({ "toolName": HOSTILE, "function": "sleeps", "intent": { "ms": 1500 } }).to_string();
+        let body = json!({ "toolName": HOSTILE, "function": "sleeps", "intent": { "ms": 4000 } }).to_string();
         runtime.block_on(async {
             let request = reqwest::Client::new().post(format!("{url}/api/v1/capabilities/execute"));
             request
@@ -107,10 +109,15 @@ fn a_host_that_is_told_to_stop_finishes_what_it_began() {
                 .map(|reply| reply.status().as_u16())
         })
     });
-    std::thread::sleep(Duration::from_millis(500));
+    wait_for("the call to run", || {
+        (process(&host, HOSTILE)?["calls_running"] == json!(1)).then_some(())
+    });
     let (status, took) = host.stop();
     assert_eq!(status, Some(0));
-    assert!(took < Duration::from_secs(15), "{took:?}");
+    assert!(
+        took < Duration::from_secs(60),
+        "it waits for no more than the call: {took:?}"
+    );
     assert_eq!(calling.join().unwrap().unwrap(), 200);
 }
 

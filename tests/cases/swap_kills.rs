@@ -23,7 +23,7 @@ fn answering(host: &Host, urn: &str) -> Value {
 }
 
 /// Asks for a swap, and waits for no answer: that goes on for as long as the connection stays.
-fn ask_for_swap(url: &str, urn: &str, minor: u64) -> TcpStream {
+pub(crate) fn ask_for_swap(url: &str, urn: &str, minor: u64) -> TcpStream {
     let body = json!({ "to": version(minor) }).to_string();
     let mut stream = TcpStream::connect(url.trim_start_matches("http://")).unwrap();
     stream.set_nodelay(true).unwrap();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use kinetic_kernel::Occupant;
 use kinetic_medallion::MedallionError;
-use kinetic_medallion::pipeline::{Pipeline, SILVER_GATE, STREAM_BUFFER};
+use kinetic_medallion::pipeline::{Pipeline, SILVER_GATE, STREAM_BUFFER, StorageStatus};
 use kinetic_model::{Digest, Limits};
 use kinetic_testkit::batches::texts;
 use kinetic_testkit::engine::load;
@@ -89,6 +89,14 @@ async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     }
 }
 
+/// Waits until the tables are as this says.
+pub(crate) async fn until_tables(pipeline: &Pipeline, are_so: impl Fn(&StorageStatus) -> bool) {
+    until("the tables' state", async || {
+        are_so(&pipeline.status().await.unwrap().storage)
+    })
+    .await;
+}
+
 async fn finished(mut senders: JoinSet<()>) {
     while let Some(sender) = senders.join_next().await {
         sender.unwrap();
@@ -155,8 +163,8 @@ async fn a_gate_that_panics_under_load_is_started_again_then_quarantined_and_its
     let status = pipeline.status().await.unwrap();
     assert_eq!(status.storage.gate.failures, 4);
     until("pressure", async || refused.load(Ordering::Relaxed) > 0).await;
+    until_tables(pipeline, |tables| tables.waits_for.is_some()).await;
     let status = pipeline.status().await.unwrap();
-    assert!(status.storage.waits_for.is_some(), "{status:?}");
     assert!(status.totals.arrived < 4 * 20 * 250, "who pushes has to wait");
     swap(pipeline, SILVER_GATE, good(SILVER).await).await.unwrap();
     finished(senders).await;

@@ -27,13 +27,13 @@ fn push(host: &Host, first: u64, count: u64, token: &str) -> (u16, Value) {
     (reply.status, reply.json())
 }
 
-fn pushed(host: &Host, first: u64, count: u64, token: &str) {
+pub(crate) fn pushed(host: &Host, first: u64, count: u64, token: &str) {
     let (status, said) = push(host, first, count, token);
     assert_eq!((status, &said["kept"]), (200, &json!(count)), "{said:#}");
 }
 
 /// Every number below `count` is in bronze and in silver, once.
-fn all_there(host: &Host, count: u64) {
+pub(crate) fn all_there(host: &Host, count: u64) {
     let flushed = host.post("/api/v1/telemetry/flush", &json!({}));
     assert_eq!(flushed.status, 200, "{}", flushed.text());
     for name in ["bronze/events", "silver/events"] {
@@ -62,7 +62,7 @@ fn version_of(host: &Host, urn: &str) -> Value {
 }
 
 /// The digest of what works as stream buffer, as the pipeline says.
-fn works(host: &Host) -> Value {
+pub(crate) fn works(host: &Host) -> Value {
     host.get("/api/v1/telemetry").json()["buffer"]["component"]["digest"].clone()
 }
 
@@ -217,6 +217,14 @@ fn what_is_no_part_is_refused_and_a_part_is_neither_called_nor_suspended_nor_lim
     }
     let listed = host.get("/api/v1/capabilities").text();
     assert!(!listed.contains(STREAM_BUFFER), "{listed}");
+    let shown = host.kinetic(&["inspect", STREAM_BUFFER]).fine().json();
+    assert_eq!(shown["digest"], works(&host), "it can be looked at: {shown:#}");
+    let pinned = host.kinetic(&["inspect", &format!("{STREAM_BUFFER}@1.1.0")]).fine();
+    assert_eq!(
+        pinned.json()["version"],
+        json!("1.1.0"),
+        "also a version that does no work"
+    );
     pushed(&host, 0, 10, "plain");
     all_there(&host, 10);
 }

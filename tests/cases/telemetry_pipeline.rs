@@ -24,6 +24,8 @@ use kinetic_testkit::guests;
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use crate::telemetry_faults::until_tables;
+
 pub(crate) async fn component(name: &'static str, limits: Limits) -> Occupant {
     Occupant::unwatched(subsystem(name, limits).await, Digest::of(&guests::subsystem(name)))
 }
@@ -316,12 +318,11 @@ async fn a_gate_that_fails_presses_back_to_the_pushers_and_nothing_is_lost() {
         assert!(next < 2_000_000, "it was never refused");
     };
     assert!(taken.shed > 0, "what may be dropped was dropped first");
-    let status = pipeline.status().await.unwrap();
-    assert_eq!(status.storage.gate.state, "quarantined", "{status:?}");
-    assert!(
-        status.buffer.level > 0 && status.storage.waits_for.is_some(),
-        "{status:?}"
-    );
+    until_tables(pipeline, |tables| {
+        tables.gate.state == "quarantined" && tables.waits_for.is_some()
+    })
+    .await;
+    assert!(pipeline.status().await.unwrap().buffer.level > 0);
     swap(pipeline, SILVER_GATE, component("silver_gate", Limits::CEILING).await)
         .await
         .unwrap();
@@ -485,8 +486,8 @@ async fn a_full_disk_makes_events_wait_and_loses_none() {
         assert!(next < 100_000, "it was never refused");
         tokio::time::sleep(Duration::from_millis(80)).await;
     }
-    let status = pipeline.status().await.unwrap();
-    assert!(status.storage.waits_for.is_some_and(|why| why.contains("disk is full")));
+    let full = |why: &String| why.contains("disk is full");
+    until_tables(pipeline, |tables| tables.waits_for.as_ref().is_some_and(full)).await;
     disk.0.store(false, Ordering::Relaxed);
     conserved(folder.path(), pipeline).await;
     let expected = next as u64 - left;

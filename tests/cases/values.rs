@@ -139,26 +139,23 @@ async fn every_call_has_a_sandbox_of_its_own() {
 async fn ten_mebibytes_pass_as_bytes_and_not_one_by_one() {
     let guest = load(&guests::rust("values"), Limits::default()).await.unwrap();
     let bytes = Bytes::from(vec![9_u8; 10 << 20]);
-    let outcome = guest
-        .call(
-            Some("bytes-back"),
-            Input::Bytes {
-                bytes: bytes.clone(),
-                rest: Map::new(),
-            },
-        )
-        .await;
-    // Value by value this takes most of a second; the bound only tells the two ways apart.
-    assert!(
-        outcome.usage.wall_time_ns < Duration::from_millis(500).as_nanos() as u64,
-        "{:?}",
-        outcome.usage
-    );
-    assert_eq!(
-        (outcome.usage.input_bytes, outcome.usage.output_bytes),
-        (10 << 20, 10 << 20)
-    );
-    assert!(matches!(outcome.result, Ok(Answer::Ok(Output::Bytes(back))) if back == bytes));
+    let mut best = Duration::MAX;
+    for _ in 0..10 {
+        let input = Input::Bytes {
+            bytes: bytes.clone(),
+            rest: Map::new(),
+        };
+        let outcome = guest.call(Some("bytes-back"), input).await;
+        best = best.min(Duration::from_nanos(outcome.usage.wall_time_ns));
+        assert_eq!(
+            (outcome.usage.input_bytes, outcome.usage.output_bytes),
+            (10 << 20, 10 << 20)
+        );
+        assert!(matches!(outcome.result, Ok(Answer::Ok(Output::Bytes(back))) if back == bytes));
+    }
+    // Value by value each takes most of a second; the bound only tells the two ways apart. What else the machine does only
+    // adds to the best one.
+    assert!(best < Duration::from_millis(500), "{best:?}");
 }
 
 #[tokio::test]

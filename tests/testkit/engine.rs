@@ -12,7 +12,8 @@ pub fn engine() -> &'static Engine {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
     ENGINE.get_or_init(|| {
         let config = EngineConfig {
-            pool_instances: 64,
+            // A quarter of it are residents: enough for as many cases as run at once.
+            pool_instances: 128,
             ..EngineConfig::default()
         };
         Engine::new(config, vec![]).unwrap()

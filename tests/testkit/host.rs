@@ -65,7 +65,7 @@ impl Said {
     }
 }
 
-/// Runs the binary in a folder with exactly these variables of ours.
+/// Runs the binary in a folder with these variables of ours, and patience for its compiler.
 pub fn kinetic_in(folder: &Path, variables: &[(&str, &str)], args: &[&str]) -> Said {
     let output = command(folder, variables, args).output().unwrap();
     Said {
@@ -81,10 +81,13 @@ fn command(folder: &Path, variables: &[(&str, &str)], args: &[&str]) -> Command 
     {
         command.env_remove(name);
     }
-    // Notes about running hosts and the author's keys go under the home folder.
+    // Notes about running hosts, the author's keys and what `docker login` keeps are under the home folder.
     command
+        .env_remove("DOCKER_CONFIG")
         .current_dir(folder)
         .env("HOME", folder)
+        // A machine that is slow and busy compiles as well, only later.
+        .env("KINETIC_ENGINE__COMPILE_TIMEOUT_MS", "300000")
         .envs(variables.iter().copied())
         .args(args)
         .stdin(Stdio::null());

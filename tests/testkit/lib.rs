@@ -6,6 +6,7 @@ pub mod engine;
 pub mod guests;
 pub mod host;
 pub mod live;
+pub mod oci;
 pub mod parts;
 pub mod swappable;
 pub mod tenants;

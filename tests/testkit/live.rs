@@ -14,6 +14,9 @@ use crate::host::{Host, binary};
 /// How long a test waits for what has to come.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Under which a host that waits for somebody at its end waits far longer than [`PATIENCE`].
+pub const LONG_DRAIN: [(&str, &str); 1] = [("KINETIC_HOST__DRAIN_MS", "120000")];
+
 /// A command that runs beside the test.
 pub struct Running {
     /// The process.

@@ -1,12 +1,13 @@
 //! Capsules in as many versions as there are ways to swap them in well and badly, and what an operator does with them.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kinetic_identity::SigningKey;
 use kinetic_model::Digest;
 use serde_json::{Value, json};
 
-use crate::author::{manifest, publication};
+use crate::author::{manifest, publication, receipt};
 use crate::guests;
 use crate::host::{Host, Reply};
 
@@ -15,18 +16,22 @@ pub const COUNTER: &str = "urn:tests:actionspace:solver:counter:v1";
 /// Keeps nothing and answers the same to the same: `twist`.
 pub const PURE: &str = "urn:tests:actionspace:solver:pure:v1";
 
-/// Settings under which a [`Kind::Slow`] version is found out after 16 calls, and a machine that is busy is not.
-pub const CAREFUL: [(&str, &str); 4] = [
+/// Settings under which a [`Kind::Slow`] version is found out after 16 calls, however long they take, and a machine that
+/// is busy is not.
+pub const CAREFUL: [(&str, &str); 7] = [
     ("KINETIC_KERNEL__PROBATION_CALLS", "16"),
     ("KINETIC_KERNEL__PROBATION_LATENCY_TIMES", "3"),
-    ("KINETIC_KERNEL__PROBATION_LATENCY_MS", "250"),
+    ("KINETIC_KERNEL__PROBATION_LATENCY_MS", "500"),
+    ("KINETIC_KERNEL__PROBATION_MS", "3600000"),
     ("KINETIC_KERNEL__SHADOW_CALLS", "4"),
+    ("KINETIC_KERNEL__DRAIN_MS", "120000"),
+    ("KINETIC_ZONES__SESSION__WAIT_MS_MAX", "120000"),
 ];
 
-/// More than a quarter of a second on any machine: less than a nanosecond each they never take.
-const SLOW_ROUNDS: u64 = 300_000_000;
+/// More than half a second on any machine: less than a nanosecond each they never take.
+const SLOW_ROUNDS: u64 = 600_000_000;
 /// How long is waited for what has to come; a slow version takes its time until it is found out.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// How a version behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,6 +186,22 @@ impl Author {
         self.send(host, "?activate=false", &asks(urn, minor), &component(minor, kind))
     }
 
+    /// Writes a version into a folder, file by file, each whole, as `kinetic publish --into` does.
+    pub fn lay(&self, folder: &Path, urn: &str, minor: u64, kind: Kind) {
+        let (manifest, component) = (asks(urn, minor).to_string(), component(minor, kind));
+        let receipt = receipt(&manifest, &component, &self.key).to_string();
+        std::fs::create_dir_all(folder).unwrap();
+        for (name, bytes) in [
+            ("component.wasm", component.as_slice()),
+            ("manifest.json", manifest.as_bytes()),
+            ("receipt.json", receipt.as_bytes()),
+        ] {
+            let beside = folder.join(format!(".{name}.new"));
+            std::fs::write(&beside, bytes).unwrap();
+            std::fs::rename(beside, folder.join(name)).unwrap();
+        }
+    }
+
     /// Publishes this component under this manifest.
     pub fn send(&self, host: &Host, query: &str, manifest: &Value, component: &[u8]) -> Reply {
         let path = format!("/api/v1/registry/capabilities/publish{query}");
@@ -192,7 +213,7 @@ impl Author {
 fn asks(urn: &str, minor: u64) -> Value {
     let mut asks = manifest(urn.split(':').nth(4).unwrap(), &version(minor));
     // A slow version is to be slow, not to be ended by a limit.
-    asks["limits"] = json!({ "guest_time_ms": 30_000 });
+    asks["limits"] = json!({ "fuel": 200_000_000_000_u64, "guest_time_ms": 30_000, "wall_time_ms": 300_000 });
     if urn == COUNTER {
         asks["instance"] = json!("resident");
         asks["governance"]["determinism"] = json!("D2_soft_deterministic");

@@ -9,13 +9,14 @@ use bytes::Bytes;
 use kinetic_model::{Limits, Usage};
 use serde_json::{Map, Value};
 use wasmtime::Store;
-use wasmtime::component::{ComponentExportIndex, Func, Instance, InstancePre, Val};
+use wasmtime::component::{ComponentExportIndex, Instance, InstancePre, Val};
 
 use crate::arguments::arguments;
+use crate::dynamic;
 use crate::engine::Shared;
 use crate::fast::Shape;
 use crate::fence::Fence;
-use crate::interface::{Function, Interface, WitType};
+use crate::interface::{Function, Interface};
 use crate::kept::Kept;
 use crate::lifecycle::Lifecycle;
 use crate::outcome::classify;
@@ -24,8 +25,7 @@ use crate::profile::Profile;
 use crate::provider::Configured;
 use crate::state::CallState;
 use crate::store::{INSTANTIATION_FUEL, fresh_store};
-use crate::values_out::{json, json_payload};
-use crate::worker::{Remote, RunsIn};
+use crate::worker::{Ask, HostLine, Remote, RunsIn};
 use crate::{CallContext, EngineError, Exchange, Extensions, Logs, Within};
 
 /// What a call gets.
@@ -209,24 +209,27 @@ impl Capability {
 
     /// Calls a function in a fresh sandbox, at this moment. Never panics; dropping the future ends the guest.
     pub async fn call(&self, function: Option<&str>, input: Input) -> Outcome {
-        self.outcome(function, input, None, Instant::now()).await
+        self.outcome(function, input, None, Instant::now(), None).await
     }
 
     /// Calls a function in a fresh sandbox in a given context; for D0 and D1 capsules the call can be made again from it.
     pub async fn call_with(&self, function: Option<&str>, input: Input, context: CallContext) -> Outcome {
-        self.outcome(function, input, Some(context), Instant::now()).await
+        self.outcome(function, input, Some(context), Instant::now(), None).await
     }
 
-    /// A call whose wall time began to run at some moment.
+    /// A call whose wall time began to run at some moment; in a worker process with the line to its host.
     pub(crate) async fn outcome(
         &self,
         function: Option<&str>,
         input: Input,
         mut context: Option<CallContext>,
         started: Instant,
+        line: Option<HostLine>,
     ) -> Outcome {
         let mut report = Report::default();
-        let result = self.run(function, input, &mut context, started, &mut report).await;
+        let result = self
+            .run(function, input, &mut context, started, line, &mut report)
+            .await;
         report.usage.wall_time_ns = nanos(started.elapsed());
         Outcome {
             result,
@@ -272,13 +275,14 @@ impl Capability {
         input: Input,
         context: &mut Option<CallContext>,
         started: Instant,
+        line: Option<HostLine>,
         report: &mut Report,
     ) -> Result<Answer, EngineError> {
         let loaded = &*self.0;
         let export = self.export(function)?;
         if let Place::Worker(remote) = &loaded.place {
-            let function = &export.function.name;
-            return remote.call(loaded, function, input, context, started, report).await;
+            // Boxed, as the one below: a call has room for all it may wait for, and most go neither of these two ways.
+            return Box::pin(self.run_in_worker(remote, export, input, context, started, report)).await;
         }
         let arguments = arguments(export, input, &loaded.limits, &mut report.usage)?;
         let wall = Duration::from_millis(loaded.limits.wall_time_ms);
@@ -288,31 +292,72 @@ impl Capability {
         let began = tokio::time::Instant::from_std(started);
         let deadline = began + wall;
         if let Some(kept) = &loaded.kept {
-            return loaded
-                .run_kept(kept, export, arguments, context, began, report)
+            return Box::pin(loaded.run_kept(kept, export, arguments, context, began, report))
                 .await
                 .map_err(|error| with_panic_message(error, &report.logs));
         }
         let within = context.as_ref().map(|context| context.within).unwrap_or_default();
         let (_permits, sandboxes) = self.sandboxes(within.sandboxes, deadline).await?;
-        let _running = loaded.shared.ticker.running();
+        // The call that this one is part of keeps the ticker going.
+        let _running = (within.sandboxes == 0).then(|| loaded.shared.ticker.running());
         // Before the context is taken: it goes back to who gave it.
         loaded.fence.pass()?;
         let state = CallState::new(loaded.limits, loaded.profile, loaded.fence.clone(), context.take());
         let mut store = loaded.store(state)?;
         store.data_mut().pass_on(Within {
             sandboxes: sandboxes.saturating_sub(1),
+            ends: Some(within.ends.map_or(deadline, |ends| ends.min(deadline))),
             ..within
         });
+        if let Some(line) = line {
+            store.data_mut().put_extension(line);
+        }
         let work = in_store(loaded, export, arguments, &mut store, &mut report.usage);
-        let result = tokio::time::timeout_at(deadline, work)
-            .await
-            .unwrap_or_else(|_| Err(timed_out()));
+        let result = match within.ends {
+            Some(ends) if ends <= deadline => work.await,
+            _ => tokio::time::timeout_at(deadline, work)
+                .await
+                .unwrap_or_else(|_| Err(timed_out())),
+        };
         let failure = read_back(&mut store, report, result.is_err());
         match failure {
             Some(failure) => Err(failure),
             None => result.map_err(|error| with_panic_message(error, &report.logs)),
         }
+    }
+
+    async fn run_in_worker(
+        &self,
+        remote: &Remote,
+        export: &Export,
+        input: Input,
+        context: &mut Option<CallContext>,
+        started: Instant,
+        report: &mut Report,
+    ) -> Result<Answer, EngineError> {
+        let loaded = &*self.0;
+        let within = context.as_ref().map(|context| context.within).unwrap_or_default();
+        // Capsules that it calls may run here, and leave the ticker to the outermost call.
+        let _running = (within.sandboxes == 0 && !loaded.peers.is_empty()).then(|| loaded.shared.ticker.running());
+        // Those of the capsules it calls, as they may run here; its own it has in the worker.
+        let (_permits, sandboxes) = if loaded.peers.is_empty() {
+            (None, within.sandboxes)
+        } else {
+            let wall = Duration::from_millis(loaded.limits.wall_time_ms);
+            let deadline = tokio::time::Instant::from_std(started) + wall;
+            self.sandboxes(within.sandboxes, deadline).await?
+        };
+        let ask = Ask {
+            function: &export.function.name,
+            input,
+            started,
+            passed_on: Within {
+                sandboxes: sandboxes.saturating_sub(1),
+                ..within
+            },
+            is_nested: within.sandboxes > 0,
+        };
+        remote.call(loaded, ask, context, report).await
     }
 }
 
@@ -380,43 +425,10 @@ pub(crate) async fn answer(
         (Ok(()), Arguments::Fast(shape, arguments)) => {
             crate::fast::call(shape, store, instance, export, arguments, &mut usage.output_bytes).await
         }
-        (Ok(()), Arguments::Vals(vals)) => call_dynamic(store, instance, export, &vals, &mut usage.output_bytes).await,
+        (Ok(()), Arguments::Vals(vals)) => dynamic::call(store, instance, export, &vals, &mut usage.output_bytes).await,
     };
     usage.fuel = loaded.limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
     called.map_err(|error| classify(&error, store.data(), loaded.shared.config.pool_instances, false))
-}
-
-async fn call_dynamic(
-    store: &mut Store<CallState>,
-    instance: &Instance,
-    export: &Export,
-    vals: &[Val],
-    output_bytes: &mut u64,
-) -> wasmtime::Result<Answer> {
-    let func: Func = instance
-        .get_func(&mut *store, export.index()?)
-        .ok_or_else(|| wasmtime::format_err!("the export is gone"))?;
-    let mut results = [Val::Bool(false)];
-    let results = if export.function.result.is_some() {
-        &mut results[..]
-    } else {
-        &mut []
-    };
-    func.call_async(&mut *store, vals, results).await?;
-    let not_its_type = || wasmtime::format_err!("the result is not of its type");
-    let val = results.first_mut().map(|val| std::mem::replace(val, Val::Bool(false)));
-    let answer = match (&export.function.result, val) {
-        (None, _) => Some(Answer::Ok(Output::Json(Value::Null))),
-        (Some(WitType::Result { ok, .. }), Some(Val::Result(Ok(val)))) => {
-            json_payload(ok.as_deref(), val, output_bytes).map(|value| Answer::Ok(Output::Json(value)))
-        }
-        (Some(WitType::Result { err, .. }), Some(Val::Result(Err(val)))) => {
-            json_payload(err.as_deref(), val, output_bytes).map(|value| Answer::Err(Output::Json(value)))
-        }
-        (Some(ty), Some(val)) => json(ty, val, output_bytes).map(|value| Answer::Ok(Output::Json(value))),
-        (Some(_), None) => None,
-    };
-    answer.ok_or_else(not_its_type)
 }
 
 /// Takes out of the store what outlives the call; gives the error its tape makes of it, if any.

@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use wasmtime::Engine;
 
 use crate::EngineError;
+use crate::apart::patience;
 use crate::code_cache::Compiled;
 use crate::config::{Allocation, CompileIn, EngineConfig, wasmtime_config};
 use crate::describe::describe;
@@ -76,9 +77,10 @@ pub(crate) async fn compile(engine: &Engine, config: &EngineConfig, bytes: Vec<u
                 .map_err(|e| EngineError::CompileCrashed { why: e.to_string() })?
         }
         CompileIn::Worker { program, args } => {
-            let timeout_ms = u64::try_from(config.compile_timeout.as_millis()).unwrap_or(u64::MAX);
+            let timeout = patience(config.compile_timeout);
+            let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
             let work = in_worker(program, args, config, &bytes);
-            match tokio::time::timeout(config.compile_timeout, work).await {
+            match tokio::time::timeout(timeout, work).await {
                 Ok(result) => result,
                 // Dropping the future killed the process.
                 Err(_) => Err(EngineError::CompileTimeout { timeout_ms }),

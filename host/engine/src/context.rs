@@ -9,6 +9,11 @@ pub struct Within {
     pub sandboxes: u32,
     /// A word of whoever made the outermost call; the engine passes it on and knows nothing of it.
     pub token: u64,
+    /// When a timer ends the call at the latest, and with it those it makes: one that may last until then needs no timer of
+    /// its own.
+    pub ends: Option<tokio::time::Instant>,
+    /// Whether a record tells of the calls it makes. Where none does, nobody needs to write down what they were.
+    pub noted: bool,
 }
 
 /// The context of one call. For D0 and D1 capsules the same context and input give the same call.

@@ -2,11 +2,13 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
-use kinetic_model::{Determinism, Digest, InstanceMode, Limits};
+use kinetic_model::{Digest, InstanceMode, Limits};
 use tokio::sync::Semaphore;
 use wasmtime::component::{Component, Linker};
 
+use crate::aside::Aside;
 use crate::capability::{Capability, Export, Loaded, Place};
 use crate::code_cache::{CodeCache, Compiled, deserialize, engine_id};
 use crate::compile::compile;
@@ -15,12 +17,12 @@ use crate::fast::Shape;
 use crate::grantee::{Admit, Grantee};
 use crate::interface::Interface;
 use crate::lifecycle::Lifecycle;
-use crate::peer::inject;
+use crate::peer::{agree, inject};
 use crate::profile::Profile;
 use crate::provider::{Configured, Provider};
 use crate::state::CallState;
 use crate::ticker::Ticker;
-use crate::worker::{About, Remote, RunsIn, Start, WorkerStatus, Workers, tenant};
+use crate::worker::{About, NESTED_FACTOR, Remote, RunsIn, Start, WorkerStatus, Workers, tenant};
 use crate::{EngineError, link, waiting};
 
 /// What every capability of an engine shares.
@@ -36,6 +38,7 @@ pub(crate) struct Shared {
     providers: Vec<Arc<dyn Provider>>,
     cache: Option<CodeCache>,
     workers: Option<Arc<Workers>>,
+    aside: Aside,
 }
 
 /// The engine. Cheap to clone.
@@ -78,6 +81,19 @@ impl Engine {
     /// # Errors
     /// `Setup`, `TickerDead` or `CodeCache`; nothing may be served then.
     pub fn new(config: EngineConfig, providers: Vec<Arc<dyn Provider>>) -> Result<Self, EngineError> {
+        Self::with(config, providers, |provider, linker| provider.link(linker))
+    }
+
+    /// The engine of a worker process: what providers answer is asked of the host.
+    pub(crate) fn in_worker(config: EngineConfig, providers: Vec<Arc<dyn Provider>>) -> Result<Self, EngineError> {
+        Self::with(config, providers, |provider, linker| provider.link_in_worker(linker))
+    }
+
+    fn with(
+        config: EngineConfig,
+        providers: Vec<Arc<dyn Provider>>,
+        link: impl Fn(&dyn Provider, &mut Linker<CallState>) -> wasmtime::Result<()>,
+    ) -> Result<Self, EngineError> {
         let setup = |e: wasmtime::Error| EngineError::Setup { why: format!("{e:#}") };
         let pooled = wasmtime::Engine::new(&wasmtime_config(&config, Allocation::Pooling));
         let (engine, allocation) = match pooled {
@@ -95,7 +111,7 @@ impl Engine {
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(setup)?;
         waiting::add_to_linker(&mut linker).map_err(setup)?;
         for provider in &providers {
-            provider.link(&mut linker).map_err(setup)?;
+            link(&**provider, &mut linker).map_err(setup)?;
         }
         let cache = config
             .code_cache
@@ -105,9 +121,9 @@ impl Engine {
         let workers = config.workers.clone().map(|workers| {
             let start = Start {
                 tick_us: u64::try_from(config.tick.as_micros()).unwrap_or(u64::MAX),
-                calls_max: workers.calls_per_process_max,
+                calls_max: workers.calls_per_process_max.saturating_mul(NESTED_FACTOR),
                 ceiling: config.ceiling,
-                memory_bytes_max: workers.memory_bytes_max,
+                memory_bytes_max: workers.memory_bytes_max.saturating_mul(NESTED_FACTOR.into()),
             };
             Arc::new(Workers::new(workers, start))
         });
@@ -124,6 +140,7 @@ impl Engine {
             providers,
             cache,
             workers,
+            aside: Aside::default(),
         })))
     }
 
@@ -135,6 +152,22 @@ impl Engine {
     /// A digest of everything that decides what a component is compiled to: engine version, settings, target.
     pub fn digest(&self) -> Digest {
         Digest::from_bytes(engine_id(&self.0.engine))
+    }
+
+    /// Runs a call here until a guest in it has run for 2 ms, then in threads of low priority, so that short calls do not
+    /// wait for it; `at_once` begins there, for a capsule that is known to take long. None when the call ended without a
+    /// result. Dropping the future ends the guest within a tick.
+    pub async fn aside<T: Send + 'static>(
+        &self,
+        at_once: bool,
+        call: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        self.0.aside.run(at_once, call).await
+    }
+
+    /// Returns when no call is aside any more, also none that nobody waits for; `false` when that took longer.
+    pub async fn aside_is_over(&self, within: Duration) -> bool {
+        self.0.aside.is_over(within).await
     }
 
     /// How the pool stands.
@@ -186,30 +219,57 @@ impl Engine {
 
     /// Takes compiled code in where the capsule's calls are to run; `CodeCache` when it does not fit this engine.
     async fn take_in(&self, compiled: &Compiled, admit: Admit<'_>) -> Result<Capability, EngineError> {
-        let place = |workers: &Arc<Workers>| workers.config.place(admit.capsule, &compiled.interface);
-        match &self.0.workers {
-            Some(workers) if place(workers)? == RunsIn::Worker => self.load_in_worker(workers, compiled, admit).await,
-            _ => self.load_here(&compiled.code, compiled.interface.clone(), admit),
+        let place = |workers: &Arc<Workers>| {
+            let crosses = |import: &str| self.crosses(import, admit);
+            workers.config.place(admit.capsule, &compiled.interface, crosses)
+        };
+        let here = || self.load_here(&compiled.code, compiled.interface.clone(), admit);
+        let Some(workers) = &self.0.workers else {
+            return here();
+        };
+        if place(workers)? == RunsIn::Process {
+            return here();
         }
+        let may_be_here = !workers.config.insists(admit.capsule.trust_zone);
+        if may_be_here && workers.has_given_up() {
+            return here();
+        }
+        match self.load_in_worker(workers, compiled, admit).await {
+            Err(error @ EngineError::WorkerNotStarted { .. }) if may_be_here && workers.gives_up(&error) => here(),
+            loaded => loaded,
+        }
+    }
+
+    /// Whether an import is answered from here for guests in workers.
+    fn crosses(&self, import: &str, admit: Admit<'_>) -> bool {
+        let interface = link::split(import).0;
+        let mut providers = self.0.providers.iter();
+        admit.peers.iter().any(|peer| peer.provides(import))
+            || providers.any(|provider| provider.serves(interface) && provider.crosses(interface))
     }
 
     /// Maps code into this process and links it.
     fn load_here(&self, code: &[u8], interface: Interface, admit: Admit<'_>) -> Result<Capability, EngineError> {
-        let component =
-            deserialize(&self.0.engine, code).map_err(|e| EngineError::CodeCache { why: format!("{e:#}") })?;
+        let component = self.component(code)?;
         self.link(&component, interface, admit)
     }
 
-    /// In a worker process: maps code that its host compiled, and links it to inert WASI.
-    pub(crate) fn load_compiled(
-        &self,
-        code: &[u8],
-        interface: Interface,
-        determinism: Determinism,
-    ) -> Result<Capability, EngineError> {
+    fn component(&self, code: &[u8]) -> Result<Component, EngineError> {
+        deserialize(&self.0.engine, code).map_err(|e| EngineError::CodeCache { why: format!("{e:#}") })
+    }
+
+    /// In a worker process: maps code that its host compiled, and links it to inert WASI and to questions to the host, which
+    /// has checked the grants.
+    pub(crate) fn load_compiled(&self, code: &[u8], about: About) -> Result<Capability, EngineError> {
+        something_to_call(&about.interface)?;
+        let component = self.component(code)?;
+        let mut linker = Cow::Borrowed(&self.0.linker);
+        for import in &about.peers {
+            inject(linker.to_mut(), import, None, &about.interface)?;
+        }
         // The host has the capsule's name and its limits; each call brings the limits it runs under.
         let capsule = Grantee {
-            determinism,
+            determinism: about.determinism,
             ..Grantee::unnamed(Digest::EMPTY).map_err(|e| EngineError::Setup { why: e.to_string() })?
         };
         let admit = Admit {
@@ -218,7 +278,7 @@ impl Engine {
             peers: &[],
             limits: &Limits::CEILING,
         };
-        self.load_here(code, interface, admit)
+        self.linked(&component, &linker, about.interface, Vec::new(), admit)
     }
 
     /// Hands code to a worker process, which links it; this process never maps it.
@@ -236,12 +296,20 @@ impl Engine {
             &self.0.providers,
             admit.peers,
         )?;
+        let mut links = Vec::new();
+        for import in &interface.imports {
+            if let Some(peer) = admit.peers.iter().find(|peer| peer.provides(import)) {
+                agree(import, peer, &interface)?;
+                links.push((import.clone(), peer.clone()));
+            }
+        }
         let about = About {
             interface: interface.clone(),
             determinism: admit.capsule.determinism,
+            peers: links.iter().map(|(import, _)| import.clone()).collect(),
         };
         let tenant = tenant(admit.capsule).into();
-        let remote = Remote::new(workers.clone(), tenant, about, compiled.code.clone())?;
+        let remote = Remote::new(workers.clone(), tenant, about, links, compiled.code.clone())?;
         remote.check().await?;
         let exports = interface.functions.iter().map(|function| Export {
             function: function.clone(),
@@ -261,9 +329,7 @@ impl Engine {
 
     fn link(&self, component: &Component, interface: Interface, admit: Admit<'_>) -> Result<Capability, EngineError> {
         let shared = &self.0;
-        if interface.functions.is_empty() && interface.unsupported.is_empty() {
-            return Err(EngineError::NothingToCall {});
-        }
+        something_to_call(&interface)?;
         let providers = link::grant(
             admit.capsule,
             &interface.imports,
@@ -274,9 +340,21 @@ impl Engine {
         let mut linker = Cow::Borrowed(&shared.linker);
         for import in &interface.imports {
             if let Some(peer) = admit.peers.iter().find(|peer| peer.provides(import)) {
-                inject(linker.to_mut(), import, peer, &interface)?;
+                agree(import, peer, &interface)?;
+                inject(linker.to_mut(), import, Some(peer), &interface)?;
             }
         }
+        self.linked(component, &linker, interface, providers, admit)
+    }
+
+    fn linked(
+        &self,
+        component: &Component,
+        linker: &Linker<CallState>,
+        interface: Interface,
+        providers: Vec<Arc<dyn Configured>>,
+        admit: Admit<'_>,
+    ) -> Result<Capability, EngineError> {
         let pre = linker
             .instantiate_pre(component)
             .map_err(|e| EngineError::ImportMismatch {
@@ -346,6 +424,14 @@ impl Engine {
             .unwrap_or_default()
     }
 
+    /// Forgets whose worker processes died.
+    #[cfg(test)]
+    pub(crate) fn forgive_workers(&self) {
+        if let Some(workers) = &self.0.workers {
+            workers.forgive();
+        }
+    }
+
     /// Starts a worker process and asks whether it answers; gives what it could not take from itself. Nothing where no
     /// zone runs in workers.
     ///
@@ -357,4 +443,11 @@ impl Engine {
             None => Ok(Vec::new()),
         }
     }
+}
+
+fn something_to_call(interface: &Interface) -> Result<(), EngineError> {
+    if interface.functions.is_empty() && interface.unsupported.is_empty() {
+        return Err(EngineError::NothingToCall {});
+    }
+    Ok(())
 }

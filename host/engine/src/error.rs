@@ -210,5 +210,13 @@ coded_errors! {
         "0051" InWorker { } => Conformance,
             "the component runs in worker processes, where no instance of it stays.",
             "Give its capsule \"instance\": \"resident\", which makes it run in the host's own process.";
+        /// Work apart from the calls was not done.
+        "0052" NotApart { why: String } => Internal,
+            "a thread for work apart from the calls gave no result: {why}.",
+            "Try again; if it goes on, look at the host's log and at the machine's limit on threads.";
+        /// A worker process said what no worker of this host says.
+        "0054" WorkerMisbehaved { why: String } => Conformance,
+            "the worker process was ended because it broke the rules by which it asks the host: {why}.",
+            "Its guest may have broken out of its sandbox: quarantine the capsules of this namespace and report it. The host is unaffected.";
     }
 }

@@ -201,11 +201,11 @@ fn typed<P: Passed, R: Given>(
     forward: Arc<Forward>,
 ) -> wasmtime::Result<()> {
     let name = forward.function().export.clone();
-    instance.func_wrap_async(&name, move |store, params: P| {
+    instance.func_wrap_async(&name, move |mut store, params: P| {
         let forward = forward.clone();
         Box::new(async move {
             let input = input(forward.function(), params.arguments());
-            let answer = forward.ask(store, input).await?;
+            let answer = forward.ask(store.data_mut(), input).await?;
             R::of(answer).ok_or_else(|| wasmtime::format_err!("the answer is not of its type"))
         })
     })

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug)]
 pub struct HostBytes {
     used: AtomicU64,
+    /// What the same call has spent in another process.
+    elsewhere: AtomicU64,
     bytes_max: AtomicU64,
 }
 
@@ -26,6 +28,7 @@ impl HostBytes {
     pub fn new(bytes_max: u64) -> Self {
         Self {
             used: AtomicU64::new(0),
+            elsewhere: AtomicU64::new(0),
             bytes_max: AtomicU64::new(bytes_max),
         }
     }
@@ -38,7 +41,8 @@ impl HostBytes {
         let used = self
             .used
             .fetch_add(bytes as u64, Ordering::Relaxed)
-            .saturating_add(bytes as u64);
+            .saturating_add(bytes as u64)
+            .saturating_add(self.elsewhere.load(Ordering::Relaxed));
         if used > self.bytes_max.load(Ordering::Relaxed) {
             Err(HostBytesExceeded)
         } else {
@@ -48,13 +52,19 @@ impl HostBytes {
 
     /// Bytes that can still be spent.
     pub fn left(&self) -> u64 {
-        self.bytes_max.load(Ordering::Relaxed).saturating_sub(self.used())
+        let used = self.used().saturating_add(self.elsewhere.load(Ordering::Relaxed));
+        self.bytes_max.load(Ordering::Relaxed).saturating_sub(used)
     }
 
     /// What was spent before is not this call's.
     pub(crate) fn begin_call(&self, bytes_max: u64) {
         self.bytes_max.store(bytes_max, Ordering::Relaxed);
         self.used.store(0, Ordering::Relaxed);
+    }
+
+    /// What the same call has spent in another process counts against the same limit; it never becomes less.
+    pub(crate) fn spent_elsewhere(&self, bytes: u64) {
+        self.elsewhere.fetch_max(bytes, Ordering::Relaxed);
     }
 
     pub(crate) fn used(&self) -> u64 {

@@ -29,6 +29,8 @@ pub(crate) struct Slot {
     pub(crate) live: Option<Live>,
     /// What an instance goes on from when it is made.
     pub(crate) beginning: Option<Snapshot>,
+    /// Started, and waiting for a predecessor's state. No call's: it may hold an earlier state.
+    pub(crate) ready: Option<Live>,
     failed_at: Option<Instant>,
 }
 
@@ -133,6 +135,8 @@ impl Loaded {
         let mut live = match slot.live.take() {
             Some(live) => live,
             None => {
+                // The state it waited for did not come.
+                slot.ready = None;
                 kept.may_begin(&slot)?;
                 let made = self.begun(slot.beginning.as_ref(), deadline, &mut report.usage).await;
                 made.inspect_err(|error| kept.failed(&mut slot, error))?

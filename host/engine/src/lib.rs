@@ -23,7 +23,8 @@
 //!
 //! In this process, or, for zones that [`WorkerConfig`] says so of, in worker processes: same limits, same errors, same
 //! usage. [`Capability::runs_in`] says where. What differs is what a guest that breaks out finds, and that a process that
-//! dies is an error of the calls in it.
+//! dies is an error of the calls in it. What a guest there imports its providers and its links answer here, in the call's
+//! own context; a provider says with [`Provider::crosses`] of which interfaces it can.
 //!
 //! # Replacing one version by another
 //!
@@ -32,14 +33,18 @@
 //! `kinetic:capsule/lifecycle` hands its state over: [`Capability::export_state`] of the one that goes,
 //! [`Capability::begin_from`] of the one that comes. Both versions can be loaded at once; nothing here decides which is called.
 
+mod apart;
 mod arguments;
+mod aside;
 mod capability;
 mod clock;
 mod code_cache;
 mod compile;
 mod config;
 mod context;
+mod crossing;
 mod describe;
+mod dynamic;
 mod engine;
 mod error;
 mod extensions;
@@ -58,6 +63,7 @@ mod outcome;
 mod peer;
 mod profile;
 mod provider;
+mod ready;
 mod resident;
 mod same;
 mod sandboxes;
@@ -76,10 +82,13 @@ mod virtual_time;
 mod waiting;
 mod worker;
 
+pub use apart::{behind, beside};
+pub use aside::{LONG_AFTER, spawn_at_home};
 pub use capability::{Answer, Capability, Input, Outcome, Output};
 pub use compile::compile_worker_main;
 pub use config::{Allocation, CompileIn, EngineConfig};
 pub use context::{CallContext, Within};
+pub use crossing::{CrossingAnswer, NotUnderstood, ask_host, cross, crossed, resource_of_host};
 pub use describe::describe;
 pub use engine::{Engine, LoadedFrom, PoolStatus};
 pub use error::EngineError;

@@ -213,7 +213,7 @@ impl Live {
         started.map_err(|error| error.of(START))
     }
 
-    async fn import_state(
+    pub(crate) async fn import_state(
         &mut self,
         loaded: &Loaded,
         lifecycle: &Lifecycle,
@@ -329,15 +329,16 @@ impl Capability {
         exported
     }
 
-    /// Makes the one instance now, going on from a predecessor's state, in place of one that may be there. An instance that
-    /// is made later, after one that failed, begins from the same state.
+    /// Makes the one instance now, or takes the one that [`Capability::get_ready`] made, and has it go on from a
+    /// predecessor's state, in place of one that may be there. An instance that is made later, after one that failed, begins
+    /// from the same state.
     ///
     /// # Errors
     /// `StateRefused` when it cannot read the state or keeps none, `LifecycleRefused`, and what else ends a call. All is then
     /// as it was before.
     pub async fn begin_from(&self, snapshot: Snapshot) -> Result<(), EngineError> {
         let loaded = &*self.0;
-        let (Some(kept), Some(_)) = (&loaded.kept, &loaded.lifecycle) else {
+        let (Some(kept), Some(lifecycle)) = (&loaded.kept, &loaded.lifecycle) else {
             return Err(state_refused("it keeps no state across calls"));
         };
         let (bytes, bytes_max) = (snapshot.bytes.len() as u64, loaded.shared.config.ceiling.output_bytes);
@@ -349,9 +350,24 @@ impl Capability {
         let mut slot = kept.slot_for_host(loaded).await?;
         loaded.fence.pass()?;
         let _running = loaded.shared.ticker.running();
-        let live = loaded
-            .begun(Some(&snapshot), loaded.deadline(), &mut Usage::default())
-            .await?;
+        let ready = match slot.ready.take() {
+            Some(mut ready) => {
+                let taken = ready
+                    .import_state(loaded, lifecycle, &snapshot, loaded.deadline())
+                    .await;
+                taken.is_ok().then_some(ready)
+            }
+            None => None,
+        };
+        let live = match ready {
+            Some(live) => live,
+            // None was made ahead, or it failed: then another one says why, or does better.
+            None => {
+                loaded
+                    .begun(Some(&snapshot), loaded.deadline(), &mut Usage::default())
+                    .await?
+            }
+        };
         slot.live = Some(live);
         slot.beginning = Some(snapshot);
         Ok(())
@@ -421,7 +437,8 @@ impl Capability {
         let Ok(mut slot) = kept.slot_for_host(loaded).await else {
             return;
         };
-        let (Some(mut live), Some(lifecycle)) = (slot.live.take(), &loaded.lifecycle) else {
+        let live = slot.live.take().or_else(|| slot.ready.take());
+        let (Some(mut live), Some(lifecycle)) = (live, &loaded.lifecycle) else {
             return;
         };
         let _running = loaded.shared.ticker.running();

@@ -19,7 +19,7 @@ const INERT: [&str; 5] = [
 ];
 
 /// Splits `wasi:http/types@0.2.6` into interface and version.
-fn split(import: &str) -> (&str, &str) {
+pub(crate) fn split(import: &str) -> (&str, &str) {
     import.split_once('@').unwrap_or((import, ""))
 }
 

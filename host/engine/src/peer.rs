@@ -31,7 +31,8 @@ pub type PeerFuture<'a> = Pin<Box<dyn Future<Output = PeerReply> + Send + 'a>>;
 pub struct PeerReply {
     /// The answer, or why there is none.
     pub result: Result<Answer, PeerFault>,
-    /// What the caller's receipt says of it: compact JSON. Empty when nothing ran.
+    /// What the caller's receipt says of it: compact JSON. Empty when nothing ran, and when [`Within::noted`] says that
+    /// nobody asks.
     pub note: Vec<u8>,
 }
 
@@ -137,17 +138,21 @@ impl std::error::Error for PeerFailed {}
 pub(crate) struct Forward {
     interface: String,
     function: Function,
-    peer: Arc<dyn Peer>,
+    /// None in a worker process, whose host is asked.
+    peer: Option<Arc<dyn Peer>>,
 }
 
-/// Puts the functions of an imported interface into a linker. All of them must be values, and such as the provider has
-/// them.
-pub(crate) fn inject(
-    linker: &mut Linker<CallState>,
-    import: &str,
-    peer: &Arc<dyn Peer>,
-    interface: &Interface,
-) -> Result<(), EngineError> {
+/// The functions a component imports of an interface.
+fn imported<'a>(interface: &'a Interface, import: &'a str) -> impl Iterator<Item = &'a Function> {
+    interface
+        .imported
+        .iter()
+        .filter(move |function| function.instance.as_deref() == Some(import))
+}
+
+/// Whether another capsule can answer for an imported interface: all its functions must be values, and such as the provider
+/// has them.
+pub(crate) fn agree(import: &str, peer: &Arc<dyn Peer>, interface: &Interface) -> Result<(), EngineError> {
     let mismatch = |why: String| EngineError::PeerMismatch {
         import: import.into(),
         peer: peer.name(),
@@ -160,13 +165,7 @@ pub(crate) fn inject(
     {
         return Err(mismatch(format!("{function}: {why}")));
     }
-    let failed = |e: wasmtime::Error| EngineError::ImportMismatch { why: format!("{e:#}") };
-    let mut instance = linker.instance(import).map_err(failed)?;
-    for function in interface
-        .imported
-        .iter()
-        .filter(|function| function.instance.as_deref() == Some(import))
-    {
+    for function in imported(interface, import) {
         let offered = peer
             .offers(&function.export)
             .ok_or_else(|| mismatch(format!("it has no function {}", function.export)))?;
@@ -174,10 +173,25 @@ pub(crate) fn inject(
             let (wanted, offered) = (function.signature(), offered.signature());
             return Err(mismatch(format!("{wanted} is wanted, {offered} is there")));
         }
+    }
+    Ok(())
+}
+
+/// Puts the functions of an imported interface, on which both sides agree, into a linker. In a worker process there is no
+/// peer: its host is asked.
+pub(crate) fn inject(
+    linker: &mut Linker<CallState>,
+    import: &str,
+    peer: Option<&Arc<dyn Peer>>,
+    interface: &Interface,
+) -> Result<(), EngineError> {
+    let failed = |e: wasmtime::Error| EngineError::ImportMismatch { why: format!("{e:#}") };
+    let mut instance = linker.instance(import).map_err(failed)?;
+    for function in imported(interface, import) {
         let forward = Arc::new(Forward {
             interface: import.into(),
             function: function.clone(),
-            peer: peer.clone(),
+            peer: peer.cloned(),
         });
         match Shape::of(function) {
             Some(shape) => fast_import::define(shape, &mut instance, forward),
@@ -196,40 +210,19 @@ impl Forward {
         &self.function
     }
 
-    /// Asks the peer, or the recording in its place.
-    pub(crate) async fn ask(
-        &self,
-        mut store: StoreContextMut<'_, CallState>,
-        input: Input,
-    ) -> wasmtime::Result<Answer> {
+    /// Asks the peer, or, in a worker process, the host to ask it.
+    pub(crate) async fn ask(&self, state: &mut CallState, input: Input) -> wasmtime::Result<Answer> {
         let export = &self.function.export;
-        let tape = store.data_mut().tape().clone();
-        if tape.is_on() {
-            let request = serde_json::to_vec(&Asked::of(&input))?;
-            if let Turn::Answer(answer) = tape.begin(&self.interface, export, &request)? {
-                return Ok(serde_json::from_slice::<Taped>(&answer)?.answer());
-            }
+        match &self.peer {
+            Some(peer) => ask(&**peer, &self.interface, export, state, input).await,
+            None => state.ask_peer(&self.interface, export, input).await,
         }
-        let within = store.data().passed_on();
-        let reply = self.peer.call(export, input, within).await;
-        let state = store.data_mut();
-        if !reply.note.is_empty() {
-            state.extensions().change(|calls: &mut PeerCalls| calls.add(reply.note));
-        }
-        let answer = reply.result.map_err(|fault| PeerFailed {
-            peer: self.peer.name(),
-            fault,
-        })?;
-        if tape.is_on() {
-            tape.record(serde_json::to_vec(&Taped::of(&answer))?)?;
-        }
-        Ok(answer)
     }
 
     /// For functions without a static type: values become JSON on the way, as with any caller of the peer.
     async fn dynamic(
         &self,
-        store: StoreContextMut<'_, CallState>,
+        mut store: StoreContextMut<'_, CallState>,
         params: &[Val],
         results: &mut [Val],
     ) -> wasmtime::Result<()> {
@@ -243,7 +236,7 @@ impl Forward {
             );
         }
         let output_bytes = store.data().limits().host_call_bytes;
-        let answer = self.ask(store, Input::Json(given)).await?;
+        let answer = self.ask(store.data_mut(), Input::Json(given)).await?;
         if let Some(result) = results.first_mut() {
             let mut converter = Converter::new(output_bytes);
             *result = self.val(answer, &mut converter)?;
@@ -265,6 +258,35 @@ impl Forward {
             (_, _) => Val::Bool(false),
         })
     }
+}
+
+/// Asks another capsule in a call's context, or the recording in its place.
+pub(crate) async fn ask(
+    peer: &dyn Peer,
+    interface: &str,
+    export: &str,
+    state: &mut CallState,
+    input: Input,
+) -> wasmtime::Result<Answer> {
+    let tape = state.tape().clone();
+    if tape.is_on() {
+        let request = serde_json::to_vec(&Asked::of(&input))?;
+        if let Turn::Answer(answer) = tape.begin(interface, export, &request)? {
+            return Ok(serde_json::from_slice::<Taped>(&answer)?.answer());
+        }
+    }
+    let reply = peer.call(export, input, state.passed_on()).await;
+    if !reply.note.is_empty() {
+        state.extensions().change(|calls: &mut PeerCalls| calls.add(reply.note));
+    }
+    let answer = reply.result.map_err(|fault| PeerFailed {
+        peer: peer.name(),
+        fault,
+    })?;
+    if tape.is_on() {
+        tape.record(serde_json::to_vec(&Taped::of(&answer))?)?;
+    }
+    Ok(answer)
 }
 
 /// A question as a recording knows it.

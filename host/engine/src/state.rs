@@ -187,6 +187,30 @@ impl CallState {
         self.host().0.host_bytes.clone()
     }
 
+    /// What of that meter is used here; nothing is made for the asking.
+    pub(crate) fn host_bytes_used(&self) -> u64 {
+        self.host.as_ref().map_or(0, |host| host.host_bytes.used())
+    }
+
+    /// The other process, where the other half of this call is, has used so many.
+    pub(crate) fn host_bytes_used_elsewhere(&mut self, bytes: u64) {
+        if bytes > 0 {
+            self.host_bytes().spent_elsewhere(bytes);
+        }
+    }
+
+    /// The time of the virtual clock, where the call has one.
+    pub(crate) fn virtual_ns(&mut self) -> Option<u64> {
+        self.virtual_time().0.map(|time| time.clock.peek())
+    }
+
+    /// In the other process the virtual clock has come so far.
+    pub(crate) fn follow_virtual_clock(&mut self, unix_ns: u64) {
+        if let (Some(time), _) = self.virtual_time() {
+            time.clock.advance_to(unix_ns);
+        }
+    }
+
     /// The time of the call, in nanoseconds since 1970: that of its virtual clock, which this does not move, else the
     /// system's.
     pub fn unix_ns(&mut self) -> u64 {

@@ -2,6 +2,7 @@
 
 use wasmtime::{CallHook, Engine, Store, UpdateDeadline};
 
+use crate::aside;
 use crate::fence::FenceClosed;
 use crate::state::{CallState, Phase};
 
@@ -43,9 +44,11 @@ pub(crate) fn fresh_store(engine: &Engine, state: CallState) -> wasmtime::Result
     // At every tick: is the guest's time used up? If not, let others run, then go on for one more tick.
     // The clock stands still here, because leaving wasm for this callback is a host call to the hook below.
     store.epoch_deadline_callback(|mut context| {
-        if context.data_mut().clock.check_exhausted() {
+        let clock = &mut context.data_mut().clock;
+        if clock.check_exhausted() {
             return Err(GuestTimeExhausted.into());
         }
+        aside::yields(clock.spent());
         Ok(UpdateDeadline::Yield(1))
     });
     // The limits are read each time: those of a store that stays can change between two calls.

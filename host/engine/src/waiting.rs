@@ -14,7 +14,8 @@ use crate::CallState;
 use crate::tape::Turn;
 use crate::virtual_time::VirtualClock;
 
-const INTERFACE: &str = "wasi:io/poll";
+/// What waits are called on a tape.
+pub(crate) const INTERFACE: &str = "wasi:io/poll";
 
 /// Puts these functions in the place of wasmtime's.
 pub(crate) fn add_to_linker(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
@@ -108,12 +109,11 @@ impl poll::Host for Waiting<'_> {
         if !alarms.is_empty() && alarms.len() == pollables.len() {
             return Ok(self.ring(&alarms));
         }
-        let tape = self.0.tape().clone();
-        if !tape.is_on() {
+        if !self.0.tape().is_on() {
             return self.0.table().poll(pollables).await;
         }
         let request: Vec<u8> = pollables.iter().flat_map(|one| one.rep().to_le_bytes()).collect();
-        if let Turn::Answer(bytes) = tape.begin(INTERFACE, "poll", &request)? {
+        if let Turn::Answer(bytes) = self.0.wait_turn(INTERFACE, "poll", request).await? {
             let (indices, _) = bytes.as_chunks::<4>();
             let ready: Vec<u32> = indices.iter().map(|index| u32::from_le_bytes(*index)).collect();
             self.settle(&ready, &pollables).await?;
@@ -127,7 +127,7 @@ impl poll::Host for Waiting<'_> {
             }
         }
         let response: Vec<u8> = ready.iter().flat_map(|index| index.to_le_bytes()).collect();
-        tape.record(response)?;
+        self.0.waited(response).await?;
         Ok(ready)
     }
 }
@@ -137,11 +137,11 @@ impl poll::HostPollable for Waiting<'_> {
         if let Some(when) = self.alarm(&pollable) {
             return Ok(when <= self.read_clock());
         }
-        let tape = self.0.tape().clone();
-        if !tape.is_on() {
+        if !self.0.tape().is_on() {
             return self.0.table().ready(pollable).await;
         }
-        if let Turn::Answer(bytes) = tape.begin(INTERFACE, "ready", &pollable.rep().to_le_bytes())? {
+        let request = pollable.rep().to_le_bytes().to_vec();
+        if let Turn::Answer(bytes) = self.0.wait_turn(INTERFACE, "ready", request).await? {
             let ready = bytes == [1];
             if ready {
                 self.0.table().block(pollable).await?;
@@ -149,7 +149,7 @@ impl poll::HostPollable for Waiting<'_> {
             return Ok(ready);
         }
         let ready = self.0.table().ready(pollable).await?;
-        tape.record(vec![u8::from(ready)])?;
+        self.0.waited(vec![u8::from(ready)]).await?;
         Ok(ready)
     }
 

@@ -26,12 +26,12 @@ pub(crate) async fn list(State(app): State<Shared>) -> Json<Value> {
 }
 
 /// `GET /api/v1/capabilities/{urn}`: one capsule with its manifest and the schemas of its functions. One that is not
-/// active yet is fetched and admitted, as a call would do.
+/// active yet is fetched and admitted, as a call would do. A part of the host is shown too, though only the host calls it.
 pub(crate) async fn one(
     State(app): State<Shared>,
     urn: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Value>, Problem> {
-    let capsule = app.calls.kernel.activate(&path_capsule(urn)?).await?;
+    let capsule = app.calls.kernel.inspect(&path_capsule(urn)?).await?;
     let interface = capsule.capability.interface();
     let unsupported: Vec<_> = interface
         .unsupported
@@ -60,11 +60,13 @@ fn brief(capsule: &Arc<Capsule>, describe: fn(&Capsule, &Function) -> Value) -> 
         "urn": capsule.manifest.id,
         "version": capsule.manifest.version,
         "digest": capsule.digest,
+        "manifest_digest": capsule.manifest_digest,
         "generation": capsule.generation,
         "title": capsule.manifest.title,
         "description": capsule.manifest.description,
         "size_bytes": capsule.size_bytes,
         "signer": capsule.signer,
+        "source": capsule.source(),
         "activated_unix_ms": capsule.activated_unix_ms,
         "limits": capsule.limits,
         "lowered": capsule.lowered,

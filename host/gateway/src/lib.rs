@@ -24,6 +24,7 @@ mod ledger;
 mod mcp;
 mod metrics;
 mod openapi;
+mod outbox;
 mod problem;
 mod registry_routes;
 mod request_id;

@@ -84,6 +84,9 @@ pub(crate) struct Metrics {
     pinned: Gauge<i64, AtomicI64>,
     on_probation: Gauge<i64, AtomicI64>,
     quarantined: Gauge<i64, AtomicI64>,
+    outbox_waiting: Gauge<i64, AtomicI64>,
+    outbox_dead: Gauge<i64, AtomicI64>,
+    outbox_bytes: Gauge<i64, AtomicI64>,
     pool_sandboxes: Gauge<i64, AtomicI64>,
     pool_sandboxes_max: Gauge<i64, AtomicI64>,
     pool_memories: Gauge<i64, AtomicI64>,
@@ -158,6 +161,9 @@ impl Metrics {
             "Active capsules whose version before stands by",
         );
         let quarantined = gauge("capsules_quarantined", "Capsules in quarantine");
+        let outbox_waiting = gauge("outbox_waiting", "Publications that wait for their registry");
+        let outbox_dead = gauge("outbox_dead", "Publications that are not tried any more");
+        let outbox_bytes = gauge("outbox_bytes", "Bytes kept for both");
         let pool_sandboxes = gauge("pool_sandboxes_in_use", "Sandboxes in use");
         let pool_sandboxes_max = gauge("pool_sandboxes_max", "Sandboxes that can be in use at once");
         let pool_memories = gauge(
@@ -189,6 +195,9 @@ impl Metrics {
             pinned,
             on_probation,
             quarantined,
+            outbox_waiting,
+            outbox_dead,
+            outbox_bytes,
             pool_sandboxes,
             pool_sandboxes_max,
             pool_memories,
@@ -307,6 +316,10 @@ impl Metrics {
         gauge(&self.pinned, count(|p| p.pinned));
         gauge(&self.on_probation, count(|p| p.stands_by.is_some()));
         gauge(&self.quarantined, kernel.quarantined().len() as u64);
+        let outbox = kernel.outbox_counts();
+        gauge(&self.outbox_waiting, outbox.waiting);
+        gauge(&self.outbox_dead, outbox.dead);
+        gauge(&self.outbox_bytes, outbox.bytes);
         let mut written = String::new();
         // Writing to a string does not fail.
         let _ = text::encode_registry(&mut written, &self.registry);

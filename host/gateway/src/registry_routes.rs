@@ -7,6 +7,7 @@ use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG};
 use http::{HeaderValue, StatusCode};
 use kinetic_identity::RECEIPT_BYTES_MAX;
@@ -64,21 +65,14 @@ pub(crate) async fn publish(State(app): State<Shared>, request: Request) -> Resu
         Some("false") => false,
         Some(_) => return Err(bad("activate", "it must be true or false").into()),
     };
-    let bytes = body::read(request, &app.config, publication_bytes_max(&app)).await?;
-    let mut members = Members::parse(&bytes, app.config.json_depth_max)?;
-    drop(bytes);
-    let manifest = members.text("manifest")?.ok_or_else(|| missing("manifest"))?;
-    let receipt = members.object("receipt")?.ok_or_else(|| missing("receipt"))?;
-    let component = members.text("component")?.ok_or_else(|| missing("component"))?;
+    let (publication, members) = publication(&app, request).await?;
     members.end("manifest, receipt and component")?;
-    let component = BASE64.decode(component).map_err(|e| {
-        let why = format!("it is not base64: {}", tame(&e.to_string()));
-        GatewayError::BadRequest {
-            path: "component".into(),
-            why,
-        }
-    })?;
-    let (kernel, receipt, component) = (&app.calls.kernel, Value::Object(receipt), component.into());
+    let Publication {
+        manifest,
+        receipt,
+        component,
+    } = publication;
+    let kernel = &app.calls.kernel;
     let published = if activate {
         let capsule = kernel.publish(manifest, receipt, component).await?;
         Published {
@@ -95,6 +89,36 @@ pub(crate) async fn publish(State(app): State<Shared>, request: Request) -> Resu
         }
     };
     Ok((StatusCode::CREATED, Json(published)).into_response())
+}
+
+/// A signed capsule, as publishing takes it.
+pub(crate) struct Publication {
+    pub(crate) manifest: String,
+    pub(crate) receipt: Value,
+    pub(crate) component: Bytes,
+}
+
+/// Reads `{manifest, receipt, component}`; gives also what other members there are.
+pub(crate) async fn publication(app: &Shared, request: Request) -> Result<(Publication, Members), GatewayError> {
+    let bytes = body::read(request, &app.config, publication_bytes_max(app)).await?;
+    let mut members = Members::parse(&bytes, app.config.json_depth_max)?;
+    drop(bytes);
+    let manifest = members.text("manifest")?.ok_or_else(|| missing("manifest"))?;
+    let receipt = members.object("receipt")?.ok_or_else(|| missing("receipt"))?;
+    let component = members.text("component")?.ok_or_else(|| missing("component"))?;
+    let component = BASE64.decode(component).map_err(|e| {
+        let why = format!("it is not base64: {}", tame(&e.to_string()));
+        GatewayError::BadRequest {
+            path: "component".into(),
+            why,
+        }
+    })?;
+    let publication = Publication {
+        manifest,
+        receipt: Value::Object(receipt),
+        component: component.into(),
+    };
+    Ok((publication, members))
 }
 
 /// What the largest publication can take: the largest component as base64, the largest manifest however it is escaped, and

@@ -98,11 +98,11 @@ mod tests {
     #[tokio::test]
     async fn a_slow_reader_is_waited_for_as_long_as_it_reads() {
         let (ours, mut theirs) = tokio::io::duplex(10);
-        let mut stream = Stall::new(ours, Duration::from_millis(500));
+        let mut stream = Stall::new(ours, Duration::from_secs(3));
         let reading = tokio::spawn(async move {
             let mut buffer = [0; 10];
             for _ in 0..10 {
-                tokio::time::sleep(Duration::from_millis(80)).await;
+                tokio::time::sleep(Duration::from_millis(400)).await;
                 theirs.read_exact(&mut buffer).await.unwrap();
             }
         });

@@ -67,19 +67,16 @@ impl Envelope {
     }
 
     /// Reads an envelope; the caller bounds the size.
-    pub(crate) fn from_json(bytes: &[u8], depth_max: usize) -> Result<Self, IdentityError> {
+    pub(crate) fn from_json(bytes: &[u8], depth_max: usize, signatures_max: usize) -> Result<Self, IdentityError> {
         let malformed = |why: String| IdentityError::ReceiptMalformed { why: shorten(&why) };
         let value = strict_json::parse(bytes, depth_max)?;
         let wire: Wire = serde_json::from_value(value).map_err(|e| malformed(e.to_string()))?;
         if wire.signatures.is_empty() {
             return Err(IdentityError::NoSignature {});
         }
-        if wire.signatures.len() > SIGNATURES_MAX {
+        if wire.signatures.len() > signatures_max {
             let found = wire.signatures.len();
-            return Err(IdentityError::TooManySignatures {
-                found,
-                signatures_max: SIGNATURES_MAX,
-            });
+            return Err(IdentityError::TooManySignatures { found, signatures_max });
         }
         let payload = decode(&wire.payload).ok_or_else(|| malformed("its payload is not base64".into()))?;
         let signature = |w: WireSignature| {
@@ -107,11 +104,45 @@ impl Envelope {
         })
     }
 
-    /// The first of `keys` by which any of the signatures is valid. Key ids are not looked at.
-    pub(crate) fn signed_by<'k>(&self, keys: impl IntoIterator<Item = &'k PublicKey>) -> Option<&'k PublicKey> {
+    /// Adds a key's signature. `false`: it has signed already.
+    pub(crate) fn add_signature(&mut self, key: &SigningKey, signatures_max: usize) -> Result<bool, IdentityError> {
+        let (message, public) = (encode(&self.payload_type, &self.payload), key.public());
+        if self.signatures.iter().any(|s| public.verifies(&message, &s.bytes)) {
+            return Ok(false);
+        }
+        if self.signatures.len() >= signatures_max {
+            let found = self.signatures.len() + 1;
+            return Err(IdentityError::TooManySignatures { found, signatures_max });
+        }
+        self.signatures.push(Signature {
+            key_id: public.id().to_string(),
+            bytes: key.sign(&message).to_vec(),
+        });
+        Ok(true)
+    }
+
+    /// Those of `keys`, which are distinct, by which a signature is valid, each once, in their order.
+    ///
+    /// Key ids only say what is tried first: an honest envelope then takes one check for each signature. A signature
+    /// counts for one key.
+    pub(crate) fn signers<'k>(&self, keys: impl IntoIterator<Item = &'k PublicKey>) -> Vec<&'k PublicKey> {
         let message = encode(&self.payload_type, &self.payload);
-        keys.into_iter()
-            .find(|key| self.signatures.iter().any(|s| key.verifies(&message, &s.bytes)))
+        let mut unclaimed: Vec<&Signature> = self.signatures.iter().collect();
+        let mut tried: Vec<(&PublicKey, KeyId, bool)> = keys.into_iter().map(|key| (key, key.id(), false)).collect();
+        for by_name in [true, false] {
+            for (key, id, signed) in tried.iter_mut().filter(|(_, _, signed)| !*signed) {
+                let fits = |s: &&Signature| (!by_name || s.key_id == id.as_str()) && key.verifies(&message, &s.bytes);
+                if let Some(at) = unclaimed.iter().position(fits) {
+                    unclaimed.swap_remove(at);
+                    *signed = true;
+                }
+            }
+        }
+        tried
+            .into_iter()
+            .filter(|(_, _, signed)| *signed)
+            .map(|(key, ..)| key)
+            .collect()
     }
 
     /// Whether a signature claims to be by this key.
@@ -156,9 +187,9 @@ mod tests {
     fn an_envelope_reads_back_what_it_writes() {
         let key = SigningKey::generate().unwrap();
         let envelope = Envelope::sign("http://example.com/HelloWorld", b"hello world".to_vec(), &key);
-        let read = Envelope::from_json(envelope.to_json().to_string().as_bytes(), 32).unwrap();
+        let read = Envelope::from_json(envelope.to_json().to_string().as_bytes(), 32, SIGNATURES_MAX).unwrap();
         assert_eq!(read, envelope);
-        assert_eq!(read.signed_by([&key.public()]), Some(&key.public()));
+        assert_eq!(read.signers([&key.public()]).len(), 1);
     }
 
     #[test]
@@ -170,7 +201,10 @@ mod tests {
         let url_safe = text.replace('+', "-").replace('/', "_");
         assert_ne!(url_safe, text);
         for form in [url_safe.clone(), url_safe.replace('=', "")] {
-            assert_eq!(Envelope::from_json(form.as_bytes(), 32).unwrap(), envelope);
+            assert_eq!(
+                Envelope::from_json(form.as_bytes(), 32, SIGNATURES_MAX).unwrap(),
+                envelope
+            );
         }
     }
 
@@ -187,7 +221,7 @@ mod tests {
         let key = SigningKey::generate().unwrap();
         let mut envelope = Envelope::sign("a", b"x".to_vec(), &key);
         envelope.payload_type = "b".into();
-        assert_eq!(envelope.signed_by([&key.public()]), None);
+        assert!(envelope.signers([&key.public()]).is_empty());
     }
 
     #[test]
@@ -195,7 +229,38 @@ mod tests {
         let (signer, other) = (SigningKey::generate().unwrap(), SigningKey::generate().unwrap());
         let mut envelope = Envelope::sign("a", b"x".to_vec(), &signer);
         envelope.signatures[0].key_id = other.public().id().to_string();
-        assert_eq!(envelope.signed_by([&other.public()]), None);
-        assert_eq!(envelope.signed_by([&signer.public()]), Some(&signer.public()));
+        assert!(envelope.signers([&other.public()]).is_empty());
+        assert_eq!(envelope.signers([&signer.public()]).len(), 1);
+    }
+
+    #[test]
+    fn a_signature_counts_for_one_key_and_a_key_counts_once() {
+        let keys: Vec<SigningKey> = (0..3).map(|_| SigningKey::generate().unwrap()).collect();
+        let public: Vec<PublicKey> = keys.iter().map(SigningKey::public).collect();
+        let mut envelope = Envelope::sign("a", b"x".to_vec(), &keys[0]);
+        assert!(envelope.add_signature(&keys[1], SIGNATURES_MAX).unwrap());
+        assert!(!envelope.add_signature(&keys[1], SIGNATURES_MAX).unwrap());
+        let repeated = envelope.signatures[0].clone();
+        envelope.signatures.extend([repeated.clone(), repeated]);
+        assert_eq!(envelope.signers(&public), [&public[0], &public[1]]);
+        // The names in it may be wrong, or gone.
+        for signature in &mut envelope.signatures {
+            signature.key_id = public[2].id().to_string();
+        }
+        assert_eq!(envelope.signers(&public), [&public[0], &public[1]]);
+    }
+
+    #[test]
+    fn a_full_envelope_takes_no_further_signature() {
+        let mut envelope = Envelope::sign("a", b"x".to_vec(), &SigningKey::generate().unwrap());
+        assert!(envelope.add_signature(&SigningKey::generate().unwrap(), 2).unwrap());
+        let refused = envelope.add_signature(&SigningKey::generate().unwrap(), 2);
+        assert!(matches!(
+            refused,
+            Err(IdentityError::TooManySignatures { found: 3, .. })
+        ));
+        let text = envelope.to_json().to_string();
+        assert!(Envelope::from_json(text.as_bytes(), 32, 2).is_ok());
+        assert!(Envelope::from_json(text.as_bytes(), 32, 1).is_err());
     }
 }

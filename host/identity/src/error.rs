@@ -2,6 +2,8 @@
 
 use kinetic_model::coded_errors;
 
+use crate::Role;
+
 coded_errors! {
     /// Errors of keys, the trust root and receipts.
     pub enum IdentityError ("IDN") {
@@ -91,11 +93,11 @@ coded_errors! {
             "Build and sign the capsule with `kinetic build`.";
         /// Nobody signed.
         "0022" NoSignature { } => Security,
-            "the receipt carries no signature.",
+            "the envelope carries no signature.",
             "Sign it with a key that the trust root lists for the URN's namespace.";
         /// More signatures than the host is willing to check.
         "0023" TooManySignatures { found: usize, signatures_max: usize } => Invalid,
-            "the receipt carries {found} signatures; at most {signatures_max} are checked.",
+            "the envelope carries {found} signatures; at most {signatures_max} are checked.",
             "Keep the signature of a key that the namespace lists.";
         /// The trust root lists nobody for the namespace.
         "0024" NamespaceUntrusted { namespace: String } => Security,
@@ -125,10 +127,91 @@ coded_errors! {
         "0030" BadNote { why: String } => Integrity,
             "the signed note is refused: {why}.",
             "Get it again from the host that signed it, and name that host's key.";
+        /// A root document that cannot stand.
+        "0031" RootMalformed { why: String } => Invalid,
+            "the root document is refused: {why}.",
+            "Get it again from the owner of the namespace, or draft it anew with `kinetic trust root draft`.";
+        /// Too few root keys signed a root document.
+        "0032" RootUnsigned { namespace: String, version: u64, by: u64, found: usize, needed: usize } => Security,
+            "version {version} of the root document of \"{namespace}\" has {found} of the {needed} signatures by root keys of version {by} that it needs.",
+            "Have more of them sign it with `kinetic trust root sign`; a new version needs those of the version before and its own.";
+        /// A root document that does not follow the trusted one.
+        "0033" RootOutOfOrder { namespace: String, found: u64, trusted: u64 } => Conflict,
+            "version {found} of the root document of \"{namespace}\" does not follow version {trusted}, which is trusted now.",
+            "Apply the versions in between one after the other; an older one is never taken.";
+        /// A root document that has expired.
+        "0034" RootExpired { namespace: String, version: u64, expired: String } => Security,
+            "version {version} of the root document of \"{namespace}\" expired at {expired}, so nothing is admitted by it; what runs goes on until the host stops.",
+            "Get the next version from the owner of the namespace and apply it with `kinetic trust root update`; check this machine's clock.";
+        /// Nobody said that a first root document is the right one.
+        "0035" RootUnconfirmed { namespace: String, digest: String } => Security,
+            "nobody confirmed that {digest} is the root document of \"{namespace}\"; nothing was pinned.",
+            "Compare the digest with what the owner says on another way, then run it again with --digest {digest}.";
+        /// Another root document is pinned.
+        "0036" RootExists { namespace: String, version: u64 } => Conflict,
+            "namespace \"{namespace}\" has a root document already, version {version}.",
+            "Go on from it with `kinetic trust root update`; `kinetic trust root remove` forgets it.";
+        /// No root document is pinned.
+        "0037" RootMissing { namespace: String } => NotFound,
+            "no root document is pinned for namespace \"{namespace}\".",
+            "Pin its first one with `kinetic trust root add`.";
+        /// A pinned root document and what is known of it do not fit each other.
+        "0038" RootUnusable { namespace: String, why: String } => Integrity,
+            "the pinned root document of \"{namespace}\" cannot be used: {why}.",
+            "Put the newest file back, or forget it with `kinetic trust root remove {namespace}` and pin it anew.";
+        /// Keys listed by themselves mean nothing beside a root document.
+        "0039" RootDecides { namespace: String } => Conflict,
+            "namespace \"{namespace}\" has a root document, which alone says whose keys count.",
+            "Change it with the next version: `kinetic trust root update`.";
+        /// Fewer of the right keys signed than must.
+        "0040" TooFewSignatures { namespace: String, role: Role, found: usize, needed: usize } => Security,
+            "{found} of the {needed} {role} keys of \"{namespace}\" that must sign have signed.",
+            "Have more of them sign, each with a key of its own: `kinetic sign`, `kinetic trust root show {namespace}`.";
+        /// The namespace's owner revoked it.
+        "0041" DigestRevoked { namespace: String, digest: String, version: u64 } => Security,
+            "version {version} of the root document of \"{namespace}\" revokes {digest}.",
+            "Use another version of the capsule.";
+        /// An index that cannot stand.
+        "0042" IndexMalformed { why: String } => Invalid,
+            "the index is refused: {why}.",
+            "Ask another registry for the namespace, or have its owner sign the index anew.";
+        /// An index older than one that was seen.
+        "0043" IndexRolledBack { namespace: String, found: u64, seen: u64 } => Security,
+            "the index of \"{namespace}\" is version {found}, and version {seen} was seen already.",
+            "Ask another registry: this one answers with something old.";
+        /// Two indexes with one version.
+        "0044" IndexEquivocates { namespace: String, version: u64, found: String, seen: String } => Security,
+            "version {version} of the index of \"{namespace}\" is {found}, and it was {seen} before.",
+            "Tell the owner of the namespace: two different indexes were signed as one version.";
+        /// An index that nobody renewed.
+        "0045" IndexExpired { namespace: String, version: u64, expired: String } => Security,
+            "version {version} of the index of \"{namespace}\" expired at {expired}.",
+            "Ask another registry, or have the owner of the namespace sign the index anew; check this machine's clock.";
+        /// An index that says otherwise about a version than the one before.
+        "0046" IndexRewritten { namespace: String, what: String, why: String } => Integrity,
+            "the index of \"{namespace}\" says otherwise about {what} than the one before: {why}.",
+            "Tell the owner of the namespace: a version is yanked when it shall not be used, and never changed or left out.";
+        /// Nothing to compare an index with.
+        "0047" IndexUnlinked { namespace: String, seen: String } => Conflict,
+            "the index of \"{namespace}\" cannot be compared with the one before, {seen}, which is not at hand.",
+            "Put that one back, or forget what was seen of the namespace.";
+        /// A lock file that does not parse.
+        "0048" LockMalformed { why: String } => Invalid,
+            "the lock file is refused: {why}.",
+            "Write it anew with `kinetic lock`.";
+        /// Something the lock file does not hold.
+        "0049" NotLocked { what: String, why: String } => Security,
+            "{what} is not what the lock file holds: {why}.",
+            "Look why it changed; `kinetic lock` takes what is there now.";
     }
 }
 
 /// A bounded copy of text from outside, so that an error never carries a document.
 pub(crate) fn shorten(text: &str) -> String {
     text.chars().take(100).collect()
+}
+
+/// An error as a part of another one's sentence.
+pub(crate) fn sentence(error: &IdentityError) -> String {
+    error.to_string().trim_end_matches('.').to_string()
 }

@@ -1,16 +1,36 @@
-//! Who signed it: Ed25519 keys, the trust root that lists them per URN namespace, and signed build receipts.
+//! Who signed it: Ed25519 keys, the trust root that says whose count for a URN namespace, signed receipts and indexes.
 
 mod atomic_file;
+mod canonical;
+mod date;
 mod dsse;
 mod error;
+mod framed;
+mod index;
 mod keys;
+mod lock_file;
+mod quorum;
 mod receipt;
+mod root_document;
+mod roots;
 mod signed_note;
 pub mod strict_json;
 mod trust_root;
 
+pub use date::{now_unix_ms, utc_text};
 pub use error::IdentityError;
+pub use framed::framed_digest;
+pub use index::{INDEX_BYTES_MAX, INDEX_ENTRIES_MAX, Index, IndexDocument, IndexEntry, IndexState, SignedIndex};
 pub use keys::{KeyId, PublicKey, SigningKey};
-pub use receipt::{BuildInfo, BuildSubject, RECEIPT_BYTES_MAX, Receipt, SourceDigest, open_statement, sign_statement};
+pub use lock_file::{LOCK_BYTES_MAX, LOCK_ENTRIES_MAX, LockEntry, LockFile};
+pub use quorum::Signers;
+pub use receipt::{
+    BuildInfo, BuildSubject, RECEIPT_BYTES_MAX, Receipt, SourceDigest, countersign_statement, open_statement,
+    sign_statement,
+};
+pub use root_document::{
+    REVOKED_MAX, ROOT_BYTES_MAX, ROOT_KEYS_MAX, Role, RootDocument, RootKey, SignedRoot, Thresholds,
+};
+pub use roots::{ROOTS_MAX, RootFolder};
 pub use signed_note::{open_note, sign_note, verifier_key};
 pub use trust_root::{TrustRoot, TrustedKey};

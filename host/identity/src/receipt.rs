@@ -9,9 +9,10 @@ use kinetic_model::{Digest, Urn};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::dsse::Envelope;
+use crate::dsse::{Envelope, SIGNATURES_MAX};
 use crate::error::shorten;
-use crate::{IdentityError, KeyId, SigningKey, TrustRoot, strict_json};
+use crate::quorum::not_revoked;
+use crate::{IdentityError, Role, Signers, SigningKey, TrustRoot, strict_json};
 
 /// The largest receipt read or made, in bytes of its JSON.
 pub const RECEIPT_BYTES_MAX: usize = 65_536;
@@ -76,20 +77,31 @@ pub fn sign_statement(statement: &[u8], key: &SigningKey) -> Value {
     Envelope::sign(PAYLOAD_TYPE, statement.to_vec(), key).to_json()
 }
 
-/// Opens the envelope of an in-toto statement that somebody trusted for a URN's namespace signed: its bytes and the key.
-/// What the statement says is for the caller to check.
+/// Adds a key's signature to an in-toto statement that is signed already. `false`: it has signed already.
+///
+/// # Errors
+/// As of [`Receipt::from_value`] and [`Receipt::add_signature`].
+pub fn countersign_statement(envelope: &mut Value, key: &SigningKey) -> Result<bool, IdentityError> {
+    let mut receipt = Receipt::from_value(envelope)?;
+    let added = receipt.add_signature(key)?;
+    *envelope = receipt.to_value();
+    Ok(added)
+}
+
+/// Opens the envelope of an in-toto statement that enough of those trusted for a URN's namespace signed: its bytes and
+/// the keys. What the statement says is for the caller to check.
 ///
 /// # Errors
 /// As of [`Receipt::from_value`], and those of who signed, as of [`Receipt::verify`].
-pub fn open_statement(envelope: &Value, root: &TrustRoot, namespace: &str) -> Result<(Vec<u8>, KeyId), IdentityError> {
+pub fn open_statement(
+    envelope: &Value,
+    root: &TrustRoot,
+    namespace: &str,
+) -> Result<(Vec<u8>, Signers), IdentityError> {
     let receipt = Receipt::from_value(envelope)?;
-    if receipt.0.payload_type != PAYLOAD_TYPE {
-        return Err(IdentityError::UnknownPayloadType {
-            found: shorten(&receipt.0.payload_type),
-        });
-    }
-    let signer = receipt.signer(root, namespace)?;
-    Ok((receipt.0.payload, signer))
+    receipt.known_payload()?;
+    let signers = root.signers(&receipt.0, namespace, Role::Release)?;
+    Ok((receipt.0.payload, signers))
 }
 
 impl Receipt {
@@ -111,7 +123,7 @@ impl Receipt {
     /// [`IdentityError::TooManySignatures`], and those of [`strict_json::parse`].
     pub fn from_json(bytes: &[u8]) -> Result<Self, IdentityError> {
         bounded(bytes.len())?;
-        Envelope::from_json(bytes, DEPTH_MAX).map(Self)
+        Envelope::from_json(bytes, DEPTH_MAX, SIGNATURES_MAX).map(Self)
     }
 
     /// [`Receipt::from_json`] for an envelope that was read as part of another document.
@@ -132,64 +144,67 @@ impl Receipt {
         self.0.to_json()
     }
 
-    /// Checks that a key trusted for the URN's namespace signed exactly what is expected; gives the key.
+    /// Adds a key's signature, so that several people sign one build. `false`: it has signed already.
     ///
-    /// Fails closed. The signature is checked before the payload is parsed.
+    /// Whoever signs has to know what: see [`Receipt::check_subject`].
+    ///
+    /// # Errors
+    /// [`IdentityError::TooManySignatures`] beyond 16, [`IdentityError::ReceiptTooLarge`].
+    pub fn add_signature(&mut self, key: &SigningKey) -> Result<bool, IdentityError> {
+        let mut envelope = self.0.clone();
+        let added = envelope.add_signature(key, SIGNATURES_MAX)?;
+        bounded(envelope.to_json().to_string().len())?;
+        self.0 = envelope;
+        Ok(added)
+    }
+
+    /// The key ids that its signatures name. They prove nothing.
+    pub fn named_keys(&self) -> impl Iterator<Item = &str> {
+        self.0.signatures.iter().map(|signature| signature.key_id.as_str())
+    }
+
+    /// Checks that enough keys trusted for the URN's namespace signed exactly what is expected; gives the keys.
+    ///
+    /// A namespace with a root document needs as many distinct release keys of it as its threshold says, another one a
+    /// single key that is listed for it. Duplicates and keys of nobody count for nothing. Fails closed. Signatures are
+    /// checked before the payload is parsed.
     ///
     /// # Errors
     /// Who signed: [`IdentityError::NamespaceUntrusted`], [`IdentityError::WrongNamespace`],
-    /// [`IdentityError::BadSignature`], [`IdentityError::SignerUntrusted`]. What was signed:
+    /// [`IdentityError::BadSignature`], [`IdentityError::SignerUntrusted`], [`IdentityError::TooFewSignatures`],
+    /// [`IdentityError::RootExpired`], [`IdentityError::RootUnusable`]. What was signed: those of
+    /// [`Receipt::check_subject`], [`IdentityError::DigestRevoked`].
+    pub fn verify(&self, root: &TrustRoot, expect: &BuildSubject) -> Result<Signers, IdentityError> {
+        self.known_payload()?;
+        let namespace = expect.urn.namespace();
+        let signers = root.signers(&self.0, namespace, Role::Release)?;
+        self.check_subject(expect)?;
+        if let Some(document) = root.document(namespace) {
+            not_revoked(document, &[expect.component, expect.manifest])?;
+        }
+        Ok(signers)
+    }
+
+    /// Checks what the receipt is about, whoever signed it: what somebody does who is about to sign it too.
+    ///
+    /// # Errors
     /// [`IdentityError::UnknownPayloadType`], [`IdentityError::UnknownStatementType`],
     /// [`IdentityError::UnknownPredicateType`], [`IdentityError::UnknownBuildType`],
     /// [`IdentityError::SubjectMismatch`], [`IdentityError::ReceiptMalformed`], and those of [`strict_json::parse`].
-    pub fn verify(&self, root: &TrustRoot, expect: &BuildSubject) -> Result<KeyId, IdentityError> {
-        if self.0.payload_type != PAYLOAD_TYPE {
-            return Err(IdentityError::UnknownPayloadType {
-                found: shorten(&self.0.payload_type),
-            });
-        }
-        let signer = self.signer(root, expect.urn.namespace())?;
+    pub fn check_subject(&self, expect: &BuildSubject) -> Result<(), IdentityError> {
+        self.known_payload()?;
         let value = strict_json::parse(&self.0.payload, DEPTH_MAX)?;
         known_types(&value)?;
         let statement: Statement = serde_json::from_value(value).map_err(|e| malformed(&e))?;
-        statement.is_about(expect)?;
-        Ok(signer)
+        statement.is_about(expect)
     }
 
-    /// The key of the namespace that signed; when there is none, the error says which of the reasons it was.
-    fn signer(&self, root: &TrustRoot, namespace: &str) -> Result<KeyId, IdentityError> {
-        let listed = root.trusted(namespace);
-        if let Some(key) = self.0.signed_by(listed.iter().map(|trusted| &trusted.key)) {
-            return Ok(key.id());
+    fn known_payload(&self) -> Result<(), IdentityError> {
+        if self.0.payload_type == PAYLOAD_TYPE {
+            return Ok(());
         }
-        for (theirs, keys) in root.list().filter(|(other, _)| *other != namespace) {
-            if let Some(key) = self.0.signed_by(keys.iter().map(|trusted| &trusted.key)) {
-                let (namespace, key_id, theirs) = (namespace.into(), key.id().to_string(), theirs.into());
-                return Err(IdentityError::WrongNamespace {
-                    namespace,
-                    key_id,
-                    theirs,
-                });
-            }
-        }
-        if listed.is_empty() {
-            return Err(IdentityError::NamespaceUntrusted {
-                namespace: namespace.into(),
-            });
-        }
-        if let Some(named) = listed
-            .iter()
-            .map(|trusted| trusted.key.id())
-            .find(|id| self.0.names(id))
-        {
-            return Err(IdentityError::BadSignature {
-                key_id: named.to_string(),
-            });
-        }
-        let named: Vec<_> = self.0.signatures.iter().map(|s| s.key_id.as_str()).collect();
-        Err(IdentityError::SignerUntrusted {
-            namespace: namespace.into(),
-            key_ids: shorten(&named.join(", ")),
+        Err(IdentityError::UnknownPayloadType {
+            found: shorten(&self.0.payload_type),
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Whom this host believes: for each URN namespace, the keys that may sign for it.
+//! Whom this host believes: for each URN namespace, its root document, or else the keys that may sign for it.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -9,8 +9,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::atomic_file::{self, Existing};
+use crate::date::now_unix_ms;
 use crate::error::shorten;
-use crate::{IdentityError, KeyId, PublicKey, strict_json};
+use crate::{IdentityError, KeyId, PublicKey, RootDocument, RootFolder, SignedRoot, strict_json};
 
 /// The largest trust root read, in bytes.
 const TRUST_FILE_BYTES_MAX: u64 = 1_048_576;
@@ -23,9 +24,23 @@ const NAMESPACE_KEYS_MAX: usize = 64;
 ///
 /// Its file, closed to unknown members:
 /// `{"namespaces": {"kinetic": [{"key": "ed25519:<base64>", "comment": "release key"}]}}`.
+///
+/// A namespace with a root document ([`RootFolder`]) is judged by that alone: what the file lists for it counts for
+/// nothing. Whether a document has expired is judged as of the time when it was loaded, so that a trust root is for one
+/// judgement and not to be kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustRoot {
     namespaces: BTreeMap<String, Vec<TrustedKey>>,
+    roots: BTreeMap<String, Held>,
+}
+
+/// A namespace's root document, as far as it can be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Held {
+    /// It is in force, or has expired: then it admits nothing more.
+    Root { document: RootDocument, expired: bool },
+    /// There is one, and it cannot be used: nothing is admitted.
+    Unusable(IdentityError),
 }
 
 /// One key of a namespace.
@@ -46,12 +61,70 @@ struct TrustFile {
 }
 
 impl TrustRoot {
-    /// Reads the file; a missing one gives the empty trust root, which trusts nobody.
+    /// Reads the file and the root documents beside it, as of now; a missing file lists no keys.
+    ///
+    /// A document that cannot be used keeps only its own namespace from being trusted.
     ///
     /// # Errors
     /// [`IdentityError::FileUnreadable`], [`IdentityError::FileTooOpen`] when group or others may write it (they could
     /// add themselves), [`IdentityError::TrustRootMalformed`].
     pub fn load(path: &Path) -> Result<Self, IdentityError> {
+        Self::load_at(path, now_unix_ms())
+    }
+
+    /// [`TrustRoot::load`] as of another time, in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// Those of [`TrustRoot::load`].
+    pub fn load_at(path: &Path, now_unix_ms: u64) -> Result<Self, IdentityError> {
+        let mut root = Self::load_keys(path)?;
+        let folder = RootFolder::beside(path);
+        for namespace in folder.namespaces()? {
+            match folder.read(&namespace) {
+                // A pin that was begun and never ended: not pinned.
+                Ok(None) => {}
+                Ok(Some(signed)) => root.set_root(&signed, now_unix_ms),
+                Err(error) => {
+                    root.roots.insert(namespace, Held::Unusable(error));
+                }
+            }
+        }
+        Ok(root)
+    }
+
+    /// Judges a namespace by a root document from now on, as of a time in milliseconds since 1970.
+    pub fn set_root(&mut self, root: &SignedRoot, now_unix_ms: u64) {
+        let document = root.document().clone();
+        let expired = document.expired(now_unix_ms);
+        self.roots
+            .insert(document.namespace.clone(), Held::Root { document, expired });
+    }
+
+    /// The root document of a namespace, if there is one and it can be used, be it expired or not.
+    pub fn document(&self, namespace: &str) -> Option<&RootDocument> {
+        match self.roots.get(namespace) {
+            Some(Held::Root { document, .. }) => Some(document),
+            _ => None,
+        }
+    }
+
+    /// Whether a root document, and not the keys listed by themselves, speaks for a namespace, be it usable or not.
+    pub fn has_root(&self, namespace: &str) -> bool {
+        self.roots.contains_key(namespace)
+    }
+
+    pub(crate) fn held(&self, namespace: &str) -> Option<&Held> {
+        self.roots.get(namespace)
+    }
+
+    pub(crate) fn documents(&self) -> impl Iterator<Item = &RootDocument> {
+        self.roots.values().filter_map(|held| match held {
+            Held::Root { document, .. } => Some(document),
+            Held::Unusable(_) => None,
+        })
+    }
+
+    fn load_keys(path: &Path) -> Result<Self, IdentityError> {
         let shown = path.display().to_string();
         let unreadable = |e: io::Error| IdentityError::FileUnreadable {
             path: shown.clone(),
@@ -98,12 +171,16 @@ impl TrustRoot {
         atomic_file::write(path, text.as_bytes(), Existing::Replace).map_err(|e| unwritable(e.to_string()))
     }
 
-    /// The keys that may sign for a namespace; none for one that is not listed.
+    /// The keys each of which may sign for a namespace alone; none for one that is not listed, or has a root document.
     pub fn trusted(&self, namespace: &str) -> &[TrustedKey] {
+        if self.has_root(namespace) {
+            return &[];
+        }
         self.namespaces.get(namespace).map_or(&[], Vec::as_slice)
     }
 
-    /// Every namespace with its keys, sorted by name.
+    /// Every namespace with the keys the file lists for it, sorted by name; those of a namespace with a root document
+    /// count for nothing.
     pub fn list(&self) -> impl Iterator<Item = (&str, &[TrustedKey])> {
         self.namespaces
             .iter()
@@ -113,11 +190,16 @@ impl TrustRoot {
     /// Lets a key sign for a namespace. `false`: it might already, and its comment stays as it was.
     ///
     /// # Errors
-    /// [`IdentityError::BadNamespace`], [`IdentityError::TooManyKeys`].
+    /// [`IdentityError::BadNamespace`], [`IdentityError::TooManyKeys`], [`IdentityError::RootDecides`].
     pub fn add(&mut self, namespace: &str, key: PublicKey, comment: &str) -> Result<bool, IdentityError> {
         if !is_namespace(namespace) {
             return Err(IdentityError::BadNamespace {
                 namespace: shorten(namespace),
+            });
+        }
+        if self.has_root(namespace) {
+            return Err(IdentityError::RootDecides {
+                namespace: namespace.into(),
             });
         }
         let keys = self.namespaces.entry(namespace.to_string()).or_default();
@@ -176,7 +258,7 @@ impl TrustRoot {
     }
 }
 
-fn is_namespace(text: &str) -> bool {
+pub(crate) fn is_namespace(text: &str) -> bool {
     let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
     !text.is_empty() && text.len() <= 200 && text.bytes().all(word)
 }

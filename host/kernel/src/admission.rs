@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use kinetic_engine::{Admit, Capability, Engine, EngineError, Grantee};
+use kinetic_engine::{Admit, Capability, Engine, EngineError, Grantee, behind};
 use kinetic_identity::{BuildSubject, Receipt, TrustRoot};
 use kinetic_model::{Coded, Digest, Fault, InstanceMode, Limits};
 use kinetic_registry::{Carried, Descriptor};
@@ -36,6 +36,28 @@ fn at<E: Coded>(step: Step) -> impl Fn(E) -> Refusal {
     move |error| Refusal {
         step,
         fault: Fault::from(&error),
+    }
+}
+
+/// How the steps of admission that run nothing of the component are gone through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// As calls are: nothing else answers the URN, and somebody waits.
+    AsCalls,
+    /// Behind the calls: another version answers them, and they are not to notice that this one comes.
+    Behind,
+}
+
+impl Pace {
+    /// Does work at this pace.
+    pub(crate) async fn take<T: Send + 'static>(
+        self,
+        work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        match self {
+            Self::AsCalls => work.await,
+            Self::Behind => behind(work).await.map_err(at(Step::Compile))?,
+        }
     }
 }
 
@@ -121,7 +143,12 @@ impl Discovered {
                 manifest: manifest_digest,
             };
             let receipt = Receipt::from_value(&receipt).map_err(at(Step::Receipt))?;
-            receipt.verify(&root, &subject).map_err(at(Step::Receipt))?.to_string()
+            let signers = receipt.verify(&root, &subject).map_err(at(Step::Receipt))?;
+            if let Some(lock) = &judge.policy.lock {
+                lock.check(&urn, &version, &digest, &manifest_digest)
+                    .map_err(at(Step::Receipt))?;
+            }
+            signers.to_string()
         };
         let manifest = Manifest::parse(&text).map_err(at(Step::Manifest))?;
         if manifest.id != urn {
@@ -160,24 +187,32 @@ impl Verified {
     }
 
     /// Compile, imports within grants, link, claims against exports, then one instance made and dropped.
-    pub(crate) async fn load(self, judge: &Judge, links: Vec<Arc<Link>>) -> Result<Loaded, Refusal> {
-        let admit = Admit {
-            capsule: &self.manifest.grantee(self.digest),
-            grants: &self.manifest.imports,
-            peers: &peers(&links),
-            limits: &self.limits,
-        };
-        let loaded = judge.engine.load(&self.bytes, admit).await;
-        let (capability, from) = loaded.map_err(|error| {
-            let linking = matches!(
-                error,
-                EngineError::MissingImports { .. }
-                    | EngineError::ImportMismatch { .. }
-                    | EngineError::PeerMismatch { .. }
-                    | EngineError::Provider { .. }
-            );
-            at(if linking { Step::Link } else { Step::Compile })(error)
-        })?;
+    pub(crate) async fn load(self, judge: &Judge, links: Vec<Arc<Link>>, pace: Pace) -> Result<Loaded, Refusal> {
+        let (engine, bytes, capsule) = (
+            judge.engine.clone(),
+            self.bytes.clone(),
+            self.manifest.grantee(self.digest),
+        );
+        let (grants, peers, limits) = (self.manifest.imports.clone(), peers(&links), self.limits);
+        let loading = pace.take(async move {
+            let admit = Admit {
+                capsule: &capsule,
+                grants: &grants,
+                peers: &peers,
+                limits: &limits,
+            };
+            engine.load(&bytes, admit).await.map_err(|error| {
+                let linking = matches!(
+                    error,
+                    EngineError::MissingImports { .. }
+                        | EngineError::ImportMismatch { .. }
+                        | EngineError::PeerMismatch { .. }
+                        | EngineError::Provider { .. }
+                );
+                at(if linking { Step::Link } else { Step::Compile })(error)
+            })
+        });
+        let (capability, from) = loading.await?;
         tracing::debug!(urn = %self.manifest.id, ?from, "loaded");
         check_claims(&self.manifest, &capability).map_err(at(Step::Manifest))?;
         executors::misfit(&self.manifest, capability.interface()).map_err(at(Step::Manifest))?;

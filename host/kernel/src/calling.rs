@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kinetic_engine::{CallContext, EngineError, Function, Input, Outcome, Within};
+use kinetic_engine::{CallContext, EngineError, Function, Input, LONG_AFTER, Outcome, Within, spawn_at_home};
 use kinetic_model::{CapsuleRef, Fault};
 use tokio::time::Instant;
 
@@ -12,9 +12,10 @@ use crate::injection::function;
 use crate::intake::{Closed, Ticket};
 use crate::quarantine::Step;
 use crate::resolve::Interface;
+use crate::statement::{self, Hashes};
 use crate::swap::own_failure;
 use crate::zones::{Permit, Place};
-use crate::{Capsule, Kernel, KernelError, statement};
+use crate::{Capsule, Kernel, KernelError};
 
 /// How often a call that meets a move looks again what its URN means.
 const LOOKS_MAX: u32 = 64;
@@ -71,6 +72,52 @@ struct Around<'a> {
     origin: &'a Origin,
 }
 
+/// A call that ran.
+struct Ran {
+    outcome: Outcome,
+    receipt_id: Option<String>,
+    hashes: Option<Hashes>,
+}
+
+impl Capsule {
+    /// Runs a function without a record of its own, within whatever its caller passed on. Gives the digests if that one's
+    /// record tells of it.
+    pub(crate) async fn run_unrecorded(
+        &self,
+        permit: &mut Permit<'_>,
+        function: &str,
+        input: Input,
+        within: Within,
+    ) -> (Outcome, Option<Hashes>) {
+        let input_hash = within.noted.then(|| statement::input_hash(&input));
+        let context = CallContext {
+            within: Within {
+                token: permit.place().token(),
+                noted: false,
+                ..within
+            },
+            ..CallContext::default()
+        };
+        permit.runs();
+        let outcome = self.capability.call_with(Some(function), input, context).await;
+        permit.burnt(&outcome.usage);
+        let hashes = input_hash.map(|input| Hashes {
+            input,
+            output: statement::answer_digest(&outcome.result),
+        });
+        (outcome, hashes)
+    }
+
+    /// Counts a call that ran; gives the number of calls there were, this one included.
+    pub(crate) fn count(&self, outcome: &Outcome, failure: Option<&str>) -> u64 {
+        let usage = &outcome.usage;
+        self.stats
+            .note_long(Duration::from_nanos(usage.guest_time_ns) >= LONG_AFTER);
+        self.stats
+            .note(usage.wall_time_ns, usage.fuel, usage.memory_peak_bytes, failure)
+    }
+}
+
 impl Kernel {
     /// Runs one function of one capsule, and records it. A call waits for a slot of its zone and tenant; one that comes while
     /// its capsule is being replaced waits until that is done.
@@ -90,15 +137,24 @@ impl Kernel {
         input: Input,
         origin: &Origin,
     ) -> Result<Execution, Fault> {
-        let call = Call {
-            wanted: Wanted::Named(function),
-            input,
-            around: Around { within: None, origin },
+        let runs_long = self.resolve(what).is_some_and(|capsule| capsule.stats.runs_long());
+        let (kernel, what, origin) = (self.clone(), what.clone(), origin.clone());
+        let function = function.map(str::to_string);
+        let work = async move {
+            let around = Around {
+                within: None,
+                origin: &origin,
+            };
+            let wanted = Wanted::Named(function.as_deref());
+            let called = kernel.execute_call(&what, Call { wanted, input, around }).await;
+            called.map(|(execution, _)| execution)
         };
-        self.execute_call(what, call).await
+        let done = self.0.judge.engine.aside(runs_long, work).await;
+        done.unwrap_or_else(|| Err(KernelError::CallLost {}.into()))
     }
 
-    /// Runs a function for another capsule, whose call of it this is part of. Gives also what its receipt says of it.
+    /// Runs a function for another capsule, whose call of it this is part of. Gives also what the receipt of that call says
+    /// of it; nothing where there is none.
     ///
     /// # Errors
     /// As [`Kernel::execute`].
@@ -109,8 +165,6 @@ impl Kernel {
         input: Input,
         within: Within,
     ) -> Result<(Execution, Vec<u8>), Fault> {
-        let arguments = statement::arguments_json(&input);
-        let input_hash = statement::input_digest(&input, &arguments);
         let call = Call {
             wanted,
             input,
@@ -119,12 +173,19 @@ impl Kernel {
                 origin: &Origin::default(),
             },
         };
-        let execution = self.execute_call(what, call).await?;
-        let note = statement::nested(&execution, &input_hash);
+        let (execution, hashes) = self.execute_call(what, call).await?;
+        let note = match hashes {
+            Some(hashes) if within.noted => {
+                let begin = statement::note_begin(&execution.capsule, &execution.function);
+                statement::note(&begin, &execution.outcome, &hashes, execution.receipt_id.as_deref())
+            }
+            _ => Vec::new(),
+        };
         Ok((execution, note))
     }
 
-    async fn execute_call(&self, what: &CapsuleRef, call: Call<'_>) -> Result<Execution, Fault> {
+    /// Makes a call; gives the digests that records tell of it, if any does.
+    async fn execute_call(&self, what: &CapsuleRef, call: Call<'_>) -> Result<(Execution, Option<Hashes>), Fault> {
         let mut looks = 0;
         loop {
             let capsule = self.activate(what).await?;
@@ -174,7 +235,7 @@ impl Kernel {
         _ticket: &Ticket<'_>,
         permit: &mut Permit<'_>,
         call: Call<'_>,
-    ) -> Result<Execution, Fault> {
+    ) -> Result<(Execution, Option<Hashes>), Fault> {
         let Call { wanted, input, around } = call;
         let function = wanted.function(capsule)?.name.clone();
         let probation = capsule.probation.load_full();
@@ -182,35 +243,31 @@ impl Kernel {
             .as_ref()
             .filter(|probation| probation.makes_again(capsule))
             .map(|_| input.clone());
-        let (outcome, receipt_id) = self.run(capsule, permit, &function, input, around).await?;
-        let failure = own_failure(&outcome);
-        let usage = &outcome.usage;
-        let calls = capsule.stats.note(
-            usage.wall_time_ns,
-            usage.fuel,
-            usage.memory_peak_bytes,
-            failure.as_deref(),
-        );
+        let ran = self.run(capsule, permit, &function, input, around).await?;
+        let failure = own_failure(&ran.outcome);
+        let calls = capsule.count(&ran.outcome, failure.as_deref());
+        let mut hashes = ran.hashes;
         let mut execution = Execution {
             capsule: capsule.clone(),
             function,
-            outcome,
-            receipt_id,
+            outcome: ran.outcome,
+            receipt_id: ran.receipt_id,
         };
         let Some(probation) = probation else {
             self.count_strikes(capsule, failure.as_deref());
-            return Ok(execution);
+            return Ok((execution, hashes));
         };
         let verdict = match (failure, again) {
             (None, _) => probation.too_slow(calls, || capsule.stats.counts()),
             (Some(why), None) => probation.failed_alone(calls, capsule.stats.failures(), &why),
             (Some(why), Some(input)) => {
                 let former = &probation.former;
-                let (outcome, receipt_id) = self.run(former, permit, &execution.function, input, around).await?;
-                if own_failure(&outcome).is_none() {
+                let ran = self.run(former, permit, &execution.function, input, around).await?;
+                if own_failure(&ran.outcome).is_none() {
                     execution.capsule = former.clone();
-                    execution.outcome = outcome;
-                    execution.receipt_id = receipt_id;
+                    execution.outcome = ran.outcome;
+                    execution.receipt_id = ran.receipt_id;
+                    hashes = ran.hashes;
                     probation.failed(&why)
                 } else {
                     // Both fail it: the call is to blame.
@@ -221,7 +278,7 @@ impl Kernel {
         if let Some(why) = verdict {
             self.roll_back_failed(capsule, why);
         }
-        Ok(execution)
+        Ok((execution, hashes))
     }
 
     async fn run(
@@ -231,35 +288,38 @@ impl Kernel {
         function: &str,
         input: Input,
         around: Around<'_>,
-    ) -> Result<(Outcome, Option<String>), Fault> {
-        let within = around.within;
-        let passed_on = Within {
-            sandboxes: within.map_or(0, |within| within.sandboxes),
-            token: permit.place().token(),
-        };
+    ) -> Result<Ran, Fault> {
+        let within = around.within.unwrap_or_default();
         // What another capsule's receipt says of a call is all there is to say of one that leaves nothing behind.
         let recorder = self.0.recorder.as_ref();
-        match recorder.filter(|_| within.is_none() || capsule.needs_records()) {
+        match recorder.filter(|_| around.within.is_none() || capsule.needs_records()) {
             None => {
-                let context = CallContext {
-                    within: passed_on,
-                    ..CallContext::default()
-                };
-                permit.runs();
-                let outcome = capsule.capability.call_with(Some(function), input, context).await;
-                permit.burnt(&outcome.usage);
-                Ok((outcome, None))
+                let (outcome, hashes) = capsule.run_unrecorded(permit, function, input, within).await;
+                Ok(Ran {
+                    outcome,
+                    receipt_id: None,
+                    hashes,
+                })
             }
             Some(recorder) => {
+                let passed_on = Within {
+                    token: permit.place().token(),
+                    noted: true,
+                    ..within
+                };
                 let called = recorder.call(capsule, permit, function, input, passed_on, around.origin);
-                let (outcome, receipt_id) = called.await?;
-                Ok((outcome, Some(receipt_id)))
+                let (outcome, receipt_id, hashes) = called.await?;
+                Ok(Ran {
+                    outcome,
+                    receipt_id: Some(receipt_id),
+                    hashes: Some(hashes),
+                })
             }
         }
     }
 
     /// Quarantines a capsule whose instance stays, after too many failures in a row.
-    fn count_strikes(&self, capsule: &Arc<Capsule>, failure: Option<&str>) {
+    pub(crate) fn count_strikes(&self, capsule: &Arc<Capsule>, failure: Option<&str>) {
         let Some(why) = failure.filter(|_| capsule.stays()) else {
             return;
         };
@@ -273,7 +333,7 @@ impl Kernel {
             why: why.to_string(),
         });
         let (kernel, capsule) = (self.clone(), capsule.clone());
-        tokio::spawn(async move {
+        spawn_at_home(async move {
             if let Err(fault) = kernel.quarantine_active(&capsule, Step::Strikes, &fault).await {
                 tracing::error!(urn = %capsule.manifest.id, "it could not be quarantined: {fault}");
             }

@@ -25,7 +25,7 @@ pub struct Capsule {
     pub size_bytes: u64,
     /// Counts the activations of this URN on this host, from 1.
     pub generation: u64,
-    /// The id of the key that signed it.
+    /// The id of the key that signed it; of several, with plus signs between them.
     pub signer: String,
     /// The limits its calls run under.
     pub limits: Limits,
@@ -36,7 +36,7 @@ pub struct Capsule {
     /// When it became active, in milliseconds since 1970.
     pub activated_unix_ms: u64,
     /// SHA-256 of the manifest's text.
-    pub(crate) manifest_digest: Digest,
+    pub manifest_digest: Digest,
     /// Its name in records.
     pub(crate) named: Named,
     /// What the receipts of all its calls begin with, written once.
@@ -110,6 +110,11 @@ impl Capsule {
             named: self.named.clone(),
         };
         Self::new(loaded, generation)
+    }
+
+    /// Where its bytes came from: the local store, a registry by its name, whoever published it.
+    pub fn source(&self) -> &str {
+        &self.named.source
     }
 
     /// Whether one instance stays across its calls, and with it what they left.

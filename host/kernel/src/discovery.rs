@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use kinetic_model::{CapsuleRef, Digest, Urn};
-use kinetic_registry::{RegistryError, Source as _};
+use kinetic_model::Urn;
 use parking_lot::RwLock;
 use serde::Serialize;
 
@@ -84,18 +83,17 @@ impl Kernel {
     }
 
     async fn stored(&self, urn: &Urn) -> Result<Option<Document>, String> {
-        let stored = match self.store().describe(&CapsuleRef::from(urn.clone())).await {
-            Ok(stored) => stored,
-            Err(RegistryError::NotFound { .. }) => return Ok(None),
-            Err(error) => return Err(error.to_string()),
+        let Some(stored) = self.in_store(urn).await.map_err(|error| error.to_string())? else {
+            return Ok(None);
         };
-        let digest = Digest::of(stored.manifest.as_bytes());
         let kept_out = self.quarantine().get(&stored.digest);
-        if kept_out.is_some_and(|entry| entry.manifest == digest) {
+        if kept_out.is_some_and(|entry| entry.manifest == stored.manifest_digest) {
             return Ok(None);
         }
-        let manifest = Manifest::parse(&stored.manifest).map_err(|error| error.to_string())?;
-        Ok(Some(of_manifest(&manifest)))
+        match &stored.manifest {
+            Ok(manifest) => Ok(Some(of_manifest(manifest))),
+            Err(why) => Err(why.clone()),
+        }
     }
 
     /// Has a search find the active capsule, else what is stored, else nothing.

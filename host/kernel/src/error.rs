@@ -103,8 +103,8 @@ coded_errors! {
             "Publish a corrected version; `kinetic quarantine release` gives the same bytes another chance.";
         /// The key is not trusted any more.
         "0025" Revoked { what: String, key: String } => Security,
-            "{what} was signed with {key}, which is not trusted any more.",
-            "Publish it again with a key that is, or trust the key again with `kinetic keys trust`.";
+            "{what} was signed with {key}, which is not trusted any more, or not enough.",
+            "Publish it again with keys that are; `kinetic keys show` and `kinetic trust root show` list them.";
         /// Nothing of that digest is quarantined.
         "0026" NotQuarantined { digest: String } => NotFound,
             "nothing with digest {digest} is quarantined.",
@@ -176,7 +176,7 @@ coded_errors! {
         /// No room for calls that calls make.
         "0047" NestedFull { tenant: String, why: String } => Busy,
             "a call of tenant {tenant} may not make a call itself now: {why}.",
-            "Try again in a moment, or leave more of engine.pool_instances out of the zones.";
+            "Try again in a moment, or raise the tenant's memory_bytes_max; calls within calls take no slots of the zones.";
         /// The capsule requires no such interface.
         "0048" NoSuchRequirement { what: String, interface: String, has: String } => NotFound,
             "{what} does not require {interface}; it requires {has}.",
@@ -201,5 +201,41 @@ coded_errors! {
         "0053" PartFailed { what: String, version: String, why: String } => Conformance,
             "{what} {version} failed too often as a part of the host, and another version took its place: {why}.",
             "Correct it and publish another version; `kinetic quarantine release` gives the same bytes another chance.";
+        /// A watched capsule folder that is not whole.
+        "0057" WatchUnfit { entry: String, why: String } => Conformance,
+            "{entry} in the watched folders was left alone: {why}.",
+            "A capsule folder holds component.wasm, manifest.json and receipt.json of one version; `kinetic publish PATH --into FOLDER` writes them.";
+        /// A watched folder that is not there, or too full.
+        "0058" WatchLost { folder: String, why: String } => Unavailable,
+            "the watched folder {folder} is not looked at whole: {why}.",
+            "Check that it exists and that the host may read it, or take what is not needed out of it; it is looked for again.";
+        /// The task that made a call ended without a result.
+        "0063" CallLost { } => Internal,
+            "the call ended without a result.",
+            "Try again; if it stays so, tell the host's operator, whose log says more.";
+        /// The outbox takes no more.
+        "0064" OutboxFull { what: String, count: u64, count_max: u64 } => Busy,
+            "the outbox would hold {count} {what}, and {count_max} are the most.",
+            "Wait until more is delivered, drop what is dead (`kinetic outbox`), or raise outbox.{what}_max.";
+        /// There is no such entry.
+        "0065" NoOutboxEntry { id: String } => NotFound,
+            "the outbox has no entry {id}.",
+            "`kinetic outbox` lists those there are.";
+        /// This host delivers nothing.
+        "0066" NoOutbox { why: String } => Unavailable,
+            "this host has no outbox: {why}.",
+            "Ask a host that `kinetic up` started.";
+        /// It is too late for that.
+        "0067" OutboxDelivered { what: String, registry: String, done: String } => Conflict,
+            "{what} was delivered to {registry}, and cannot be {done}.",
+            "Nothing is left to do; `kinetic outbox` shows what waits.";
+        /// The outbox cannot be read or written.
+        "0068" OutboxFailed { why: String } => Internal,
+            "the outbox does not work: {why}.",
+            "It was written by a newer version, or damaged: use the newest kinetic, then `kinetic verify`.";
+        /// It was tried for too long.
+        "0069" OutboxGaveUp { what: String, registry: String, tried_ms: u64, why: String } => Timeout,
+            "{what} was not delivered to {registry} in {tried_ms} ms; the last time: {why}",
+            "Mend what stands in the way, then `kinetic outbox retry` it; or `kinetic outbox drop` it.";
     }
 }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use kinetic_engine::spawn_at_home;
 use kinetic_model::{CapsuleRef, Digest, Fault, Pin, Urn};
 use kinetic_registry::{Descriptor, RegistryError, Source, fetch};
 use serde_json::{Value, json};
 
-use crate::admission::{Discovered, Loaded, Refusal, Verified};
+use crate::admission::{Discovered, Loaded, Pace, Refusal, Verified};
 use crate::injection::Link;
 use crate::intake::Closed;
 use crate::life::{Binding, Former, Move, Named};
@@ -37,20 +38,22 @@ impl Kernel {
         }
         let kernel = self.clone();
         let what = what.clone();
-        // Whoever asked first may go away; those who wait for the same must not begin anew because of that.
-        self.to_the_end(async move {
+        // Whoever asked first may go away; those who wait for the same must not begin anew because of that. Boxed: every
+        // call has room for this in it, and an admission takes much of it.
+        let ready = Box::pin(async move {
             let _alone = kernel.flight(&what).await;
             match kernel.resolve(&what) {
                 Some(capsule) => Ok(capsule),
                 None => kernel.fetch_and_admit(&what).await,
             }
-        })
-        .await
+        });
+        self.to_the_end(ready).await
     }
 
     async fn fetch_and_admit(&self, what: &CapsuleRef) -> Result<Arc<Capsule>, Fault> {
         let loaded = self.find_meant(what).await?;
-        self.install(loaded, what.pin != Pin::Active, Actor::Host).await
+        self.install(loaded, what.pin != Pin::Active, Actor::Host, Cause::Activated)
+            .await
     }
 
     /// Loads what a reference means: what somebody chose, else the newest.
@@ -106,43 +109,48 @@ impl Kernel {
         self.load(&*source, descriptor, Actor::Host).await
     }
 
-    /// The first registry that has it, and what it says about it. Of a part of the host the program has a version too.
+    /// Who has it, and what they say about it: the local store first, then the registries. Of a part of the host the
+    /// program has a version too.
     pub(crate) async fn find(&self, what: &CapsuleRef) -> Result<(Arc<dyn Source>, Descriptor), Fault> {
+        let what = &self.as_locked(what);
         let store: Arc<dyn Source> = self.store().clone();
         let own = self.parts().own(&what.urn);
         let carried = own.map(|_| self.parts().carried().clone() as Arc<dyn Source>);
         let mut places = Vec::new();
-        for source in std::iter::once(&store).chain(&carried).chain(&self.0.sources) {
+        for source in std::iter::once(&store).chain(&carried) {
             match source.describe(what).await {
                 // A program that was replaced by a newer one carries newer parts.
                 Ok(stored) if what.pin == Pin::Active && own.is_some_and(|own| own.version > stored.version) => {}
-                Ok(descriptor) => {
-                    let asked = &what.pin;
-                    let same = descriptor.urn == what.urn
-                        && match asked {
-                            Pin::Active => true,
-                            Pin::Version(version) => *version == descriptor.version,
-                            Pin::Digest(digest) => *digest == descriptor.digest,
-                        };
-                    if same {
-                        return Ok((source.clone(), descriptor));
-                    }
-                    let found = format!("{}@{} {}", descriptor.urn, descriptor.version, descriptor.digest);
-                    return Err(KernelError::PinMismatch {
-                        what: what.to_string(),
-                        found,
-                    }
-                    .into());
-                }
+                Ok(descriptor) => return as_asked(what, source.clone(), descriptor),
                 Err(RegistryError::NotFound { .. }) => places.push(source.name().to_string()),
                 Err(error) => return Err(Fault::from(&error)),
             }
         }
-        Err(KernelError::NotFound {
-            what: what.to_string(),
-            places: places.join(", "),
+        match self.registries().find(what).await {
+            Ok((source, descriptor)) => as_asked(what, source, descriptor),
+            Err(RegistryError::NotFound { origin, .. }) => {
+                places.extend(Some(origin).filter(|origin| !origin.is_empty()));
+                Err(KernelError::NotFound {
+                    what: what.to_string(),
+                    places: places.join(", "),
+                }
+                .into())
+            }
+            Err(error) => Err(Fault::from(&error)),
         }
-        .into())
+    }
+
+    /// Where a lock file holds a URN, the URN alone means the version that it holds: a newer one would only be refused.
+    pub(crate) fn as_locked(&self, what: &CapsuleRef) -> CapsuleRef {
+        let mut what = what.clone();
+        if what.pin == Pin::Active
+            // What the program carries needs no entry, and a newer program carries newer parts.
+            && self.parts().own(&what.urn).is_none()
+            && let Some(entry) = self.policy().lock.as_ref().and_then(|lock| lock.get(&what.urn))
+        {
+            what.pin = Pin::Version(entry.version.clone());
+        }
+        what
     }
 
     /// Fetches and admits what a registry described.
@@ -157,7 +165,8 @@ impl Kernel {
         let bytes = fetch(source, &descriptor, bytes_max)
             .await
             .map_err(|e| Fault::from(&e))?;
-        self.admit(descriptor, bytes, actor).await
+        let found = (Cause::Found, Value::Null);
+        self.admit(descriptor, bytes, source.name(), actor, found).await
     }
 
     pub(crate) fn refuse_quarantined(&self, descriptor: &Descriptor) -> Result<(), Fault> {
@@ -175,20 +184,40 @@ impl Kernel {
         Err(error.into())
     }
 
-    /// Verifies, compiles, links and probes; quarantines what fails.
-    pub(crate) async fn admit(&self, descriptor: Descriptor, bytes: Bytes, actor: Actor) -> Result<Loaded, Fault> {
-        let named = self
-            .journal()
-            .begin(descriptor.urn.clone(), descriptor.version.clone(), descriptor.digest);
+    /// Verifies, compiles, links and probes; quarantines what fails. `found` says how it came here, and where from beside its
+    /// source.
+    pub(crate) async fn admit(
+        &self,
+        descriptor: Descriptor,
+        bytes: Bytes,
+        source: &str,
+        actor: Actor,
+        found: (Cause, Value),
+    ) -> Result<Loaded, Fault> {
+        let (urn, version) = (descriptor.urn.clone(), descriptor.version.clone());
+        let named = self.journal().begin(urn, version, descriptor.digest, source);
         let manifest_digest = Digest::of(descriptor.manifest.as_bytes());
-        self.admitted(&named, State::Discovered, Cause::Found, actor, Value::Null)
-            .await?;
+        let (cause, mut place) = found;
+        if place.is_null() {
+            place = json!({});
+        }
+        if let Some(members) = place.as_object_mut() {
+            members.insert("source".into(), source.into());
+        }
+        self.admitted(&named, State::Discovered, cause, actor, place).await?;
         let discovered = Discovered {
             descriptor,
             bytes,
             named: named.clone(),
         };
-        let admitted = match discovered.verify(&self.0.judge) {
+        let pace = if self.current(&named.urn).is_ok() {
+            Pace::Behind
+        } else {
+            Pace::AsCalls
+        };
+        let kernel = self.clone();
+        let verified = pace.take(async move { discovered.verify(&kernel.0.judge) });
+        let admitted = match verified.await {
             Ok(verified) => {
                 self.admitted(&named, State::Verified, Cause::Admitted, actor, Value::Null)
                     .await?;
@@ -204,7 +233,7 @@ impl Kernel {
                         // Not while others are made active that it requires: they need one of these, too. Closing the
                         // semaphore is the only way it fails, and nothing closes it.
                         let _permit = self.0.admissions.acquire().await.ok();
-                        verified.load(&self.0.judge, links).await
+                        verified.load(&self.0.judge, links, pace).await
                     }
                 }
             }
@@ -251,8 +280,14 @@ impl Kernel {
         self.journal().step(step).await
     }
 
-    /// Puts an admitted capsule where calls find it.
-    pub(crate) async fn install(&self, loaded: Loaded, pinned: bool, actor: Actor) -> Result<Arc<Capsule>, Fault> {
+    /// Puts an admitted capsule where calls find it; `cause` is why, if it becomes what the URN means.
+    pub(crate) async fn install(
+        &self,
+        loaded: Loaded,
+        pinned: bool,
+        actor: Actor,
+        cause: Cause,
+    ) -> Result<Arc<Capsule>, Fault> {
         let urn = loaded.manifest.id.clone();
         let _turn = self.turn(&urn).await;
         let current = self.current(&urn).ok();
@@ -278,7 +313,7 @@ impl Kernel {
         }
         if let Some(current) = current {
             let taking = Taking {
-                cause: Cause::Activated,
+                cause,
                 actor,
                 chosen: false,
                 discard_state: false,
@@ -287,7 +322,11 @@ impl Kernel {
             let (capsule, _) = self.take_over(&current, loaded, taking, &mut Steps::begin()).await?;
             return Ok(capsule);
         }
-        self.install_first(loaded, actor, First::default()).await
+        let how = First {
+            chosen: false,
+            because: (cause != Cause::Activated).then_some((cause, Value::Null)),
+        };
+        self.install_first(loaded, actor, how).await
     }
 
     async fn install_pinned(&self, loaded: Loaded, actor: Actor) -> Result<Arc<Capsule>, Fault> {
@@ -307,7 +346,7 @@ impl Kernel {
     fn let_pinned_go(&self, capsule: Arc<Capsule>) {
         capsule.intake.close(Closed::Gone);
         let kernel = self.clone();
-        tokio::spawn(async move {
+        spawn_at_home(async move {
             let reason = json!("too many pinned versions");
             let step = kernel.admitted(&capsule.named, State::Suspended, Cause::Retired, Actor::Host, reason);
             if let Err(fault) = step.await {
@@ -374,28 +413,28 @@ impl Kernel {
         }
         Ok(capsule)
     }
+}
 
-    /// Activates what every URN in the local store meant when the host last ran, and the newest version of the others;
-    /// what fails is quarantined and named. Parts of the host are left to who keeps their seats.
-    ///
-    /// # Errors
-    /// When the store cannot be read at all.
-    pub async fn activate_all(&self) -> Result<Vec<(CapsuleRef, Result<Arc<Capsule>, Fault>)>, Fault> {
-        let stored = self.store().list().await.map_err(|e| Fault::from(&e))?;
-        let mut urns: Vec<Urn> = stored.into_iter().map(|summary| summary.urn).collect();
-        urns.dedup();
-        urns.retain(|urn| !self.is_part(urn));
-        let mut report = Vec::with_capacity(urns.len());
-        for urn in urns {
-            let what = CapsuleRef::from(urn);
-            let result = self.activate(&what).await;
-            if result.is_err() {
-                self.show_stored(&what.urn).await;
-            }
-            report.push((what, result));
-        }
-        Ok(report)
+/// What a source described, if that is what was asked for.
+pub(crate) fn as_asked(
+    what: &CapsuleRef,
+    source: Arc<dyn Source>,
+    descriptor: Descriptor,
+) -> Result<(Arc<dyn Source>, Descriptor), Fault> {
+    let same = descriptor.urn == what.urn
+        && match &what.pin {
+            Pin::Active => true,
+            Pin::Version(version) => *version == descriptor.version,
+            Pin::Digest(digest) => *digest == descriptor.digest,
+        };
+    if same {
+        return Ok((source, descriptor));
     }
+    let error = KernelError::PinMismatch {
+        what: what.to_string(),
+        found: format!("{}@{} {}", descriptor.urn, descriptor.version, descriptor.digest),
+    };
+    Err(error.into())
 }
 
 /// Whether a failure says nothing about the capsule: the host was busy or broken.

@@ -149,7 +149,7 @@ mod tests {
         assert_eq!(intake.enter().unwrap_err(), Closed::Moving);
         assert_eq!(intake.calls(), 1);
         assert!(!intake.drained(Duration::from_millis(5)).await);
-        let (drained, ()) = tokio::join!(intake.drained(Duration::from_secs(5)), async {
+        let (drained, ()) = tokio::join!(intake.drained(Duration::from_secs(60)), async {
             tokio::task::yield_now().await;
             drop(ticket);
         });
@@ -178,7 +178,7 @@ mod tests {
         intake.close(Closed::Moving);
         let soon = Instant::now() + Duration::from_millis(5);
         assert!(!intake.moved(soon).await);
-        let later = Instant::now() + Duration::from_secs(5);
+        let later = Instant::now() + Duration::from_secs(60);
         let (moved, ()) = tokio::join!(intake.moved(later), async { intake.close(Closed::Gone) });
         assert!(moved);
     }

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use arc_swap::ArcSwap;
 use kinetic_engine::Engine;
 use kinetic_ledger::Ledger;
 use kinetic_model::{CapsuleRef, Fault, Pin, Urn};
-use kinetic_registry::{Carried, FolderStore, Source};
+use kinetic_registry::{Carried, FolderStore, Registries};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedMutexGuard, Semaphore, watch};
 
@@ -17,12 +17,15 @@ use crate::capsule::Capsule;
 use crate::discovery::Discovery;
 use crate::executors::{Board, ExecutorSettings};
 use crate::life::{Binding, Former, Journal};
+use crate::outbox::Outbox;
 use crate::parts::Parts;
 use crate::quarantine::{Quarantine, Quarantined};
 use crate::recorder::Recorder;
 use crate::statement::Build;
+use crate::stored::Manifests;
 use crate::swap::SwapSettings;
 use crate::turns::Turns;
+use crate::watched;
 use crate::zones::{ZoneSettings, Zones};
 use crate::{KernelError, NodeSettings, Policy, State};
 
@@ -50,8 +53,8 @@ pub struct KernelConfig {
     pub quarantine: PathBuf,
     /// The local store; asked first, and where publishing puts.
     pub store: Arc<FolderStore>,
-    /// Other registries, in order.
-    pub sources: Vec<Arc<dyn Source>>,
+    /// Where else capsules come from.
+    pub registries: Arc<Registries>,
     /// The versions of the host's own parts that the program carries. They are trusted as the program is, without a
     /// signature, and their URNs are called by nobody but the host.
     pub carried: Arc<Carried>,
@@ -67,6 +70,17 @@ pub(crate) struct Active {
     pinned: Vec<Arc<Capsule>>,
 }
 
+impl Active {
+    /// The capsule a reference means, if it is among them.
+    pub(crate) fn find(&self, what: &CapsuleRef) -> Option<&Arc<Capsule>> {
+        let current = self.by_urn.get(&what.urn);
+        current.filter(|capsule| fits(capsule, &what.pin)).or_else(|| {
+            let mut pinned = self.pinned.iter();
+            pinned.find(|capsule| capsule.manifest.id == what.urn && fits(capsule, &what.pin))
+        })
+    }
+}
+
 pub(crate) struct Inner {
     pub(crate) judge: Judge,
     swap: SwapSettings,
@@ -74,13 +88,17 @@ pub(crate) struct Inner {
     node: Option<NodeSettings>,
     pub(crate) executors: ExecutorSettings,
     pub(crate) board: Board,
+    pub(crate) watched: watched::Board,
     store: Arc<FolderStore>,
-    pub(crate) sources: Vec<Arc<dyn Source>>,
+    pub(crate) registries: Arc<Registries>,
+    /// Where publications wait; opened by a host that delivers them.
+    pub(crate) outbox: OnceLock<Outbox>,
     quarantine: Quarantine,
     parts: Parts,
     pub(crate) active: ArcSwap<Active>,
     changing: Mutex<()>,
     pub(crate) discovery: Discovery,
+    pub(crate) manifests: Manifests,
     bindings: Mutex<BTreeMap<Urn, Binding>>,
     generations: Mutex<BTreeMap<Urn, u64>>,
     pub(crate) admissions: Semaphore,
@@ -135,13 +153,16 @@ impl Kernel {
             node: config.node,
             executors: config.executors,
             board: Board::default(),
+            watched: watched::Board::default(),
             store: config.store,
-            sources: config.sources,
+            registries: config.registries,
+            outbox: OnceLock::new(),
             quarantine: Quarantine::open(&config.quarantine)?,
             parts: Parts::new(config.carried),
             active: ArcSwap::default(),
             changing: Mutex::new(()),
             discovery: Discovery::default(),
+            manifests: Manifests::default(),
             bindings: Mutex::new(bindings),
             generations: Mutex::new(generations),
             admissions: Semaphore::new(ADMISSIONS_MAX),
@@ -160,6 +181,11 @@ impl Kernel {
     /// The local store.
     pub fn store(&self) -> &Arc<FolderStore> {
         &self.0.store
+    }
+
+    /// Where else capsules come from.
+    pub(crate) fn registries(&self) -> &Registries {
+        &self.0.registries
     }
 
     /// The operator's policy.
@@ -216,16 +242,7 @@ impl Kernel {
 
     /// The capsule a reference means, if it is ready in memory.
     pub fn resolve(&self, what: &CapsuleRef) -> Option<Arc<Capsule>> {
-        let active = self.0.active.load();
-        let current = active.by_urn.get(&what.urn);
-        if let Some(capsule) = current.filter(|capsule| fits(capsule, &what.pin)) {
-            return Some(capsule.clone());
-        }
-        active
-            .pinned
-            .iter()
-            .find(|capsule| capsule.manifest.id == what.urn && fits(capsule, &what.pin))
-            .cloned()
+        self.0.active.load().find(what).cloned()
     }
 
     pub(crate) fn trust_root(&self) -> &std::path::Path {
@@ -277,9 +294,20 @@ impl Kernel {
         former.ok_or_else(|| KernelError::NoFormer { what: urn.to_string() })
     }
 
-    /// What the ledger says the URN means.
+    /// What the ledger says the URN means, or meant when something last answered it.
     pub(crate) fn binding(&self, urn: &Urn) -> Option<Binding> {
-        self.0.bindings.lock().get(urn).cloned()
+        let bindings = self.0.bindings.lock();
+        bindings.get(urn).filter(|binding| binding.generation > 0).cloned()
+    }
+
+    /// How the ledger says that a URN stands; none when it says nothing of it.
+    pub(crate) fn standing(&self, urn: &Urn) -> Option<State> {
+        self.0.bindings.lock().get(urn).map(|binding| binding.state)
+    }
+
+    /// How all URNs stand that the ledger says something of.
+    pub(crate) fn standings(&self) -> Vec<State> {
+        self.0.bindings.lock().values().map(|binding| binding.state).collect()
     }
 
     pub(crate) fn put_binding(&self, urn: &Urn, binding: Binding) {

@@ -7,6 +7,7 @@
 //! same way.
 
 mod admission;
+mod boot;
 mod call_record;
 mod calling;
 mod capsule;
@@ -22,10 +23,12 @@ mod kernel;
 mod life;
 mod manage;
 mod manifest;
+mod outbox;
 mod parts;
 mod placement;
 mod policy;
 mod publish;
+mod pull;
 mod quarantine;
 mod recorder;
 mod release;
@@ -34,12 +37,15 @@ mod resolve;
 pub mod search;
 mod statement;
 mod stats;
+mod stored;
 mod swap;
 mod turns;
+mod watched;
 mod zones;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+pub use boot::{Boot, Reconciled};
 pub use calling::Execution;
 pub use capsule::Capsule;
 pub use composed::composed;
@@ -48,12 +54,17 @@ pub use error::KernelError;
 pub use executors::{ExecutorSettings, Executors, LastCall, LastResult, Trigger, TriggerState, When};
 pub use governance::{Denied, Party, Rules};
 pub use kernel::{Kernel, KernelConfig};
-pub use life::{Actor, Cause, LIFECYCLE_TOPIC, SWAP_EVENT, State, TRANSITION_EVENT};
+pub use life::{Actor, BOOT_EVENT, Cause, LIFECYCLE_TOPIC, SWAP_EVENT, State, TRANSITION_EVENT, WATCHED_EVENT};
 pub use manage::{Process, Use};
 pub use manifest::{Capabilities, FunctionText, Governance, Manifest, WhenReplaced};
+pub use outbox::{
+    CapsulePayload, Deliveries, OUTBOX_EVENT, OutboxCounts, OutboxEntry, OutboxSettings, OutboxState, OutboxView,
+    Payload,
+};
 pub use parts::{Occupant, Reports, Seat, Successor};
 pub use placement::{Architecture, NodeSettings, PlacementAsk, PlacementPolicy, label_fault};
 pub use policy::Policy;
+pub use pull::Pulled;
 pub use quarantine::{Quarantined, Step};
 pub use release::{RELEASE, override_statement};
 pub use replay::{Ending, Replayed};
@@ -61,6 +72,7 @@ pub use resolve::Interface;
 pub use statement::{Build, RUNTIME_EVENT};
 pub use stats::Counts;
 pub use swap::{Shadow, Side, StepTaken, SwapAsk, SwapPlan, SwapSettings, SwapTo, Swapped};
+pub use watched::{WATCHED_FOLDERS_MAX, WatchSettings, WatchState, Watched};
 pub use zones::{PerZone, Permit, Place, Quota, TenantStatus, ZonePool, ZoneSettings, ZoneStatus, Zones};
 
 fn unix_ms() -> u64 {

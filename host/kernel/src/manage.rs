@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kinetic_engine::RunsIn;
-use kinetic_identity::TrustRoot;
+use kinetic_identity::{IdentityError, Signers, TrustRoot};
 use kinetic_model::{Determinism, Digest, Fault, Limits, LimitsAsk, TrustZone, Urn};
 use semver::Version;
 use serde::Serialize;
@@ -313,13 +313,16 @@ impl Kernel {
         capsule.capability.fence().await;
         capsule.capability.stop().await;
         self.show_stored(urn).await;
+        self.replace_provider(urn, cause);
         Ok(())
     }
 
-    /// Quarantines every capsule whose key is not trusted any more. Gives their URNs.
+    /// Quarantines every capsule whose keys are not trusted any more, or not enough, or whose digest is revoked. Gives
+    /// their URNs. A root document that has expired takes nothing away.
     ///
     /// # Errors
-    /// A trust root that cannot be read: nothing is changed then; admissions fail until it can.
+    /// A trust root that cannot be read, or the root document of a namespace: nothing is changed then that depends on it;
+    /// admissions fail until it can.
     pub async fn check_trust(&self) -> Result<Vec<Urn>, Fault> {
         let root = TrustRoot::load(self.trust_root()).map_err(|error| Fault::from(&error))?;
         let (mut revoked, mut failed) = (Vec::new(), None);
@@ -327,14 +330,28 @@ impl Kernel {
             if self.parts().carried().holds(&capsule.digest, &capsule.manifest_digest) {
                 continue;
             }
-            let trusted = root.trusted(capsule.manifest.id.namespace());
-            if trusted.iter().any(|key| key.key.id().to_string() == capsule.signer) {
-                continue;
-            }
-            let fault = Fault::from(KernelError::Revoked {
-                what: format!("{}@{}", capsule.manifest.id, capsule.manifest.version),
-                key: capsule.signer.clone(),
-            });
+            let digests = [capsule.digest, capsule.manifest_digest];
+            let objection = match capsule.signer.parse::<Signers>() {
+                Ok(signers) => root.objection(capsule.manifest.id.namespace(), &signers, &digests),
+                Err(nobody) => Ok(Some(nobody)),
+            };
+            let fault = match objection {
+                Ok(None) => continue,
+                Ok(Some(revoked @ IdentityError::DigestRevoked { .. })) => Fault::from(&revoked),
+                Ok(Some(_)) => {
+                    if self.signed_anew(&capsule).await {
+                        continue;
+                    }
+                    Fault::from(KernelError::Revoked {
+                        what: format!("{}@{}", capsule.manifest.id, capsule.manifest.version),
+                        key: capsule.signer.clone(),
+                    })
+                }
+                Err(unknown) => {
+                    failed = Some(Fault::from(&unknown));
+                    continue;
+                }
+            };
             // The others are not spared because of one that cannot be recorded; it is tried again.
             match self.quarantine_active(&capsule, Step::Revoked, &fault).await {
                 Ok(()) => revoked.push(capsule.manifest.id.clone()),

@@ -1,5 +1,8 @@
 //! The operator's policy: ceilings per trust zone, who may claim the reserved zones, and the rules of who may use whom.
 
+use std::sync::Arc;
+
+use kinetic_identity::LockFile;
 use kinetic_model::{Digest, GovernanceTier, Limits, LimitsAsk, TrustZone};
 
 use crate::{Actor, KernelError, Manifest, PlacementPolicy, Rules};
@@ -15,6 +18,8 @@ pub struct Policy {
     pub rules: Rules,
     /// What decides between nodes.
     pub placement: PlacementPolicy,
+    /// With it only what it holds is admitted, beside what the program carries.
+    pub lock: Option<Arc<LockFile>>,
 }
 
 impl Default for Policy {
@@ -24,6 +29,7 @@ impl Default for Policy {
             system_namespaces: vec!["kinetic".into()],
             rules: Rules::default(),
             placement: PlacementPolicy::default(),
+            lock: None,
         }
     }
 }
@@ -31,12 +37,16 @@ impl Default for Policy {
 impl Policy {
     /// SHA-256 over the whole policy: what a receipt's policy epoch stands for.
     pub fn digest(&self) -> Digest {
-        let policy = serde_json::json!({
+        let mut policy = serde_json::json!({
             "ceiling": self.ceiling,
             "system_namespaces": self.system_namespaces,
             "rules": self.rules.digest(),
             "placement": self.placement,
         });
+        // A policy without one has the digest it had before there were lock files.
+        if let (Some(lock), Some(members)) = (&self.lock, policy.as_object_mut()) {
+            members.insert("lock".into(), Digest::of(lock.to_json().as_bytes()).to_string().into());
+        }
         Digest::of(policy.to_string().as_bytes())
     }
 
@@ -90,12 +100,16 @@ impl Policy {
         })
     }
 
-    /// Whether the rules let a capsule become what its URN means.
+    /// Whether the rules let a capsule become what its URN means; `signer` names one key, or several with plus signs
+    /// between them.
     ///
     /// # Errors
     /// `PolicyRefused` with the policy that decided.
     pub fn check_activation(&self, manifest: &Manifest, signer: &str, actor: Actor) -> Result<(), KernelError> {
-        let allowed = self.rules.may_activate(signer, actor, manifest.into());
+        // Where several signed each of them has to be allowed: nobody hides behind somebody else.
+        let allowed = signer
+            .split('+')
+            .try_for_each(|signer| self.rules.may_activate(signer, actor, manifest.into()));
         allowed.map_err(|denied| KernelError::PolicyRefused {
             what: format!("{} {}", manifest.id, manifest.version),
             doing: "become active".into(),
@@ -106,6 +120,8 @@ impl Policy {
 
 #[cfg(test)]
 mod tests {
+    use kinetic_identity::LockEntry;
+
     use super::*;
     use crate::manifest::tests::SMALL;
 
@@ -143,6 +159,39 @@ mod tests {
             Policy::default().digest(),
             "receipts tell the policies apart"
         );
+    }
+
+    #[test]
+    fn of_several_signers_each_has_to_be_allowed() {
+        let manifest = Manifest::parse(SMALL).unwrap();
+        let rules = r#"@id("stolen") forbid (principal == Signer::"k2", action == Action::"activate", resource);"#;
+        let policy = Policy {
+            rules: Rules::with("mine.cedar", rules).unwrap(),
+            ..Policy::default()
+        };
+        let may = |signer: &str| policy.check_activation(&manifest, signer, Actor::Publisher).is_ok();
+        assert!(may("k1") && may("k1+k3") && may("this program"));
+        assert!(!may("k2") && !may("k1+k2") && !may("k2+k3"));
+    }
+
+    #[test]
+    fn a_lock_file_is_part_of_the_policy_epoch() {
+        let locked = |lock: &LockFile| Policy {
+            lock: Some(Arc::new(lock.clone())),
+            ..Policy::default()
+        };
+        let mut lock = LockFile::default();
+        let empty = locked(&lock).digest();
+        assert_ne!(empty, Policy::default().digest());
+        let entry = LockEntry {
+            component: Digest::of(b"component"),
+            manifest: Digest::of(b"manifest"),
+            root_version: None,
+            version: semver::Version::new(1, 2, 3),
+        };
+        lock.put("urn:acme:actionspace:solver:echo:v1".parse().unwrap(), entry)
+            .unwrap();
+        assert_ne!(locked(&lock).digest(), empty);
     }
 
     #[test]

@@ -1,14 +1,45 @@
 //! From a publisher's hands into the local store, and into its place if it is the newest.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use kinetic_model::{CapsuleRef, Digest, Fault, Pin, Urn};
+use kinetic_identity::{BuildSubject, Receipt, TrustRoot};
+use kinetic_model::{CapsuleRef, Digest, Fault, LimitsAsk, Pin, Urn};
 use kinetic_registry::{Descriptor, RegistryError, Source as _};
 use serde_json::{Value, json};
 
 use crate::admission::Loaded;
-use crate::{Actor, Capsule, Kernel, Manifest};
+use crate::life::Binding;
+use crate::watched::Candidate;
+use crate::{Actor, Capsule, Cause, Kernel, Manifest, State};
+
+/// What somebody hands over.
+struct Handed {
+    manifest: String,
+    receipt: Value,
+    component: Bytes,
+}
+
+/// On which way it came: what its records say.
+struct Way {
+    /// Why its life begins, and where it was found if there is more to say.
+    found: (Cause, Value),
+    /// Why it becomes what its URN means.
+    active: Cause,
+}
+
+impl Default for Way {
+    fn default() -> Self {
+        Self {
+            found: (Cause::Found, Value::Null),
+            active: Cause::Activated,
+        }
+    }
+}
+
+/// Where the bytes of what is published come from, as records name it.
+pub(crate) const PUBLISHER: &str = "its publisher";
 
 impl Kernel {
     /// Admits a capsule and puts it into the local store. Nothing that is refused reaches the store. It takes its
@@ -18,12 +49,78 @@ impl Kernel {
     /// As admission's; a version that exists with other bytes is a conflict.
     pub async fn publish(&self, manifest: String, receipt: Value, component: Bytes) -> Result<Arc<Capsule>, Fault> {
         let kernel = self.clone();
-        self.to_the_end(async move { kernel.publish_now(manifest, receipt, component).await })
+        let handed = Handed {
+            manifest,
+            receipt,
+            component,
+        };
+        self.to_the_end(async move { kernel.publish_now(handed, Way::default()).await })
             .await
     }
 
-    async fn publish_now(&self, manifest: String, receipt: Value, component: Bytes) -> Result<Arc<Capsule>, Fault> {
-        let (loaded, descriptor) = self.admit_published(manifest, receipt, &component).await?;
+    /// As [`Kernel::publish`], of what was found in a watched folder.
+    ///
+    /// # Errors
+    /// As [`Kernel::publish`]'s.
+    pub(crate) async fn publish_watched(&self, candidate: Candidate) -> Result<Arc<Capsule>, Fault> {
+        let kernel = self.clone();
+        let way = Way {
+            found: (Cause::Watched, json!({ "entry": candidate.entry })),
+            active: Cause::Watched,
+        };
+        let handed = Handed {
+            manifest: candidate.manifest,
+            receipt: candidate.receipt,
+            component: candidate.component,
+        };
+        self.to_the_end(async move { kernel.publish_now(handed, way).await })
+            .await
+    }
+
+    /// Whether the store has just this, under this receipt or one that counts as well.
+    pub(crate) async fn has_stored(&self, candidate: &Candidate) -> bool {
+        let reference = CapsuleRef {
+            urn: candidate.urn.clone(),
+            pin: Pin::Version(candidate.version.clone()),
+        };
+        let stored = self.store().describe(&reference).await;
+        stored.is_ok_and(|stored| {
+            let same = stored.digest == Digest::of(&candidate.component) && stored.manifest == candidate.manifest;
+            same && (stored.receipt == candidate.receipt || self.still_counts(&stored))
+        })
+    }
+
+    /// Whether the store has an active version under a receipt that is believed today, as when it was signed anew before one of
+    /// its keys went.
+    pub(crate) async fn signed_anew(&self, capsule: &Capsule) -> bool {
+        let reference = CapsuleRef {
+            urn: capsule.manifest.id.clone(),
+            pin: Pin::Version(capsule.manifest.version.clone()),
+        };
+        let stored = self.store().describe(&reference).await;
+        stored.is_ok_and(|stored| {
+            let manifest = Digest::of(stored.manifest.as_bytes());
+            stored.digest == capsule.digest && manifest == capsule.manifest_digest && self.still_counts(&stored)
+        })
+    }
+
+    /// Whether the receipt of a stored version is believed today: keys may have gone since, and the bytes be signed anew.
+    fn still_counts(&self, stored: &Descriptor) -> bool {
+        let subject = BuildSubject {
+            urn: stored.urn.clone(),
+            version: stored.version.clone(),
+            component: stored.digest,
+            component_bytes: stored.size_bytes,
+            manifest: Digest::of(stored.manifest.as_bytes()),
+        };
+        let receipt = Receipt::from_value(&stored.receipt);
+        let root = TrustRoot::load(self.trust_root());
+        receipt.is_ok_and(|receipt| root.is_ok_and(|root| receipt.verify(&root, &subject).is_ok()))
+    }
+
+    async fn publish_now(&self, handed: Handed, way: Way) -> Result<Arc<Capsule>, Fault> {
+        let component = handed.component.clone();
+        let (loaded, descriptor) = self.admit_published(handed, way.found).await?;
         let urn = loaded.manifest.id.clone();
         if let Ok(current) = self.current(&urn)
             && current.digest != loaded.digest
@@ -45,7 +142,7 @@ impl Kernel {
             .put(descriptor, component)
             .await
             .map_err(|e| Fault::from(&e))?;
-        let installed = self.install(loaded, false, Actor::Publisher).await;
+        let installed = self.install(loaded, false, Actor::Publisher, way.active).await;
         if installed.is_err() {
             self.show_stored(&urn).await;
         }
@@ -58,18 +155,25 @@ impl Kernel {
     /// As [`Kernel::publish`]'s.
     pub async fn stage(&self, manifest: String, receipt: Value, component: Bytes) -> Result<Descriptor, Fault> {
         let kernel = self.clone();
-        self.to_the_end(async move { kernel.stage_now(manifest, receipt, component).await })
-            .await
+        let handed = Handed {
+            manifest,
+            receipt,
+            component,
+        };
+        self.to_the_end(async move { kernel.stage_now(handed).await }).await
     }
 
-    async fn stage_now(&self, manifest: String, receipt: Value, component: Bytes) -> Result<Descriptor, Fault> {
-        let (loaded, descriptor) = self.admit_published(manifest, receipt, &component).await?;
+    async fn stage_now(&self, handed: Handed) -> Result<Descriptor, Fault> {
+        let component = handed.component.clone();
+        let (loaded, descriptor) = self.admit_published(handed, Way::default().found).await?;
+        // Said before it is there: a host that is killed in between would start it.
+        self.choose(&loaded.manifest.id).await?;
+        self.leave_waiting(&loaded).await?;
         self.store()
             .put(descriptor.clone(), component)
             .await
             .map_err(|e| Fault::from(&e))?;
         self.show_stored(&loaded.manifest.id).await;
-        self.choose(&loaded.manifest.id).await?;
         self.let_go(&loaded, Actor::Publisher).await?;
         Ok(descriptor)
     }
@@ -89,19 +193,44 @@ impl Kernel {
         Ok(())
     }
 
+    /// What was never active waits until somebody calls it: a restart must not take that for its wish.
+    async fn leave_waiting(&self, loaded: &Loaded) -> Result<(), Fault> {
+        let urn = &loaded.manifest.id;
+        let _turn = self.turn(urn).await;
+        if self.standing(urn).is_some() || self.current(urn).is_ok() {
+            return Ok(());
+        }
+        let binding = Binding {
+            state: State::Unloaded,
+            reason: None,
+            generation: 0,
+            version: loaded.manifest.version.clone(),
+            digest: loaded.digest,
+            chosen: false,
+            former: None,
+            probation: false,
+            providers: BTreeMap::new(),
+            limits: LimitsAsk::default(),
+        };
+        let document = json!({ "event": "swap", "step": "staged" });
+        self.journal().bind(&loaded.named, &binding, document).await?;
+        self.put_binding(urn, binding);
+        Ok(())
+    }
+
     /// Admitted before it is stored, stored before it is active: a crash in between leaves a version that the next start
     /// admits again.
-    async fn admit_published(
-        &self,
-        manifest: String,
-        receipt: Value,
-        component: &Bytes,
-    ) -> Result<(Loaded, Descriptor), Fault> {
+    async fn admit_published(&self, handed: Handed, found: (Cause, Value)) -> Result<(Loaded, Descriptor), Fault> {
+        let Handed {
+            manifest,
+            receipt,
+            component,
+        } = handed;
         let parsed = Manifest::parse(&manifest)?;
         let descriptor = Descriptor {
             urn: parsed.id.clone(),
             version: parsed.version.clone(),
-            digest: Digest::of(component),
+            digest: Digest::of(&component),
             size_bytes: component.len() as u64,
             manifest,
             receipt,
@@ -125,7 +254,7 @@ impl Kernel {
         }
         self.refuse_quarantined(&descriptor)?;
         let loaded = self
-            .admit(descriptor.clone(), component.clone(), Actor::Publisher)
+            .admit(descriptor.clone(), component, PUBLISHER, Actor::Publisher, found)
             .await?;
         Ok((loaded, descriptor))
     }

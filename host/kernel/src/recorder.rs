@@ -9,7 +9,7 @@ use sha2::Digest as _;
 
 use crate::call_record::Beginning;
 use crate::executors::Origin;
-use crate::statement::{self, Build, Circumstances, Ended};
+use crate::statement::{self, Build, Circumstances, Ended, Hashes};
 use crate::zones::Permit;
 use crate::{Capsule, Policy};
 
@@ -37,6 +37,11 @@ impl Recorder {
         })
     }
 
+    /// What runs here, as records name it.
+    pub(crate) const fn build(&self) -> &Build {
+        &self.build
+    }
+
     /// Commits the record of a call; gives the name of its receipt.
     async fn commit(&self, commit: Commit) -> Result<String, LedgerError> {
         Ok(self.ledger.commit(commit).await?.receipt_id)
@@ -52,7 +57,8 @@ impl Recorder {
         }
     }
 
-    /// Makes a call and commits its record with its effects. A call that read what somebody wrote meanwhile is made again.
+    /// Makes a call and commits its record with its effects; gives the name of its receipt and its digests, too. A call that
+    /// read what somebody wrote meanwhile is made again.
     ///
     /// # Errors
     /// A ledger that takes no records; `Conflict` after [`TRIES_MAX`] tries, which is recorded.
@@ -64,7 +70,7 @@ impl Recorder {
         input: Input,
         within: Within,
         origin: &Origin,
-    ) -> Result<(Outcome, String), Fault> {
+    ) -> Result<(Outcome, String, Hashes), Fault> {
         // Only a call with effects, or for an event, can meet a conflict, and only then is the input needed twice.
         let mut again = (capsule.has_effects() || !origin.consumed.is_empty()).then(|| input.clone());
         let mut input = Some(input);
@@ -91,14 +97,18 @@ impl Recorder {
             if let Err(fenced) = &committing {
                 outcome.result = Err(fenced.clone());
             }
-            let committed = match recording.end(&mut outcome) {
+            let hashes = Hashes {
+                input: recording.input,
+                output: statement::answer_digest(&outcome.result),
+            };
+            let committed = match recording.end(&mut outcome, hashes.output) {
                 Ok((commit, memory)) => self.commit(commit).await.map(|receipt_id| (receipt_id, memory)),
                 Err(error) => Err(error),
             };
             match committed {
                 Ok((receipt_id, memory)) => {
                     self.publish(memory).await;
-                    return Ok((outcome, receipt_id));
+                    return Ok((outcome, receipt_id, hashes));
                 }
                 Err(LedgerError::Conflict { seq, .. }) if tries < TRIES_MAX => {
                     tries += 1;
@@ -193,11 +203,16 @@ struct Recording<'r> {
 }
 
 impl Recording<'_> {
-    /// The record of the call with all its effects, to be committed, and the events to be published after it. A call that did not return well leaves none.
+    /// The record of the call with all its effects, to be committed, and the events to be published after it. A call that
+    /// did not return well leaves none.
     ///
     /// # Errors
     /// `Conflict`: somebody wrote meanwhile what the call read, and it is to be made again.
-    fn end(mut self, outcome: &mut Outcome) -> Result<(Commit, Vec<NewEvent>), LedgerError> {
+    fn end(
+        mut self,
+        outcome: &mut Outcome,
+        output_hash: Option<Digest>,
+    ) -> Result<(Commit, Vec<NewEvent>), LedgerError> {
         self.done = true;
         let effects = outcome.extensions.take::<Effects>();
         self.calls = outcome.extensions.take();
@@ -207,7 +222,7 @@ impl Recording<'_> {
         }
         let mut commit = Commit {
             durability: self.durability,
-            receipt: Some(self.statement(&Ended::Outcome(&outcome.result, &outcome.usage))),
+            receipt: Some(self.statement(&Ended::Outcome(outcome, output_hash))),
             call: self.beginning.take().map(|beginning| beginning.finish(tape)),
             ..Commit::default()
         };

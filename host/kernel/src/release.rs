@@ -109,7 +109,9 @@ impl Kernel {
             .version
             .parse()
             .map_err(|_| refused("its version is none".into()))?;
-        let named = self.journal().begin(urn.clone(), version, entry.digest);
+        let named = self
+            .journal()
+            .begin(urn.clone(), version, entry.digest, "the quarantine");
         let detail = json!({ "reason": reason, "signer": signer.to_string(), "code": entry.code });
         self.journal().swap_step(&named, "released", detail).await?;
         self.quarantine().clear(digest);

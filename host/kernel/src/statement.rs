@@ -7,18 +7,21 @@
 use std::io::Write as _;
 
 use bytes::Bytes;
-use kinetic_engine::{Answer, EngineError, Input, Output, PeerCalls};
+use kinetic_engine::{Answer, EngineError, Input, Outcome, Output, PeerCalls};
 use kinetic_model::{Coded, Determinism, Digest, Sorted, SortedMap, Usage};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::Digest as _;
 
+use crate::Capsule;
 use crate::executors::CalledBy;
-use crate::{Capsule, calling};
 
 const STATEMENT: &str = "https://in-toto.io/Statement/v1";
 /// What the receipts of runtime events are.
 pub const RUNTIME_EVENT: &str = "urn:kinetic:predicate:runtime-event:v1";
+
+/// Room for what a note says of a call itself: two digests, its fuel, how it ended, the name of a receipt.
+const NOTE_BYTES: usize = 320;
 
 /// What runs: part of every receipt, so that a result can be traced to the very program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,12 +115,20 @@ enum Verdict {
 
 /// How a call went, as a receipt tells it.
 pub(crate) enum Ended<'a> {
-    /// The guest or a limit ended it.
-    Outcome(&'a Result<Answer, EngineError>, &'a Usage),
+    /// The guest or a limit ended it; with the digest of what it answered.
+    Outcome(&'a Outcome, Option<Digest>),
     /// It returned, but its effects could not be committed.
     Refused(&'static str, &'a Usage),
     /// It was dropped.
     Cancelled,
+}
+
+/// The digests of what a call got and answered: made once, however many records tell of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hashes {
+    pub(crate) input: Digest,
+    /// None when it gave no answer.
+    pub(crate) output: Option<Digest>,
 }
 
 /// What a receipt says of the circumstances of a call.
@@ -131,42 +142,50 @@ pub(crate) struct Circumstances<'a> {
     pub(crate) called_by: Option<&'a CalledBy>,
 }
 
-/// What the receipt of a call says of one it made of another capsule.
+/// What is the same in all notes of a function.
 #[derive(Serialize)]
-struct Nested<'a> {
+struct NoteBegin<'a> {
     capsule: CapsuleView<'a>,
     function: &'a str,
-    input_hash: &'a Digest,
-    output_hash: Option<Digest>,
-    fuel: u64,
-    verdict: Verdict,
-    /// Its own receipt, where it has one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    receipt_id: Option<&'a str>,
 }
 
-/// What the receipt of its caller says of a call.
-pub(crate) fn nested(execution: &calling::Execution, input_hash: &Digest) -> Vec<u8> {
-    let (verdict, output_hash) = verdict(&execution.outcome.result);
-    let nested = Nested {
-        capsule: CapsuleView::of(&execution.capsule),
-        function: &execution.function,
-        input_hash,
-        output_hash,
-        fuel: execution.outcome.usage.fuel,
-        verdict,
-        receipt_id: execution.receipt_id.as_deref(),
-    };
+/// What the receipt of its caller says of any call of a function, up to where the call itself begins.
+pub(crate) fn note_begin(capsule: &Capsule, function: &str) -> Box<[u8]> {
+    note_begin_of(CapsuleView::of(capsule), function)
+}
+
+fn note_begin_of(capsule: CapsuleView<'_>, function: &str) -> Box<[u8]> {
     let mut bytes = Vec::with_capacity(512);
-    let _ = serde_json::to_writer(&mut bytes, &nested);
+    let _ = serde_json::to_writer(&mut bytes, &NoteBegin { capsule, function });
+    // The members go on.
+    bytes.pop();
+    bytes.into()
+}
+
+/// What the receipt of its caller says of a call, behind [`note_begin`]; with the name of its own receipt, where it has one.
+pub(crate) fn note(begin: &[u8], outcome: &Outcome, hashes: &Hashes, receipt_id: Option<&str>) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(begin.len() + NOTE_BYTES);
+    bytes.extend_from_slice(begin);
+    let _ = write!(bytes, r#","input_hash":"{}","output_hash":"#, hashes.input);
+    let _ = match &hashes.output {
+        Some(output) => write!(bytes, r#""{output}""#),
+        None => bytes.write_all(b"null"),
+    };
+    let _ = write!(bytes, r#","fuel":{},"verdict":"#, outcome.usage.fuel);
+    let _ = serde_json::to_writer(&mut bytes, &verdict(&outcome.result));
+    if let Some(receipt_id) = receipt_id {
+        bytes.extend_from_slice(br#","receipt_id":"#);
+        let _ = serde_json::to_writer(&mut bytes, receipt_id);
+    }
+    bytes.push(b'}');
     bytes
 }
 
-fn verdict(result: &Result<Answer, EngineError>) -> (Verdict, Option<Digest>) {
+fn verdict(result: &Result<Answer, EngineError>) -> Verdict {
     match result {
-        Ok(Answer::Ok(output)) => (Verdict::Ok, Some(output_digest(output))),
-        Ok(Answer::Err(output)) => (Verdict::Err, Some(output_digest(output))),
-        Err(error) => (Verdict::Failed { code: error.code() }, None),
+        Ok(Answer::Ok(_)) => Verdict::Ok,
+        Ok(Answer::Err(_)) => Verdict::Err,
+        Err(error) => Verdict::Failed { code: error.code() },
     }
 }
 
@@ -179,10 +198,7 @@ pub(crate) fn execution(
     around: &Circumstances<'_>,
 ) -> Bytes {
     let (verdict, output_hash, usage) = match ended {
-        Ended::Outcome(result, usage) => {
-            let (verdict, output_hash) = verdict(result);
-            (verdict, output_hash, **usage)
-        }
+        Ended::Outcome(outcome, output_hash) => (verdict(&outcome.result), *output_hash, outcome.usage),
         Ended::Refused(code, usage) => (Verdict::Failed { code }, None, **usage),
         Ended::Cancelled => (Verdict::Cancelled, None, Usage::default()),
     };
@@ -300,6 +316,22 @@ pub(crate) fn input_digest(input: &Input, arguments: &[u8]) -> Digest {
     }
 }
 
+/// The digest of an input whose arguments nobody wrote down as JSON.
+pub(crate) fn input_hash(input: &Input) -> Digest {
+    match input {
+        Input::Bytes { bytes, rest } if rest.is_empty() => Digest::of(bytes),
+        _ => input_digest(input, &arguments_json(input)),
+    }
+}
+
+/// The digest of what a call answered; none when it did not.
+pub(crate) fn answer_digest(result: &Result<Answer, EngineError>) -> Option<Digest> {
+    match result {
+        Ok(Answer::Ok(output) | Answer::Err(output)) => Some(output_digest(output)),
+        Err(_) => None,
+    }
+}
+
 /// The digest of an output.
 pub(crate) fn output_digest(output: &Output) -> Digest {
     match output {
@@ -313,4 +345,61 @@ fn json_digest(value: &Value) -> Digest {
     let mut text = Vec::with_capacity(256);
     let _ = serde_json::to_writer(&mut text, &Sorted(value));
     Digest::of(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noted(result: Result<Answer, EngineError>, receipt_id: Option<&str>) -> String {
+        let (version, digest) = (semver::Version::new(1, 2, 0), Digest::of(b"component"));
+        let capsule = CapsuleView {
+            urn: "urn:acme:actionspace:solver:source:v1",
+            version: &version,
+            digest: &digest,
+            generation: 3,
+        };
+        let hashes = Hashes {
+            input: Digest::of(b"in"),
+            output: answer_digest(&result),
+        };
+        let usage = Usage {
+            fuel: 17,
+            ..Usage::default()
+        };
+        let outcome = Outcome {
+            result,
+            usage,
+            logs: kinetic_engine::Logs::default(),
+            tape: Vec::new(),
+            extensions: kinetic_engine::Extensions::default(),
+        };
+        let begin = note_begin_of(capsule, "acme:numbers/source#half");
+        String::from_utf8(note(&begin, &outcome, &hashes, receipt_id)).unwrap()
+    }
+
+    /// With what stands behind the digest of the input.
+    fn expected(rest: &str) -> String {
+        format!(
+            r#"{{"capsule":{{"urn":"urn:acme:actionspace:solver:source:v1","version":"1.2.0","digest":"{}","generation":3}},"function":"acme:numbers/source#half","input_hash":"{}",{rest}}}"#,
+            Digest::of(b"component"),
+            Digest::of(b"in"),
+        )
+    }
+
+    #[test]
+    fn a_note_is_compact_json_with_its_members_in_order() {
+        let answer = || Output::Json("out".into());
+        let hash = Digest::of(br#""out""#);
+        let ok = format!(r#""output_hash":"{hash}","fuel":17,"verdict":{{"status":"ok"}}"#);
+        assert_eq!(noted(Ok(Answer::Ok(answer())), None), expected(&ok));
+        let err = format!(r#""output_hash":"{hash}","fuel":17,"verdict":{{"status":"err"}}"#);
+        assert_eq!(noted(Ok(Answer::Err(answer())), None), expected(&err));
+        let fenced = EngineError::Fenced {};
+        let failed = format!(
+            r#""output_hash":null,"fuel":17,"verdict":{{"status":"failed","code":"{}"}},"receipt_id":"a \"name\"""#,
+            fenced.code()
+        );
+        assert_eq!(noted(Err(fenced), Some("a \"name\"")), expected(&failed));
+    }
 }

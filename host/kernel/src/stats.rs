@@ -1,6 +1,6 @@
 //! How the calls of a version went: counted without locks, read by whoever watches a version on probation.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 use serde::Serialize;
@@ -21,6 +21,7 @@ pub(crate) struct Stats {
     memory_peak_bytes: AtomicU64,
     buckets: Box<[AtomicU32]>,
     last_failure: RwLock<Option<String>>,
+    runs_long: AtomicBool,
 }
 
 /// Counts as of a moment.
@@ -49,6 +50,7 @@ impl Default for Stats {
             memory_peak_bytes: AtomicU64::new(0),
             buckets: (0..BUCKETS).map(|_| AtomicU32::new(0)).collect(),
             last_failure: RwLock::new(None),
+            runs_long: AtomicBool::new(false),
         }
     }
 }
@@ -66,6 +68,18 @@ impl Stats {
             bucket.fetch_add(1, Ordering::Relaxed);
         }
         self.calls.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Remembers whether the last call ran for long: the next one is expected to do the same.
+    pub(crate) fn note_long(&self, long: bool) {
+        if self.runs_long() != long {
+            self.runs_long.store(long, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the last call ran for long.
+    pub(crate) fn runs_long(&self) -> bool {
+        self.runs_long.load(Ordering::Relaxed)
     }
 
     pub(crate) fn last_failure(&self) -> Option<String> {

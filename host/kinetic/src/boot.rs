@@ -1,28 +1,29 @@
 //! Wiring: from a configuration to an engine, its providers, the store and the kernel.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use kinetic_engine::{CompileIn, Engine, EngineConfig, Provider};
 use kinetic_gateway::{Bound, GatewayConfig};
-use kinetic_identity::PublicKey;
+use kinetic_identity::{LOCK_BYTES_MAX, LockFile, PublicKey};
 use kinetic_kernel::{Build, Kernel, KernelConfig, KernelError, Manifest, Policy, Rules, ZoneSettings};
 use kinetic_ledger::{Ledger, LedgerConfig, LogConfig};
-use kinetic_model::{CapsuleRef, Digest, Fault, Pin};
+use kinetic_model::{CapsuleRef, Digest, Pin};
 use kinetic_provider_events::EventsProvider;
 use kinetic_provider_http::{HttpPolicy, HttpProvider};
 use kinetic_provider_state::StateProvider;
-use kinetic_registry::{Descriptor, FolderStore, HttpOptions, HttpSource, RegistryError, Source};
+use kinetic_registry::{Descriptor, FolderStore, Registries, RegistryError, Source as _};
 use serde_json::json;
 
-use crate::client;
 use crate::config::Config;
 use crate::data_dir::{Claim, DataDir};
 use crate::embedded::{self, EXAMPLES, Embedded};
-use crate::error::{AREAS, CliError};
-use crate::signing;
+use crate::error::{self, AREAS, CliError};
+use crate::{registries, signing};
 
 /// Sandboxes of an engine that makes one call at a time: no fewer can be divided among the zones.
 const AUTHOR_INSTANCES: u32 = 5;
@@ -98,6 +99,12 @@ pub fn providers(config: &Config, ledger: Option<&Ledger>) -> anyhow::Result<Vec
     ])
 }
 
+/// The same for a worker process, with nothing behind it: there each function asks the host. HTTP is not among them, as its
+/// streams are the host's own process's.
+pub fn providers_in_worker() -> Vec<Arc<dyn Provider>> {
+    vec![Arc::new(StateProvider::new(None)), Arc::new(EventsProvider::new(None))]
+}
+
 /// The operator's policy.
 ///
 /// # Errors
@@ -122,10 +129,20 @@ pub fn policy(config: &Config) -> Result<Policy, KernelError> {
 ///
 /// # Errors
 /// When a part cannot start; when the ledger is damaged.
-pub async fn kernel(config: &Config, data: &DataDir, _alone: &Claim) -> anyhow::Result<Kernel> {
+pub async fn kernel(config: &Config, data: &DataDir, alone: &Claim) -> anyhow::Result<Kernel> {
+    Ok(recovered_kernel(config, data, alone).await?.0)
+}
+
+/// As [`kernel`]; gives also how long it took until the folder's ledger was whole again and open.
+///
+/// # Errors
+/// As [`kernel`]'s.
+pub async fn recovered_kernel(config: &Config, data: &DataDir, _alone: &Claim) -> anyhow::Result<(Kernel, Duration)> {
     // The executable has tens of megabytes: hashed beside everything else.
     let host = std::thread::spawn(|| this_program().and_then(|path| Ok(Digest::of(&std::fs::read(path)?))));
+    let since = Instant::now();
     let ledger = open_ledger(config, data)?;
+    let recovering = since.elapsed();
     let engine = host_engine(config, data, Some(&ledger))?;
     let engine_digest = engine.digest();
     let host = host
@@ -135,7 +152,8 @@ pub async fn kernel(config: &Config, data: &DataDir, _alone: &Claim) -> anyhow::
         host,
         engine: engine_digest,
     };
-    assemble(config, data, engine, Some((ledger, build))).await
+    let kernel = assemble(config, data, engine, Some((ledger, build))).await?;
+    Ok((kernel, recovering))
 }
 
 /// A kernel over a data folder that only looks: nothing is called, so nothing is recorded.
@@ -181,29 +199,46 @@ async fn assemble(
         tracing::warn!(path = %damaged.path.display(), "damaged and not offered: {}", damaged.why);
     }
     seed(data, &store).await?;
-    let mut sources: Vec<Arc<dyn Source>> = Vec::new();
-    if !config.registry.url.is_empty() {
-        let options = HttpOptions {
-            token: client::token(None)?,
-            ..HttpOptions::default()
-        };
-        sources.push(Arc::new(HttpSource::new(&config.registry.url, &options)?));
-    }
-    let kernel = KernelConfig {
+    let registries = Arc::new(registries::of(data)?);
+    let mut kernel = KernelConfig {
         // Who only looks runs nothing, wherever it would run.
         node: ledger.is_some().then(|| config.node.settings()),
         ledger,
         carried: Arc::new(embedded::carried()?),
-        ..kernel_config(config, data, store, sources)?
+        ..kernel_config(config, data, store, registries)?
     };
+    kernel.policy.lock = lock(config)?;
     Ok(Kernel::new(engine, kernel)?)
+}
+
+/// The lock file that the configuration names, if it names one.
+fn lock(config: &Config) -> anyhow::Result<Option<Arc<LockFile>>> {
+    let path = &config.kernel.lock;
+    if path.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(lock_file(path)?)))
+}
+
+/// Reads a lock file.
+///
+/// # Errors
+/// One that cannot be read, or is malformed.
+pub fn lock_file(path: &Path) -> anyhow::Result<LockFile> {
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(error::file(path))?;
+    // One more than is allowed, so that it is refused as too large.
+    file.take(LOCK_BYTES_MAX as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(error::file(path))?;
+    Ok(LockFile::from_json(&bytes)?)
 }
 
 fn kernel_config(
     config: &Config,
     data: &DataDir,
     store: FolderStore,
-    sources: Vec<Arc<dyn Source>>,
+    registries: Arc<Registries>,
 ) -> Result<KernelConfig, KernelError> {
     Ok(KernelConfig {
         policy: policy(config)?,
@@ -214,7 +249,7 @@ fn kernel_config(
         trust_root: data.trust_file(),
         quarantine: data.quarantine(),
         store: Arc::new(store),
-        sources,
+        registries,
         carried: Arc::default(),
         ledger: None,
     })
@@ -225,28 +260,31 @@ fn kernel_config(
 /// # Errors
 /// When a part cannot start.
 pub fn trial_kernel(config: &Config, data: &DataDir) -> anyhow::Result<Kernel> {
-    let store = FolderStore::open(&data.store(), config.engine.component_bytes_max)?;
-    let kernel = KernelConfig {
-        // Those of the configuration divide a host's pool, which this is not.
-        zones: ZoneSettings::default(),
-        ..kernel_config(config, data, store, Vec::new())?
-    };
-    Ok(Kernel::new(author_engine(config)?, kernel)?)
+    small_kernel(config, data, Arc::default(), None)
 }
 
-/// Activates everything in the store; what is refused stays out, is logged, and is given back with its reason.
+/// A kernel that runs nothing: to fetch from a data folder's registries what its trust root believes and the lock file holds.
 ///
 /// # Errors
-/// When the store cannot be read.
-pub async fn activate_all(kernel: &Kernel) -> anyhow::Result<Vec<(String, Fault)>> {
-    let mut refused = Vec::new();
-    for (what, result) in kernel.activate_all().await? {
-        match result {
-            Ok(capsule) => tracing::debug!(urn = %what, version = %capsule.manifest.version, "active"),
-            Err(fault) => refused.push((what.to_string(), fault)),
-        }
-    }
-    Ok(refused)
+/// When a part cannot start, or the lock file cannot be read.
+pub fn pulling_kernel(config: &Config, data: &DataDir) -> anyhow::Result<Kernel> {
+    small_kernel(config, data, Arc::new(registries::of(data)?), lock(config)?)
+}
+
+fn small_kernel(
+    config: &Config,
+    data: &DataDir,
+    registries: Arc<Registries>,
+    lock: Option<Arc<LockFile>>,
+) -> anyhow::Result<Kernel> {
+    let store = FolderStore::open(&data.store(), config.engine.component_bytes_max)?;
+    let mut kernel = KernelConfig {
+        // Those of the configuration divide a host's pool, which this is not.
+        zones: ZoneSettings::default(),
+        ..kernel_config(config, data, store, registries)?
+    };
+    kernel.policy.lock = lock;
+    Ok(Kernel::new(author_engine(config)?, kernel)?)
 }
 
 /// Puts the embedded capsules into the store, signed with this host's own key.

@@ -7,7 +7,7 @@ use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kinetic_identity::{SigningKey, TrustRoot};
+use kinetic_identity::{RootFolder, SigningKey, TrustRoot};
 use tempfile::TempDir;
 
 use crate::error::{self, CliError};
@@ -86,6 +86,11 @@ impl DataDir {
         Ok(folder.join(format!("{namespace}.pem")))
     }
 
+    /// The registries by name.
+    pub fn registries_file(&self) -> PathBuf {
+        self.root.join("registries.json")
+    }
+
     /// Capsules and their bytes.
     pub fn store(&self) -> PathBuf {
         self.root.join("store")
@@ -94,6 +99,11 @@ impl DataDir {
     /// What was refused, and why.
     pub fn quarantine(&self) -> PathBuf {
         self.root.join("quarantine")
+    }
+
+    /// The bytes of what waits to be delivered to registries.
+    pub fn outbox(&self) -> PathBuf {
+        self.root.join("outbox")
     }
 
     /// Compiled code.
@@ -189,6 +199,31 @@ impl DataDir {
     /// # Errors
     /// What `change` says, or a trust root that cannot be read or written.
     pub fn change_trust<T>(&self, change: impl FnOnce(&mut TrustRoot) -> anyhow::Result<T>) -> anyhow::Result<T> {
+        let _turn = self.trust_turn()?;
+        let mut root = TrustRoot::load(&self.trust_file())?;
+        let before = root.clone();
+        let result = change(&mut root)?;
+        if root != before {
+            root.save(&self.trust_file())?;
+        }
+        Ok(result)
+    }
+
+    /// Changes the root documents beside the trust root; see [`DataDir::change_trust`].
+    ///
+    /// # Errors
+    /// What `change` says.
+    pub fn change_roots<T>(&self, change: impl FnOnce(&RootFolder) -> anyhow::Result<T>) -> anyhow::Result<T> {
+        let _turn = self.trust_turn()?;
+        change(&self.roots())
+    }
+
+    /// The root documents beside the trust root.
+    pub fn roots(&self) -> RootFolder {
+        RootFolder::beside(&self.trust_file())
+    }
+
+    fn trust_turn(&self) -> Result<File, CliError> {
         let path = self.root.join("trust.lock");
         let turn = File::options()
             .create(true)
@@ -197,13 +232,7 @@ impl DataDir {
             .open(&path)
             .map_err(error::file(&path))?;
         turn.lock().map_err(error::file(&path))?;
-        let mut root = TrustRoot::load(&self.trust_file())?;
-        let before = root.clone();
-        let result = change(&mut root)?;
-        if root != before {
-            root.save(&self.trust_file())?;
-        }
-        Ok(result)
+        Ok(turn)
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use kinetic_identity::Receipt;
 use kinetic_model::Urn;
 use serde_json::json;
 use toml::{Table, Value};
 
 use crate::error::{self, CliError};
-use crate::lockfile;
+use crate::{lockfile, sbom};
 
 /// The files of a new project; what stands in double braces is filled in.
 const TEMPLATE: [(&str, &str); 7] = [
@@ -208,14 +209,26 @@ pub struct Built {
     pub component: Vec<u8>,
     /// What the receipt says about the build.
     pub info: serde_json::Value,
+    /// Where the receipt lies that `kinetic sign` leaves.
+    pub receipt_file: PathBuf,
+    /// That receipt, if somebody signed already.
+    pub receipt: Option<Receipt>,
+    /// What it was made from, in CycloneDX's JSON, if that was written down.
+    pub sbom: Option<Vec<u8>>,
 }
+
+/// The name of the receipt that several people sign.
+pub const RECEIPT_FILE: &str = "receipt.json";
+
+/// The file of the bill of materials, beside the component.
+pub const SBOM: &str = "sbom.cdx.json";
 
 impl Built {
     /// What was built of the project in that folder, or what lies in it; of a component's file, what lies beside it.
     ///
     /// # Errors
     /// [`CliError::NotBuilt`], or a file that cannot be read.
-    pub fn at(path: &Path) -> Result<Self, CliError> {
+    pub fn at(path: &Path) -> anyhow::Result<Self> {
         if path.is_file() {
             return Self::read(path);
         }
@@ -231,18 +244,40 @@ impl Built {
         }
         Err(CliError::NotBuilt {
             path: project.root.display().to_string(),
-        })
+        }
+        .into())
     }
 
-    fn read(component: &Path) -> Result<Self, CliError> {
+    fn read(component: &Path) -> anyhow::Result<Self> {
         let text = |name: &str| {
             let path = component.with_file_name(name);
             std::fs::read_to_string(&path).map_err(error::file(&path))
         };
+        let receipt_file = component.with_file_name(RECEIPT_FILE);
+        let receipt = match std::fs::read(&receipt_file) {
+            Ok(bytes) => Some(Receipt::from_json(&bytes)?),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+            Err(e) => return Err(error::file(&receipt_file)(e).into()),
+        };
+        let bytes = std::fs::read(component).map_err(error::file(component))?;
+        let path = component.with_file_name(SBOM);
+        let sbom = match std::fs::read(&path) {
+            Ok(sbom) if sbom::is_of(&sbom, &bytes) => Some(sbom),
+            Ok(_) => {
+                let path = path.display().to_string();
+                let why = "it is about another component; build again, or remove it".into();
+                return Err(CliError::File { path, why }.into());
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error::file(&path)(error).into()),
+        };
         Ok(Self {
+            receipt_file,
+            receipt,
             info: serde_json::from_str(&text("build.json")?).unwrap_or_else(|_| json!({})),
             manifest: text("manifest.json")?,
-            component: std::fs::read(component).map_err(error::file(component))?,
+            component: bytes,
+            sbom,
         })
     }
 }

@@ -73,8 +73,8 @@ fn errors() -> String {
 
 fn configuration() -> anyhow::Result<String> {
     let about = "Settings come from `kinetic.toml` (or `--config FILE`), then from the environment (`KINETIC_HOST__LISTEN` sets\n\
-                 `host.listen`; `ECOSYSTEM_REGISTRY_URL` sets `registry.url`), then from flags; the later wins. Unknown names are\n\
-                 refused. `kinetic config default` prints this, `kinetic config show` what is in effect and who set it.";
+                 `host.listen`), then from flags; the later wins. Unknown names are refused. `kinetic config default` prints this,\n\
+                 `kinetic config show` what is in effect and who set it.";
     let document = crate::config::default_document()?;
     Ok(format!("{}\n```toml\n{document}```\n", page("Configuration", about)))
 }

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use kinetic_identity::{BuildInfo, BuildSubject, Receipt, SigningKey, SourceDigest};
+use kinetic_identity::{BuildInfo, BuildSubject, Receipt, Role, SigningKey, SourceDigest, TrustRoot};
 use kinetic_kernel::Manifest;
 use kinetic_model::Digest;
 use serde_json::Value;
 
 use crate::data_dir::DataDir;
 use crate::error::CliError;
+use crate::project::Built;
 
 /// Who builds, in receipts.
 const BUILDER: &str = env!("CARGO_PKG_REPOSITORY");
@@ -24,14 +25,42 @@ pub fn sign(
     info: &BuildInfo,
     key: &SigningKey,
 ) -> anyhow::Result<Value> {
-    let subject = BuildSubject {
+    Ok(Receipt::sign(&subject(manifest_text, manifest, component), info, key)?.to_value())
+}
+
+/// What a receipt for a component and the manifest that goes with it is about.
+pub fn subject(manifest_text: &str, manifest: &Manifest, component: &[u8]) -> BuildSubject {
+    BuildSubject {
         urn: manifest.id.clone(),
         version: manifest.version.clone(),
         component: Digest::of(component),
         component_bytes: component.len() as u64,
         manifest: Digest::of(manifest_text.as_bytes()),
-    };
-    Ok(Receipt::sign(&subject, info, key)?.to_value())
+    }
+}
+
+/// The receipt of something built: the one that others signed, or a new one, with the key's signature if there is a key.
+///
+/// # Errors
+/// [`CliError::NoKey`] when nobody signed and there is no key; signatures of something else; too many signatures.
+pub fn receipt_of(built: &Built, manifest: &Manifest, key: Option<&SigningKey>) -> anyhow::Result<Receipt> {
+    let subject = subject(&built.manifest, manifest, &built.component);
+    match (built.receipt.clone(), key) {
+        (Some(mut receipt), key) => {
+            // What is signed is what lies here, and not what somebody wrote beside it.
+            receipt.check_subject(&subject)?;
+            if let Some(key) = key {
+                receipt.add_signature(key)?;
+            }
+            Ok(receipt)
+        }
+        (None, Some(key)) => Ok(Receipt::sign(&subject, &build_info(&built.info), key)?),
+        (None, None) => Err(CliError::NoKey {
+            namespace: manifest.id.namespace().to_string(),
+            path: built.receipt_file.display().to_string(),
+        }
+        .into()),
+    }
 }
 
 /// What a receipt says about a build of this program.
@@ -78,6 +107,16 @@ pub fn own_key(data: &DataDir, namespace: &str, comment: &str) -> anyhow::Result
         } else {
             SigningKey::generate()?
         };
+        if root.has_root(namespace) {
+            return if signs_alone(root, namespace, &key) {
+                Ok(key)
+            } else {
+                Err(CliError::NamespaceTaken {
+                    namespace: namespace.to_string(),
+                }
+                .into())
+            };
+        }
         let trusted = root.trusted(namespace);
         if trusted.iter().any(|trusted| trusted.key == key.public()) {
             return Ok(key);
@@ -95,6 +134,13 @@ pub fn own_key(data: &DataDir, namespace: &str, comment: &str) -> anyhow::Result
             key.save(&path)?;
         }
         Ok(key)
+    })
+}
+
+/// Whether a namespace's root document takes this key's signature for enough.
+fn signs_alone(root: &TrustRoot, namespace: &str, key: &SigningKey) -> bool {
+    root.document(namespace).is_some_and(|document| {
+        document.thresholds.release == 1 && document.keys_of(Role::Release).any(|listed| *listed == key.public())
     })
 }
 
@@ -117,7 +163,7 @@ pub fn existing_key(path: &Path, namespace: &str) -> anyhow::Result<SigningKey> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kinetic_identity::TrustRoot;
+    use kinetic_identity::{RootDocument, RootFolder, RootKey, SignedRoot, Thresholds};
 
     #[test]
     fn a_namespace_without_a_key_gets_one_that_is_trusted_and_used_again() {
@@ -144,6 +190,42 @@ mod tests {
         );
         assert_eq!(TrustRoot::load(&data.trust_file()).unwrap(), root);
         assert!(!data.key_file("acme").unwrap().exists());
+    }
+
+    #[test]
+    fn a_namespace_with_a_root_document_gets_no_key_beside_it() {
+        let (data, _folder) = DataDir::temporary().unwrap();
+        let mine = own_key(&data, "acme", "mine").unwrap();
+        let pin = |key: &SigningKey| {
+            let document = RootDocument {
+                expires_unix_ms: u64::MAX,
+                keys: vec![RootKey {
+                    key_id: key.public().id(),
+                    public_key: key.public(),
+                    roles: Role::ALL.to_vec(),
+                }],
+                namespace: "acme".into(),
+                revoked_digests: Vec::new(),
+                thresholds: Thresholds {
+                    index: 1,
+                    release: 1,
+                    root: 1,
+                },
+                version: 1,
+            };
+            let roots = RootFolder::beside(&data.trust_file());
+            roots.pin(&SignedRoot::sign(document, key).unwrap(), 0).unwrap();
+            roots
+        };
+        let roots = pin(&SigningKey::generate().unwrap());
+        let error = own_key(&data, "acme", "mine").unwrap_err();
+        assert!(
+            matches!(error.downcast_ref(), Some(CliError::NamespaceTaken { .. })),
+            "{error}"
+        );
+        roots.remove("acme").unwrap();
+        pin(&mine);
+        assert_eq!(own_key(&data, "acme", "mine").unwrap().public(), mine.public());
     }
 
     #[test]

@@ -1,20 +1,25 @@
-//! Watches the trust root while a host runs: what a key signed goes as soon as the key is not trusted any more.
+//! Watches the trust root and the root documents while a host runs: what a key signed goes as soon as the key is not
+//! trusted any more.
 
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use kinetic_identity::RootFolder;
 use kinetic_kernel::Kernel;
 use tokio::time::{MissedTickBehavior, interval};
 
 /// How often the file is looked at.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// What tells one state of the file from another; none when there is no file.
-type Stamp = Option<(SystemTime, u64, u64)>;
+/// Files looked at beside the trust root: more than there may be root documents with their marks.
+const FILES_MAX: usize = 1_024;
 
-/// Looks for as long as it is awaited, once a second: when the file or what is active has changed, every capsule whose
-/// key is not trusted is quarantined.
+/// What tells one state of the files from another.
+type Stamp = Vec<(PathBuf, SystemTime, u64, u64)>;
+
+/// Looks for as long as it is awaited, once a second: when a file or what is active has changed, every capsule whose
+/// keys are not trusted, or that is revoked, is quarantined.
 ///
 /// What is active counts too, as a capsule may have been verified under the file before and become active just now.
 pub async fn watch(kernel: Kernel, file: PathBuf) {
@@ -52,10 +57,19 @@ pub async fn watch(kernel: Kernel, file: PathBuf) {
     }
 }
 
-fn stamp(file: &std::path::Path) -> Stamp {
-    let metadata = file.metadata().ok()?;
-    // Files are written anew beside the old one: the number tells them apart within one tick of the clock.
-    Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
+fn stamp(file: &Path) -> Stamp {
+    let folder = std::fs::read_dir(RootFolder::beside(file).path());
+    let documents = folder.into_iter().flatten().flatten().map(|entry| entry.path());
+    let files = std::iter::once(file.to_path_buf()).chain(documents.take(FILES_MAX));
+    let mut stamps: Stamp = files
+        .filter_map(|path| {
+            let metadata = path.metadata().ok()?;
+            // Files are written anew beside the old one: the number tells them apart within one tick of the clock.
+            Some((path, metadata.modified().ok()?, metadata.len(), metadata.ino()))
+        })
+        .collect();
+    stamps.sort_unstable();
+    stamps
 }
 
 #[cfg(test)]
@@ -66,7 +80,7 @@ mod tests {
     fn a_file_that_is_replaced_by_one_of_the_same_size_is_another() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("trust.json");
-        assert_eq!(stamp(&file), None);
+        assert!(stamp(&file).is_empty());
         std::fs::write(&file, "{}").unwrap();
         let first = stamp(&file);
         assert_eq!(stamp(&file), first);
@@ -74,5 +88,19 @@ mod tests {
         std::fs::write(&other, "[]").unwrap();
         std::fs::rename(&other, &file).unwrap();
         assert_ne!(stamp(&file), first);
+    }
+
+    #[test]
+    fn a_root_document_beside_the_file_counts_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("trust.json");
+        let roots = RootFolder::beside(&file);
+        let first = stamp(&file);
+        std::fs::create_dir(roots.path()).unwrap();
+        std::fs::write(roots.path().join("acme.json"), "{}").unwrap();
+        let second = stamp(&file);
+        assert_ne!(second, first);
+        std::fs::write(roots.path().join("acme.json"), "{ }").unwrap();
+        assert_ne!(stamp(&file), second);
     }
 }

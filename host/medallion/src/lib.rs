@@ -8,6 +8,9 @@
 //! - [`pipeline`] brings events from one to the next, through the log and the components between them.
 //! - [`subsystem`] calls the components between them: the stream buffer and the silver gate.
 
+// A swap of a component reaches through kernel and ledger into their store: deeper than what the compiler looks by default.
+#![recursion_limit = "256"]
+
 mod error;
 pub mod event;
 pub mod files;

@@ -1,5 +1,6 @@
 //! The words everything shares: URN, digest, limits, zones, errors with codes. No I/O.
 
+mod address;
 mod digest;
 mod error;
 mod governance;
@@ -8,6 +9,7 @@ mod limits;
 mod sorted_json;
 mod urn;
 
+pub use address::is_inside;
 pub use digest::Digest;
 pub use error::{CodeInfo, Coded, ErrorKind, Fault};
 pub use governance::{AuditLevel, CapsuleType, Determinism, GovernanceTier, InstanceMode, LatencyClass, TrustZone};

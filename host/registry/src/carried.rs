@@ -47,6 +47,11 @@ impl Carried {
         descriptors.find(|descriptor| descriptor.urn == *urn)
     }
 
+    /// How many capsules are carried.
+    pub fn count(&self) -> usize {
+        self.capsules.len()
+    }
+
     /// Whether just these bytes, under just this manifest, are carried.
     pub fn holds(&self, component: &Digest, manifest: &Digest) -> bool {
         let mut capsules = self.capsules.iter();

@@ -11,7 +11,7 @@ use crate::error::tame;
 /// The largest manifest.json, in bytes.
 pub const MANIFEST_BYTES_MAX: u64 = 262_144;
 /// The largest descriptor as JSON, in bytes: each byte of the manifest may take six as `\u00xx`.
-pub(crate) const DESCRIPTOR_BYTES_MAX: u64 = MANIFEST_BYTES_MAX * 6 + RECEIPT_BYTES_MAX as u64 + 4096;
+pub const DESCRIPTOR_BYTES_MAX: u64 = MANIFEST_BYTES_MAX * 6 + RECEIPT_BYTES_MAX as u64 + 4096;
 /// A receipt may nest 32 deep, and sits one level down.
 const DEPTH_MAX: usize = 33;
 /// The longest version text, in bytes: it is a file name.
@@ -61,14 +61,20 @@ impl Descriptor {
     }
 
     /// Reads a descriptor's JSON strictly and checks its bounds.
-    pub(crate) fn from_json(bytes: &[u8]) -> Result<Self, RegistryError> {
+    ///
+    /// # Errors
+    /// [`RegistryError::BadDescriptor`], [`RegistryError::TooLarge`].
+    pub fn from_json(bytes: &[u8]) -> Result<Self, RegistryError> {
         let descriptor: Self = read_json(bytes).map_err(|why| RegistryError::BadDescriptor { why })?;
         descriptor.check()?;
         Ok(descriptor)
     }
 
     /// Checks what can be checked without the component: bounds, and that the parts fit each other.
-    pub(crate) fn check(&self) -> Result<(), RegistryError> {
+    ///
+    /// # Errors
+    /// [`RegistryError::BadDescriptor`], [`RegistryError::TooLarge`].
+    pub fn check(&self) -> Result<(), RegistryError> {
         let bad = |why: &str| Err(RegistryError::BadDescriptor { why: why.to_string() });
         if self.version.major != self.urn.major() {
             return bad("the version's major is not the one the URN ends in");

@@ -52,7 +52,7 @@ coded_errors! {
         /// The registry's address cannot be used.
         "0012" BadBaseUrl { text: String, why: String } => Invalid,
             "\"{text}\" is not the address of a registry: {why}.",
-            "Write http:// or https:// and the host, without user, query or fragment.";
+            "Write https:// (http:// on this machine) and the host, of a registry also oci://HOST or dir:PATH, without user, query or fragment.";
         /// The token cannot be sent.
         "0013" BadToken { } => Invalid,
             "the bearer token holds characters that a header cannot carry.",
@@ -83,24 +83,72 @@ coded_errors! {
             "Do not use this registry before its operator has found out why.";
         /// The registry wants to know who asks.
         "0020" SourceUnauthenticated { origin: String, code: String, detail: String } => Unauthenticated,
-            "{origin} wants a bearer token it knows: {detail} ({code}).",
-            "Configure the registry's token.";
+            "{origin} wants to know who asks: {detail} ({code}).",
+            "A host takes the token from --token-file or KINETIC_TOKEN; for a registry log in with `docker login`, or name a variable with --token-env: `kinetic registry list` says whose are used.";
         /// The registry says no.
-        "0021" SourceForbids { origin: String, code: String, detail: String } => Security,
+        "0021" SourceForbids { origin: String, code: String, detail: String, fix: String } => Security,
             "{origin} refuses: {detail} ({code}).",
-            "Ask the registry's operator for the right, or sign with a key that is trusted there.";
+            "The registry's own advice: {fix}";
         /// The registry holds something that is in the way.
-        "0022" SourceConflict { origin: String, code: String, detail: String } => Conflict,
+        "0022" SourceConflict { origin: String, code: String, detail: String, fix: String } => Conflict,
             "{origin} refuses: {detail} ({code}).",
-            "Bump the version in manifest.json and publish again.";
+            "The registry's own advice: {fix}";
         /// The registry does not accept the request.
-        "0023" SourceRefuses { origin: String, status: u16, code: String, detail: String } => Conformance,
+        "0023" SourceRefuses { origin: String, status: u16, code: String, detail: String, fix: String } => Conformance,
             "{origin} refuses with {status}: {detail} ({code}).",
-            "Repair what the registry names and try again.";
+            "The registry's own advice: {fix}";
         /// The registry itself failed.
         "0024" SourceFailed { origin: String, status: u16, code: String, detail: String } => Unavailable,
             "{origin} failed with {status}: {detail} ({code}).",
             "Try again later; if it stays so, tell the registry's operator.";
+        /// A URN that OCI's grammar of names has no place for.
+        "0025" NoOciName { urn: String, why: String } => Conformance,
+            "{urn} cannot be kept in an OCI registry: {why}.",
+            "Name it by words of letters and digits with one or two underscores between them, or use a registry of another kind.";
+        /// A registry that has no list of what it holds.
+        "0026" CannotList { origin: String } => Unavailable,
+            "{origin} does not say which capsules it holds: OCI registries have no such list.",
+            "Ask it for a URN.";
+        /// A registry that cannot be one.
+        "0027" BadRegistry { name: String, why: String } => Invalid,
+            "the registry \"{name}\" cannot be used: {why}.",
+            "`kinetic help registry` shows what can be said of one.";
+        /// The file of registries cannot be used.
+        "0028" BadRegistryFile { path: String, why: String } => Invalid,
+            "{path} does not list registries: {why}.",
+            "Mend it, or remove it and add the registries again with `kinetic registry add`.";
+        /// A name that is given already.
+        "0029" RegistryExists { name: String } => Conflict,
+            "there is a registry \"{name}\" already.",
+            "Choose another name, or `kinetic registry remove {name}` first.";
+        /// A name that no registry has.
+        "0030" NoSuchRegistry { name: String } => NotFound,
+            "there is no registry \"{name}\" here.",
+            "`kinetic registry list` shows those there are; `kinetic registry add` makes one known.";
+        /// A namespace that belongs to others.
+        "0031" NotForNamespace { name: String, namespace: String, why: String } => Security,
+            "the registry \"{name}\" is not for namespace \"{namespace}\": {why}.",
+            "Use the registry it is given to, or change who has it: `kinetic registry remove` and `add` with --namespace.";
+        /// Two registries hold different things under one name.
+        "0032" Shadowed { what: String, first: String, first_digest: String, second: String, second_digest: String } => Security,
+            "{what} is {first_digest} in {first}, and {second_digest} in {second}; neither is used.",
+            "Find out which is right; then give its namespace to that registry with --namespace, or pin the digest.";
+        /// Credentials that should be there and are not.
+        "0033" NoCredentials { origin: String, why: String } => Invalid,
+            "there are no credentials for {origin}: {why}.",
+            "Log in anew with `docker login`, or name a variable that holds them with --token-env.";
+        /// A file of certificates that is none.
+        "0034" BadCaFile { path: String, why: String } => Invalid,
+            "{path} holds no certificates to trust: {why}.",
+            "Name a file of certificates in PEM form with --ca.";
+        /// The registry points to an address that it has no business with.
+        "0035" LeadsInside { origin: String, location: String } => Security,
+            "{origin} points to {location}, which is not https, or an address that it may not lead to.",
+            "Do not use this registry before its operator has found out why.";
+        /// What is there is no capsule.
+        "0036" NotACapsule { origin: String, what: String, why: String } => Conformance,
+            "what {origin} holds as {what} is no capsule: {why}.",
+            "Push it with `kinetic publish`, under a version that is free.";
     }
 }
 

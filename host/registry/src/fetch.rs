@@ -264,9 +264,9 @@ mod tests {
     #[tokio::test]
     async fn a_steady_source_may_take_many_windows() {
         let mut steady = quick(&[&b"xxxxxxxxxx"[..]; 12]);
-        steady.pause = Duration::from_millis(60);
+        steady.pause = Duration::from_millis(250);
         let progress = Progress {
-            window: Duration::from_millis(300),
+            window: Duration::from_secs(2),
             bytes_min: 1,
         };
         let fetched = fetch_at(&steady, &descriptor("1.0.0", &[b'x'; 120]), 1000, progress).await;

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::StreamExt;
 use kinetic_model::CapsuleRef;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Url};
+use reqwest::{Certificate, Client, ClientBuilder, Url};
 use serde::Deserialize;
 
 use crate::descriptor::DESCRIPTOR_BYTES_MAX;
@@ -24,6 +23,8 @@ const LIST_BYTES_MAX: u64 = 8_388_608;
 pub struct HttpOptions {
     /// Sent as `Authorization: Bearer ...`; none by default.
     pub token: Option<String>,
+    /// The certificates, as PEM, that alone vouch for the registry; the machine's by default.
+    pub ca_pem: Option<Vec<u8>>,
     /// For the connection, TLS included; 5 s by default.
     pub connect_timeout: Duration,
     /// Between two reads; 10 s by default.
@@ -36,6 +37,7 @@ impl Default for HttpOptions {
     fn default() -> Self {
         Self {
             token: None,
+            ca_pem: None,
             connect_timeout: Duration::from_secs(5),
             read_timeout: Duration::from_secs(10),
             total_timeout: Duration::from_mins(2),
@@ -80,21 +82,9 @@ impl HttpSource {
             bearer.set_sensitive(true);
             headers.insert(AUTHORIZATION, bearer);
         }
-        install_ring_provider_once();
-        let mut client = Client::builder()
-            .default_headers(headers)
-            .redirect(Policy::none())
-            .connect_timeout(options.connect_timeout)
-            .read_timeout(options.read_timeout)
-            .timeout(options.total_timeout);
-        if base.scheme() == "http" {
-            // Such a client never speaks TLS, so it must not fail where a machine has no CA certificates.
-            client = client.tls_certs_only([]);
-        }
-        let client = client.build().map_err(|error| match wire::unreachable(&name, &error) {
-            RegistryError::Unreachable { why, .. } => RegistryError::ClientFailed { why },
-            other => other,
-        })?;
+        let client = builder(base.scheme(), options)
+            .and_then(|builder| builder.default_headers(headers).build())
+            .map_err(|error| client_failed(&name, &error))?;
         Ok(Self { name, base, client })
     }
 
@@ -108,7 +98,32 @@ impl HttpSource {
     }
 }
 
-fn parse_base(text: &str) -> Result<Url, RegistryError> {
+/// A client for URLs of that scheme that keeps within the options' times and follows no redirect; no token is sent yet.
+pub(crate) fn builder(scheme: &str, options: &HttpOptions) -> reqwest::Result<ClientBuilder> {
+    install_ring_provider_once();
+    let client = Client::builder()
+        .redirect(Policy::none())
+        .connect_timeout(options.connect_timeout)
+        .read_timeout(options.read_timeout)
+        .timeout(options.total_timeout);
+    Ok(match &options.ca_pem {
+        // Such a client never speaks TLS, so it must not fail where a machine has no CA certificates. What it sends anybody
+        // on the way can read, so no proxy is put in the way.
+        _ if scheme == "http" => client.no_proxy().tls_certs_only([]),
+        Some(pem) => client.tls_certs_only(Certificate::from_pem_bundle(pem)?),
+        None => client,
+    })
+}
+
+/// The error of a client that could not be made.
+pub(crate) fn client_failed(name: &str, error: &reqwest::Error) -> RegistryError {
+    match wire::unreachable(name, error) {
+        RegistryError::Unreachable { why, .. } => RegistryError::ClientFailed { why },
+        other => other,
+    }
+}
+
+pub(crate) fn parse_base(text: &str) -> Result<Url, RegistryError> {
     let bad = |text: &str, why: &str| RegistryError::BadBaseUrl {
         text: tame(text),
         why: why.to_string(),
@@ -151,27 +166,10 @@ impl Source for HttpSource {
     }
 
     async fn download(&self, descriptor: &Descriptor) -> Result<ByteStream, RegistryError> {
-        let (origin, expected_bytes) = (self.name.clone(), descriptor.size_bytes);
         // Pinned by digest: another version may have become active since the descriptor was read.
         let what = format!("{}@{}", descriptor.urn, descriptor.digest);
-        let response = wire::send(self.client.get(self.url(&[&what, "download"])), &origin, &what).await?;
-        match response.content_length() {
-            Some(announced) if announced > expected_bytes => {
-                return Err(RegistryError::LongerThanPromised { origin, expected_bytes });
-            }
-            Some(announced) if announced < expected_bytes => {
-                return Err(RegistryError::Truncated {
-                    origin,
-                    expected_bytes,
-                    found_bytes: announced,
-                });
-            }
-            _ => {}
-        }
-        let chunks = response.bytes_stream();
-        Ok(Box::pin(chunks.map(move |chunk| {
-            chunk.map_err(|error| wire::unreachable(&origin, &error))
-        })))
+        let response = wire::send(self.client.get(self.url(&[&what, "download"])), &self.name, &what).await?;
+        wire::stream(response, &self.name, descriptor.size_bytes)
     }
 
     async fn list(&self) -> Result<Vec<Summary>, RegistryError> {

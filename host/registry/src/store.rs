@@ -8,11 +8,13 @@
 //! ```
 //! The store only stores: whether a receipt is good is decided by whoever puts and by whoever loads.
 
+mod blobs;
 mod disk;
 mod index;
 mod layout;
 #[cfg(test)]
 pub(crate) mod tests;
+mod view;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -25,8 +27,10 @@ use kinetic_model::{CapsuleRef, Digest};
 use parking_lot::RwLock;
 use tokio_util::io::ReaderStream;
 
+pub use self::blobs::BlobFolder;
 use self::index::Index;
 use self::layout::Layout;
+pub use self::view::FolderSource;
 use crate::descriptor::at_most;
 use crate::{ByteStream, Descriptor, RegistryError, Source, Summary};
 
@@ -101,10 +105,20 @@ impl FolderStore {
         &self.inner.damaged
     }
 
+    /// The version that each URN means without a pin, sorted by URN. Known without the disk.
+    pub fn newest(&self) -> Vec<Summary> {
+        self.inner.index.read().newest()
+    }
+
+    /// The version that this reference means; none when there is none. Known without the disk.
+    pub fn resolve(&self, what: &CapsuleRef) -> Option<Summary> {
+        self.inner.index.read().resolve(what).cloned()
+    }
+
     /// Stores one version: both files, or neither.
     ///
-    /// Versions are immutable. Putting what is there already (the same component and manifest) succeeds and keeps the
-    /// first receipt; a component damaged on disk since is replaced by the good one.
+    /// Versions are immutable. Putting what is there already (the same component and manifest) succeeds and takes the newer
+    /// receipt; a component damaged on disk since is replaced by the good one. The caller has verified the receipt.
     ///
     /// # Errors
     /// [`RegistryError::VersionTaken`], [`RegistryError::TooLarge`], [`RegistryError::BadDescriptor`] and
@@ -134,7 +148,8 @@ impl Inner {
         if blob_is_new || !disk::holds(&blob, &descriptor.digest)? {
             self.write(&blob, bytes)?;
         }
-        if there.is_none() {
+        // The same bytes may come with a receipt that was signed anew, as after a change of keys.
+        if there.as_ref() != Some(descriptor) {
             let text = serde_json::to_vec(descriptor).map_err(|e| RegistryError::BadDescriptor {
                 why: crate::error::tame(&e.to_string()),
             });
@@ -187,6 +202,10 @@ fn read_entry(layout: &Layout, path: &Path) -> Result<Descriptor, RegistryError>
         path: path.display().to_string(),
         why: why.to_string(),
     };
+    // Opening anything else could wait for ever, and not every folder that is read is ours.
+    if path.metadata().is_ok_and(|found| !found.is_file()) {
+        return Err(damaged("it is no file"));
+    }
     let descriptor = disk::read_descriptor(path)?.ok_or_else(|| damaged("it is gone"))?;
     if layout.descriptor(&descriptor.summary()) != path {
         return Err(damaged(
@@ -229,18 +248,7 @@ impl Source for FolderStore {
     }
 
     async fn download(&self, descriptor: &Descriptor) -> Result<ByteStream, RegistryError> {
-        let path = self.inner.layout.blob(&descriptor.digest);
-        let file = tokio::fs::File::open(&path).await.map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => RegistryError::NotFound {
-                what: format!("component {}", descriptor.digest),
-                origin: NAME.into(),
-            },
-            _ => disk::failed(&path, &error),
-        })?;
-        let chunks = ReaderStream::with_capacity(file, CHUNK_BYTES);
-        Ok(Box::pin(
-            chunks.map(move |chunk| chunk.map_err(|error| disk::failed(&path, &error))),
-        ))
+        open_component(&self.inner.layout, &descriptor.digest, NAME).await
     }
 
     async fn list(&self) -> Result<Vec<Summary>, RegistryError> {
@@ -248,8 +256,24 @@ impl Source for FolderStore {
     }
 }
 
+/// The component's bytes as they are on disk.
+async fn open_component(layout: &Layout, digest: &Digest, origin: &str) -> Result<ByteStream, RegistryError> {
+    let path = layout.blob(digest);
+    let file = tokio::fs::File::open(&path).await.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => RegistryError::NotFound {
+            what: format!("component {digest}"),
+            origin: origin.into(),
+        },
+        _ => disk::failed(&path, &error),
+    })?;
+    let chunks = ReaderStream::with_capacity(file, CHUNK_BYTES);
+    Ok(Box::pin(
+        chunks.map(move |chunk| chunk.map_err(|error| disk::failed(&path, &error))),
+    ))
+}
+
 /// Runs disk work where it may block. It finishes even when nobody waits for it any more, so nothing stops half-way.
-async fn blocking<T, F>(work: F) -> Result<T, RegistryError>
+pub(crate) async fn blocking<T, F>(work: F) -> Result<T, RegistryError>
 where
     T: Send + 'static,
     F: FnOnce() -> Result<T, RegistryError> + Send + 'static,

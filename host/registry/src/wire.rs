@@ -8,9 +8,9 @@ use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::RegistryError;
 use crate::descriptor::{at_most, read_json};
 use crate::error::tame;
+use crate::{ByteStream, RegistryError};
 
 /// The largest refusal read, in bytes.
 const PROBLEM_BYTES_MAX: u64 = 65_536;
@@ -73,7 +73,8 @@ pub(crate) fn unreachable(origin: &str, error: &reqwest::Error) -> RegistryError
     }
 }
 
-async fn read_bytes(response: Response, origin: &str, bytes_max: u64) -> Result<Vec<u8>, RegistryError> {
+/// Reads an answer of at most `bytes_max` bytes.
+pub(crate) async fn read_bytes(response: Response, origin: &str, bytes_max: u64) -> Result<Vec<u8>, RegistryError> {
     let what = || format!("the answer of {origin}");
     at_most(&what(), response.content_length().unwrap_or_default(), bytes_max)?;
     let mut bytes = Vec::new();
@@ -93,6 +94,7 @@ struct Problem {
     code: String,
     title: String,
     detail: String,
+    fix: String,
 }
 
 async fn refusal(response: Response, origin: &str) -> RegistryError {
@@ -115,22 +117,42 @@ async fn refusal(response: Response, origin: &str) -> RegistryError {
 /// of control characters and shortened.
 pub fn refusal_of(origin: &str, status: StatusCode, problem: &[u8]) -> RegistryError {
     let problem: Problem = read_json(problem).unwrap_or_default();
+    let detail = if problem.detail.is_empty() {
+        &problem.title
+    } else {
+        &problem.detail
+    };
+    refused(origin, status, &problem.code, detail, &problem.fix)
+}
+
+/// The error of a status with what the registry says to it; each may be empty.
+pub(crate) fn refused(origin: &str, status: StatusCode, code: &str, detail: &str, fix: &str) -> RegistryError {
     let origin = origin.to_string();
     let or = |text: &str, other: &str| tame(if text.is_empty() { other } else { text });
-    let detail = or(
-        &problem.detail,
-        &or(&problem.title, status.canonical_reason().unwrap_or("no reason given")),
-    );
-    let (code, status) = (or(&problem.code, "no code"), status.as_u16());
+    let detail = or(detail, status.canonical_reason().unwrap_or("no reason given"));
+    // Only the registry knows what stands in the way: advice of ours could contradict what it says.
+    let fix = or(fix, "none; repair what it names, and try again.");
+    let (code, status) = (or(code, "no code"), status.as_u16());
     match status {
         401 => RegistryError::SourceUnauthenticated { origin, code, detail },
-        403 => RegistryError::SourceForbids { origin, code, detail },
-        409 => RegistryError::SourceConflict { origin, code, detail },
+        403 => RegistryError::SourceForbids {
+            origin,
+            code,
+            detail,
+            fix,
+        },
+        409 => RegistryError::SourceConflict {
+            origin,
+            code,
+            detail,
+            fix,
+        },
         400..500 => RegistryError::SourceRefuses {
             origin,
             status,
             code,
             detail,
+            fix,
         },
         _ => RegistryError::SourceFailed {
             origin,
@@ -139,4 +161,30 @@ pub fn refusal_of(origin: &str, status: StatusCode, problem: &[u8]) -> RegistryE
             detail,
         },
     }
+}
+
+/// Refuses an announced length that is not the promised one, before anything of the body is read.
+pub(crate) fn announces(response: &Response, origin: &str, expected_bytes: u64) -> Result<(), RegistryError> {
+    let origin = origin.to_string();
+    match response.content_length() {
+        Some(announced) if announced > expected_bytes => {
+            Err(RegistryError::LongerThanPromised { origin, expected_bytes })
+        }
+        Some(announced) if announced < expected_bytes => Err(RegistryError::Truncated {
+            origin,
+            expected_bytes,
+            found_bytes: announced,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// The body of an answer as it comes, if it announces no other length than was promised.
+pub(crate) fn stream(response: Response, origin: &str, expected_bytes: u64) -> Result<ByteStream, RegistryError> {
+    announces(&response, origin, expected_bytes)?;
+    let origin = origin.to_string();
+    let chunks = response.bytes_stream();
+    Ok(Box::pin(
+        chunks.map(move |chunk| chunk.map_err(|error| unreachable(&origin, &error))),
+    ))
 }

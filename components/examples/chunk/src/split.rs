@@ -244,7 +244,7 @@ mod tests {
         ] {
             let started = std::time::Instant::now();
             split(&piece.repeat(1_000_000 / piece.len()), &options(100, 10)).unwrap();
-            assert!(started.elapsed().as_secs() < 20, "{piece:?}");
+            assert!(started.elapsed().as_secs() < 120, "{piece:?}");
         }
     }
 

@@ -32,7 +32,7 @@ async fn a_call_that_runs_behind_a_closed_fence_ends_at_its_next_host_call_or_ti
         for capability in [fresh().await, Version::default().staying().await] {
             let (end, after) = fenced_while(&capability, function).await;
             assert!(matches!(end, EngineError::Fenced {}), "{function}: {end:?}");
-            assert!(after < Duration::from_secs(2), "{function}: {after:?}");
+            assert!(after < Duration::from_secs(30), "{function}: {after:?}");
             assert!(matches!(failure(&capability, "next").await, EngineError::Fenced {}));
             assert_eq!(capability.failures_in_a_row(), 0);
         }

@@ -36,6 +36,7 @@ const MODULE: &str = r#"(module
     (data (i32.const 2048) "odd")
     (global $heap (mut i32) (i32.const 4096))
     (global $started (mut i32) (i32.const 0))
+    (global $imported (mut i32) (i32.const 0))
     (global $count (mut i32) (i32.const 0))
     (global $state (mut i32) (i32.const 3072))
     (global $state_bytes (mut i32) (i32.const 4))
@@ -78,6 +79,8 @@ const MODULE: &str = r#"(module
     (func (export "kinetic:capsule/lifecycle@0.1.0#import-state")
             (param $format i32) (param $at i32) (param $bytes i32) (result i32)
         (if (i32.eqz (global.get $started)) (then unreachable))
+        IMPORT
+        (global.set $imported (i32.const 1))
         (if (i32.gt_u (local.get $format) (i32.const READS))
             (then (return (call $refuses (i32.const 1) (i32.const READS) (i32.const 0)))))
         (if (i32.lt_u (local.get $bytes) (i32.const 4))
@@ -110,8 +113,9 @@ pub(super) struct Version {
     pub(super) reads: u32,
     /// Which case of `condition` it says it is.
     pub(super) health: u32,
-    /// What it does when it starts, exports and stops, before what it should do.
+    /// What it does when it starts, imports, exports and stops, before what it should do.
     pub(super) start: &'static str,
+    pub(super) import: &'static str,
     pub(super) export: &'static str,
     pub(super) stop: &'static str,
 }
@@ -123,6 +127,7 @@ impl Default for Version {
             reads: 1,
             health: 0,
             start: "",
+            import: "",
             export: "",
             stop: "",
         }
@@ -133,6 +138,7 @@ impl Version {
     pub(super) fn bytes(self) -> Vec<u8> {
         let text = MODULE
             .replace("START", self.start)
+            .replace("IMPORT", self.import)
             .replace("EXPORT", self.export)
             .replace("STOP", self.stop)
             .replace("WRITES", &self.writes.to_string())

@@ -3,4 +3,5 @@
 mod fencing;
 mod guest;
 mod handing_over;
+mod ready;
 mod restarting;

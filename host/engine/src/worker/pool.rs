@@ -3,16 +3,17 @@
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::WorkerConfig;
 use super::client::Component;
 use super::frame::{Frame, TO_WORKER_BYTES_MAX};
+use super::imports::Incoming;
 use super::process::{Process, Reply, WorkerStatus};
 use super::protocol::{Start, ToWorker};
 use crate::EngineError;
@@ -38,7 +39,10 @@ pub(crate) struct Workers {
     pool: Mutex<Pool>,
     freed: Notify,
     ids: AtomicU64,
+    /// What processes could not take from themselves; none as long as none was ever ready.
     missing: Mutex<Option<Vec<String>>>,
+    /// None was ever ready and none is tried any more.
+    given_up: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -85,6 +89,7 @@ impl Workers {
             // Slot 0 is no component's.
             ids: AtomicU64::new(1),
             missing: Mutex::new(None),
+            given_up: AtomicBool::new(false),
         }
     }
 
@@ -111,20 +116,49 @@ impl Workers {
         *known = Some(missing);
     }
 
-    /// A place in a process of this tenant, for a call that may take so much memory.
+    /// There may be room in a process where there was none.
+    pub(crate) fn made_room(&self) {
+        self.freed.notify_waiters();
+    }
+
+    /// Whether this machine starts no workers.
+    pub(crate) fn has_given_up(&self) -> bool {
+        self.given_up.load(Ordering::Relaxed)
+    }
+
+    /// A process did not start. Where none ever did this machine has none, which is said once; where one did it is the fault
+    /// of a moment, and no reason to run a guest anywhere else.
+    pub(crate) fn gives_up(&self, why: &EngineError) -> bool {
+        if self.missing.lock().is_some() {
+            return false;
+        }
+        if !self.given_up.swap(true, Ordering::Relaxed) {
+            tracing::warn!("capsules that are to run in workers run in the host's own process: {why}");
+        }
+        true
+    }
+
+    /// A place in a process of this tenant, for a call that may take so much memory. A call made within another finds more
+    /// room and does not wait for long: calls that each hold a place and wait for another would wait for ever.
     pub(crate) async fn seat(
         self: &Arc<Self>,
         tenant: &Arc<str>,
         memory_bytes: u64,
+        is_nested: bool,
         deadline: Instant,
     ) -> Result<Seat, EngineError> {
         // One call alone always fits.
         let memory_bytes = memory_bytes.min(self.config.memory_bytes_max);
+        let deadline = if is_nested {
+            deadline.min(Instant::now() + PATIENCE)
+        } else {
+            deadline
+        };
         loop {
             let mut freed = pin!(self.freed.notified());
             // Before the look: room that comes up in between would wake nobody.
             freed.as_mut().enable();
-            let until = match self.find(tenant, memory_bytes) {
+            let until = match self.find(tenant, memory_bytes, is_nested) {
                 Found::Room(process) => {
                     return Ok(Seat {
                         workers: self.clone(),
@@ -154,11 +188,11 @@ impl Workers {
         }
     }
 
-    fn find(self: &Arc<Self>, tenant: &Arc<str>, memory_bytes: u64) -> Found {
+    fn find(self: &Arc<Self>, tenant: &Arc<str>, memory_bytes: u64, is_nested: bool) -> Found {
         let mut pool = self.pool.lock();
         pool.processes.retain(|process| !process.is_retired());
         let own = || pool.processes.iter().filter(|process| process.tenant == *tenant);
-        let has_room = |process: &&Arc<Process>| process.take_place(memory_bytes, &self.config);
+        let has_room = |process: &&Arc<Process>| process.take_place(memory_bytes, is_nested, &self.config);
         if let Some(process) = own().find(has_room) {
             return Found::Room(process.clone());
         }
@@ -183,7 +217,7 @@ impl Workers {
             pool.processes.retain(|process| !process.is_retired());
         }
         let process = Process::launch(self, tenant);
-        if !process.take_place(memory_bytes, &self.config) {
+        if !process.take_place(memory_bytes, is_nested, &self.config) {
             return Found::Full;
         }
         pool.processes.push(process.clone());
@@ -208,24 +242,30 @@ impl Workers {
             }
         }
         drop(pool);
-        self.freed.notify_waiters();
+        self.made_room();
     }
 
     /// Starts a process for nobody and asks whether it answers; gives what it could not take from itself.
     pub(crate) async fn check(self: &Arc<Self>) -> Result<Vec<String>, EngineError> {
         let deadline = Instant::now() + STARTING;
-        let seat = self.seat(&"".into(), 0, deadline).await?;
+        let seat = self.seat(&"".into(), 0, false, deadline).await?;
         let late = |_| EngineError::WorkerNotStarted {
             why: format!("it did not answer within {} ms", STARTING.as_millis()),
         };
         // A question of slot 0 is no frame's worth of bytes.
-        if let Ok(mut asked) = seat.ask(None, |id| ToWorker::Check { id, slot: 0 }) {
+        if let Ok(mut asked) = seat.ask(None, None, |id| ToWorker::Check { id, slot: 0 }) {
             tokio::time::timeout_at(deadline, asked.answer())
                 .await
                 .map_err(late)??;
         }
         seat.process.retire();
         Ok(self.missing.lock().clone().unwrap_or_default())
+    }
+
+    /// Forgets whose processes died.
+    #[cfg(test)]
+    pub(crate) fn forgive(&self) {
+        self.pool.lock().troubled.clear();
     }
 
     /// Tells every process that a component is not called any more.
@@ -253,10 +293,11 @@ pub(crate) struct Seat {
 }
 
 impl Seat {
-    /// Asks the process; the frame is made from the number under which the answer comes.
+    /// Asks the process; the frame is made from the number under which the answer comes, and the process's own questions.
     pub(crate) fn ask(
         &self,
         component: Option<&Component>,
+        questions: Option<mpsc::UnboundedSender<Incoming>>,
         told: impl FnOnce(u64) -> ToWorker,
     ) -> Result<Asked<'_>, TooLarge> {
         let id = self.workers.next_id();
@@ -267,7 +308,7 @@ impl Seat {
         Ok(Asked {
             process: &self.process,
             id,
-            answered: self.process.ask(id, component, frame),
+            answered: self.process.ask(id, component, questions, frame),
         })
     }
 }
@@ -275,7 +316,7 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.process.give_place_back(self.memory_bytes);
-        self.workers.freed.notify_waiters();
+        self.workers.made_room();
     }
 }
 
@@ -294,6 +335,11 @@ pub(crate) struct Asked<'a> {
 }
 
 impl Asked<'_> {
+    /// The number under which the answer comes.
+    pub(crate) const fn id(&self) -> u64 {
+        self.id
+    }
+
     /// The answer; may be awaited again after it was left.
     pub(crate) async fn answer(&mut self) -> Result<Reply, EngineError> {
         let gone = |_| EngineError::WorkerDied {
@@ -337,12 +383,12 @@ mod tests {
     }
 
     async fn check(workers: &Arc<Workers>, tenant: &str) -> EngineError {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        let seat = match workers.seat(&tenant.into(), 1, deadline).await {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let seat = match workers.seat(&tenant.into(), 1, false, deadline).await {
             Ok(seat) => seat,
             Err(error) => return error,
         };
-        let mut asked = seat.ask(None, |id| ToWorker::Check { id, slot: 0 }).unwrap();
+        let mut asked = seat.ask(None, None, |id| ToWorker::Check { id, slot: 0 }).unwrap();
         asked.answer().await.unwrap_err()
     }
 
@@ -350,8 +396,12 @@ mod tests {
     async fn a_program_that_is_no_worker_is_an_error_for_its_tenant_and_soon_not_started_any_more() {
         let workers = workers("/bin/false");
         let mut errors = Vec::new();
-        for _ in 0..12 {
+        // At first it is waited for, each time twice as long.
+        for _ in 0..60 {
             errors.push(check(&workers, "a").await);
+            if matches!(errors.last(), Some(EngineError::WorkerRestarting { .. })) {
+                break;
+            }
         }
         assert!(
             matches!(errors.first(), Some(EngineError::WorkerNotStarted { .. })),
@@ -384,20 +434,47 @@ mod tests {
         let soon = || Instant::now() + Duration::from_millis(100);
         let mut seats = Vec::new();
         for _ in 0..4 {
-            let seat = workers.seat(&"a".into(), workers.config.memory_bytes_max, soon()).await;
+            let seat = workers
+                .seat(&"a".into(), workers.config.memory_bytes_max, false, soon())
+                .await;
             seats.push(seat.unwrap());
         }
-        let fifth = workers.seat(&"a".into(), 1, soon()).await;
+        let fifth = workers.seat(&"a".into(), 1, false, soon()).await;
         assert!(matches!(fifth, Err(EngineError::WorkersFull { .. })), "{fifth:?}");
         for _ in 0..4 {
-            let seat = workers.seat(&"b".into(), workers.config.memory_bytes_max, soon()).await;
+            let seat = workers
+                .seat(&"b".into(), workers.config.memory_bytes_max, false, soon())
+                .await;
             seats.push(seat.unwrap());
         }
-        assert!(workers.seat(&"c".into(), 1, soon()).await.is_err());
+        assert!(workers.seat(&"c".into(), 1, false, soon()).await.is_err());
+        // A call within one of theirs finds room where calls that begin find none.
+        let within = workers.seat(&"a".into(), 1, true, soon()).await.unwrap();
+        drop(within);
         // One that rests makes room for whoever has none; it is not handed over but ended.
         let rested = seats.remove(0).process.clone();
-        let seat = workers.seat(&"c".into(), 1, soon()).await.unwrap();
+        let seat = workers.seat(&"c".into(), 1, false, soon()).await.unwrap();
         assert!(rested.is_retired() && !Arc::ptr_eq(&rested, &seat.process));
         assert!(seats.iter().chain([&seat]).all(|seat| !seat.process.is_retired()));
+    }
+
+    #[tokio::test]
+    async fn a_process_that_is_behind_with_cancelled_calls_gets_no_more() {
+        // It never says that one has ended.
+        let workers = workers("/bin/cat");
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let cancels = workers.config.calls_per_process_max;
+        let seat = workers.seat(&"a".into(), 1, false, deadline).await.unwrap();
+        let behind = seat.process.clone();
+        for _ in 1..cancels {
+            drop(seat.ask(None, None, |id| ToWorker::Check { id, slot: 0 }).unwrap());
+        }
+        drop(seat);
+        let seat = workers.seat(&"a".into(), 1, false, deadline).await.unwrap();
+        assert!(Arc::ptr_eq(&seat.process, &behind));
+        drop(seat.ask(None, None, |id| ToWorker::Check { id, slot: 0 }).unwrap());
+        drop(seat);
+        let seat = workers.seat(&"a".into(), 1, false, deadline).await.unwrap();
+        assert!(!Arc::ptr_eq(&seat.process, &behind));
     }
 }

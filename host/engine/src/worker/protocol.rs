@@ -4,10 +4,11 @@ use bytes::Bytes;
 use kinetic_model::{Determinism, Limits, Usage};
 use serde::{Deserialize, Serialize};
 
+use super::asking::{ImportAnswer, ImportCall, read_answer, read_input, write_answer, write_input};
 use super::frame::Frame;
 use super::wire::{Malformed, Reader, Writer};
 use crate::interface::Interface;
-use crate::{Answer, EngineError, Input, Logs, Output};
+use crate::{Answer, EngineError, Input, Logs};
 
 /// What a worker is told first.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -29,6 +30,8 @@ pub(crate) struct About {
     pub(crate) interface: Interface,
     /// The determinism its capsule promises.
     pub(crate) determinism: Determinism,
+    /// The imports that other capsules answer.
+    pub(crate) peers: Vec<String>,
 }
 
 /// A call's context as it crosses; what providers put into it stays in the host.
@@ -76,6 +79,11 @@ pub(crate) enum ToWorker {
         slot: u64,
         call: Box<Call>,
     },
+    /// The answer to what a call asked.
+    Tell {
+        id: u64,
+        answer: Box<ImportAnswer>,
+    },
     /// Nobody waits for it any more.
     Cancel {
         id: u64,
@@ -116,6 +124,15 @@ pub(crate) enum FromWorker {
         id: u64,
         ended: Box<Ended>,
     },
+    /// A call that runs asks the host.
+    Ask {
+        id: u64,
+        call: Box<ImportCall>,
+    },
+    /// What was cancelled has ended, and nothing more comes of it.
+    Cancelled {
+        id: u64,
+    },
 }
 
 const START: u8 = 1;
@@ -126,16 +143,16 @@ const CALL: u8 = 5;
 const CANCEL: u8 = 6;
 const FENCE: u8 = 7;
 const UNLOAD: u8 = 8;
+const TELL: u8 = 9;
 const READY: u8 = 64;
 const DONE: u8 = 65;
 const ENDED: u8 = 66;
+const ASK: u8 = 67;
+const CANCELLED: u8 = 68;
 
-/// The kinds of answer of a function.
-const OK_JSON: u8 = 0;
-const OK_BYTES: u8 = 1;
-const ERR_JSON: u8 = 2;
-const ERR_BYTES: u8 = 3;
-const FAILED: u8 = 4;
+/// How a call ended: with an answer, or with an error.
+const ANSWERED: u8 = 0;
+const FAILED: u8 = 1;
 
 impl ToWorker {
     pub(crate) fn frame(self) -> Frame {
@@ -158,6 +175,10 @@ impl ToWorker {
             Self::Call { id, slot, call } => {
                 head.byte(CALL).u64(id).u64(slot);
                 body = call.write(&mut head);
+            }
+            Self::Tell { id, answer } => {
+                head.byte(TELL).u64(id);
+                body = answer.write(&mut head);
             }
             Self::Cancel { id } => {
                 head.byte(CANCEL).u64(id);
@@ -199,6 +220,10 @@ impl ToWorker {
                 slot: head.u64()?,
                 call: Box::new(Call::read(&mut head, body)?),
             },
+            TELL => Self::Tell {
+                id: head.u64()?,
+                answer: Box::new(ImportAnswer::read(&mut head, body)?),
+            },
             CANCEL => Self::Cancel { id: head.u64()? },
             FENCE => Self::Fence { slot: head.u64()? },
             UNLOAD => Self::Unload { slot: head.u64()? },
@@ -226,16 +251,7 @@ impl Call {
                 };
             }
         }
-        match self.input {
-            Input::Json(given) => {
-                head.byte(0).members(&given);
-                Bytes::new()
-            }
-            Input::Bytes { bytes, rest } => {
-                head.byte(1).members(&rest);
-                bytes
-            }
-        }
+        write_input(head, self.input)
     }
 
     fn read(head: &mut Reader<'_>, body: Bytes) -> Result<Self, Malformed> {
@@ -249,16 +265,7 @@ impl Call {
         } else {
             None
         };
-        let with_bytes = head.flag()?;
-        let given = head.members()?;
-        let input = if with_bytes {
-            Input::Bytes {
-                bytes: body,
-                rest: given,
-            }
-        } else {
-            Input::Json(given)
-        };
+        let input = read_input(head, body)?;
         Ok(Self {
             function,
             limits,
@@ -284,6 +291,13 @@ impl FromWorker {
                 head.byte(ENDED).u64(id);
                 body = ended.write(&mut head);
             }
+            Self::Ask { id, call } => {
+                head.byte(ASK).u64(id);
+                body = call.write(&mut head);
+            }
+            Self::Cancelled { id } => {
+                head.byte(CANCELLED).u64(id);
+            }
         }
         Frame {
             head: head.done(),
@@ -303,6 +317,11 @@ impl FromWorker {
                 id: head.u64()?,
                 ended: Box::new(Ended::read(&mut head, frame.body)?),
             },
+            ASK => Self::Ask {
+                id: head.u64()?,
+                call: Box::new(ImportCall::read(&mut head, frame.body)?),
+            },
+            CANCELLED => Self::Cancelled { id: head.u64()? },
             _ => return Err(Malformed("it is nothing a worker says")),
         };
         head.end()?;
@@ -318,22 +337,14 @@ impl Ended {
             .bytes(logs.stderr.as_bytes())
             .u64(logs.dropped_bytes)
             .bytes(&self.tape);
-        let (json, raw, output) = match self.result {
-            Ok(Answer::Ok(output)) => (OK_JSON, OK_BYTES, output),
-            Ok(Answer::Err(output)) => (ERR_JSON, ERR_BYTES, output),
+        match self.result {
+            Ok(answer) => {
+                head.byte(ANSWERED);
+                write_answer(head, answer)
+            }
             Err(error) => {
                 head.byte(FAILED).small(&error);
-                return Bytes::new();
-            }
-        };
-        match output {
-            Output::Json(value) => {
-                head.byte(json).value(&value);
                 Bytes::new()
-            }
-            Output::Bytes(bytes) => {
-                head.byte(raw);
-                bytes.into()
             }
         }
     }
@@ -347,12 +358,9 @@ impl Ended {
         };
         let tape = head.bytes()?.to_vec();
         let result = match head.byte()? {
-            OK_JSON => Ok(Answer::Ok(Output::Json(head.value()?))),
-            OK_BYTES => Ok(Answer::Ok(Output::Bytes(body.into()))),
-            ERR_JSON => Ok(Answer::Err(Output::Json(head.value()?))),
-            ERR_BYTES => Ok(Answer::Err(Output::Bytes(body.into()))),
+            ANSWERED => Ok(read_answer(head, body)?),
             FAILED => Err(head.small()?),
-            _ => return Err(Malformed("an answer is of no known kind")),
+            _ => return Err(Malformed("a call ended in no known way")),
         };
         Ok(Self {
             result,

@@ -218,7 +218,14 @@ mod tests {
         let mut own = fs::File::open("/proc/self/status").unwrap();
         let number = std::os::fd::AsRawFd::as_raw_fd(&foreign);
         assert!(inherited().contains(&u32::try_from(number).unwrap()));
-        let beside = std::thread::spawn(|| std::thread::sleep(std::time::Duration::from_millis(50)));
+        // It runs when the process confines itself: what a thread does to begin is not what this is about.
+        let both = std::sync::Arc::new(std::sync::Barrier::new(2));
+        let begun = both.clone();
+        let beside = std::thread::spawn(move || {
+            begun.wait();
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        });
+        both.wait();
         let missing = confine(64 << 20, &[u32::try_from(number).unwrap()]);
         let is_missing = |what: &str| missing.iter().any(|line| line.starts_with(what));
         let mut byte = [0];

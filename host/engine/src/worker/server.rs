@@ -1,4 +1,5 @@
-//! The worker process itself: an engine without providers that loads code it is handed and makes the calls it is told to.
+//! The worker process itself: an engine that loads code it is handed and makes the calls it is told to. Its providers hold
+//! nothing: what a guest imports beyond inert WASI is asked of the host.
 
 use std::collections::HashMap;
 use std::os::fd::AsFd as _;
@@ -6,32 +7,34 @@ use std::os::unix::net::UnixStream as StdUnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use tokio::io::BufReader;
 use tokio::net::UnixStream;
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::mpsc;
-use tokio::task::AbortHandle;
 
+use super::asking::ImportAnswer;
 use super::frame::{FROM_WORKER_BYTES_MAX, Frame, TO_WORKER_BYTES_MAX};
-use super::protocol::{About, Call, Context, Ended, FromWorker, Start, ToWorker};
+use super::imports::asks_host;
+use super::line::{HostLine, Running, RunningCalls, question_bytes_max};
+use super::protocol::{Call, Context, Ended, FromWorker, Start, ToWorker};
 use super::sandbox;
 use super::wire::Malformed;
-use crate::{CallContext, Capability, Engine, EngineConfig, EngineError, Logs, decode_tape, encode_tape};
+use crate::{CallContext, Capability, Engine, EngineConfig, EngineError, Logs, Provider, decode_tape, encode_tape};
 
 /// Threads that run guests in one process, at most.
 const THREADS_MAX: usize = 8;
 /// Sandboxes at least: in a pool of one, a component of many core instances would find less room than in the host's.
 const SANDBOXES_MIN: u32 = 4;
 
-/// The worker process: takes orders from the socket that is its standard input until the host closes it.
+/// The worker process: takes orders from the socket that is its standard input until the host closes it. `providers` are
+/// those of the host, with nothing behind them: they only say how their functions are asked of it.
 ///
 /// It takes everything from itself that calls do not need before it is handed the first component: see the decision
 /// "Calls in a process of their own".
 ///
 /// # Errors
 /// A standard input that is no socket of a host, an engine that cannot be set up.
-pub fn worker_main() -> std::io::Result<()> {
+pub fn worker_main(providers: Vec<Arc<dyn Provider>>) -> std::io::Result<()> {
     // First of all, before this process opens anything itself.
     let foreign = sandbox::inherited();
     // A panic here is a fault of the host's own code: the process ends, and every call in it is told.
@@ -44,7 +47,7 @@ pub fn worker_main() -> std::io::Result<()> {
         .worker_threads(threads.min(THREADS_MAX))
         .enable_all()
         .build()?;
-    runtime.block_on(serve(socket, &foreign))?;
+    runtime.block_on(serve(socket, &foreign, providers))?;
     // Guests that still run have nobody to answer to.
     std::process::exit(0);
 }
@@ -53,7 +56,7 @@ fn not_understood(malformed: Malformed) -> std::io::Error {
     std::io::Error::other(malformed.to_string())
 }
 
-async fn serve(socket: StdUnixStream, foreign: &[u32]) -> std::io::Result<()> {
+async fn serve(socket: StdUnixStream, foreign: &[u32], providers: Vec<Arc<dyn Provider>>) -> std::io::Result<()> {
     let (from, to) = UnixStream::from_std(socket)?.into_split();
     let mut from = BufReader::new(from);
     let Some(first) = Frame::receive(&mut from, TO_WORKER_BYTES_MAX).await? else {
@@ -62,7 +65,7 @@ async fn serve(socket: StdUnixStream, foreign: &[u32]) -> std::io::Result<()> {
     let ToWorker::Start(start) = ToWorker::read(first).map_err(not_understood)? else {
         return Err(not_understood(Malformed("it does not begin with a start")));
     };
-    let engine = engine(&start).map_err(std::io::Error::other)?;
+    let engine = engine(&start, providers).map_err(std::io::Error::other)?;
     let missing = sandbox::confine(start.memory_bytes_max, foreign);
     let (answers, queue) = mpsc::unbounded_channel();
     tokio::spawn(write(queue, to));
@@ -79,15 +82,16 @@ async fn serve(socket: StdUnixStream, foreign: &[u32]) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The engine of the host that started this, without what only a host has: providers, a compiler, a code cache.
-fn engine(start: &Start) -> Result<Engine, EngineError> {
+/// The engine of the host that started this, without what only a host has: what stands behind imports, a compiler, a code
+/// cache.
+fn engine(start: &Start, providers: Vec<Arc<dyn Provider>>) -> Result<Engine, EngineError> {
     let config = EngineConfig {
         tick: Duration::from_micros(start.tick_us),
         pool_instances: start.calls_max.max(SANDBOXES_MIN),
         ceiling: start.ceiling,
         ..EngineConfig::default()
     };
-    Engine::new(config, Vec::new())
+    Engine::in_worker(config, providers)
 }
 
 async fn write(mut answers: mpsc::UnboundedReceiver<Frame>, mut to: OwnedWriteHalf) {
@@ -103,7 +107,7 @@ struct Server {
     engine: Engine,
     answers: mpsc::UnboundedSender<Frame>,
     loaded: HashMap<u64, Result<Capability, EngineError>>,
-    running: Arc<Mutex<HashMap<u64, AbortHandle>>>,
+    running: RunningCalls,
 }
 
 impl Server {
@@ -125,8 +129,7 @@ impl Server {
         match told {
             ToWorker::Start(_) => return Err(not_understood(Malformed("it was started twice"))),
             ToWorker::Load { slot, about, code } => {
-                let About { interface, determinism } = *about;
-                let loaded = self.engine.load_compiled(&code, interface, determinism);
+                let loaded = self.engine.load_compiled(&code, *about);
                 self.loaded.insert(slot, loaded);
             }
             ToWorker::Check { id, slot } => {
@@ -139,7 +142,7 @@ impl Server {
             }
             ToWorker::Probe { id, slot, limits } => {
                 let capability = self.capability(slot);
-                self.run(id, async move {
+                self.run(id, None, async move {
                     let result = match capability {
                         Ok(capability) => capability.with_limits(limits).probe().await,
                         Err(error) => Err(error),
@@ -149,12 +152,27 @@ impl Server {
             }
             ToWorker::Call { id, slot, call } => {
                 let capability = self.capability(slot);
-                self.run(id, async move { answer(id, capability, *call).await });
+                let asks = capability.as_ref().is_ok_and(|one| asks_host(one.interface()));
+                let (told, line) = if asks {
+                    let (told, line) = self.line(id, &call);
+                    (Some(told), Some(line))
+                } else {
+                    (None, None)
+                };
+                self.run(id, told, async move { answer(id, capability, *call, line).await });
+            }
+            ToWorker::Tell { id, answer } => {
+                // Nobody hears what was asked by a call that is gone.
+                if let Some(told) = self.running.lock().get(&id).and_then(|running| running.told.as_ref()) {
+                    let _ = told.send(*answer);
+                }
             }
             ToWorker::Cancel { id } => {
-                if let Some(task) = self.running.lock().remove(&id) {
-                    task.abort();
+                if let Some(running) = self.running.lock().remove(&id) {
+                    running.task.abort();
                 }
+                // Also when it had ended: then that was said before this.
+                self.say(FromWorker::Cancelled { id });
             }
             ToWorker::Fence { slot } => {
                 if let Ok(capability) = self.capability(slot) {
@@ -169,24 +187,46 @@ impl Server {
         Ok(())
     }
 
-    fn run(&self, id: u64, work: impl Future<Output = Frame> + Send + 'static) {
+    /// What a call asks its host over, and where the host's answers go.
+    fn line(&self, id: u64, call: &Call) -> (mpsc::UnboundedSender<ImportAnswer>, HostLine) {
+        let (told, answers) = mpsc::unbounded_channel();
+        let line = HostLine {
+            id,
+            running: self.running.clone(),
+            said: self.answers.clone(),
+            told: answers,
+            question_bytes_max: question_bytes_max(&call.limits),
+        };
+        (told, line)
+    }
+
+    fn run(
+        &self,
+        id: u64,
+        told: Option<mpsc::UnboundedSender<ImportAnswer>>,
+        work: impl Future<Output = Frame> + Send + 'static,
+    ) {
         let (answers, running) = (self.answers.clone(), self.running.clone());
         // Held until it is in the table: a task that is done already takes itself out again.
         let mut table = self.running.lock();
         let task = tokio::spawn(async move {
             let frame = work.await;
-            let _ = answers.send(frame);
-            running.lock().remove(&id);
+            let mut table = running.lock();
+            // Under the lock, so that nothing is said of it after it was said to be cancelled.
+            if table.remove(&id).is_some() {
+                let _ = answers.send(frame);
+            }
         });
-        table.insert(id, task.abort_handle());
+        let task = task.abort_handle();
+        table.insert(id, Running { task, told });
     }
 }
 
 /// Makes a call and writes down how it went; results that no frame takes are too large.
-async fn answer(id: u64, capability: Result<Capability, EngineError>, call: Call) -> Frame {
+async fn answer(id: u64, capability: Result<Capability, EngineError>, call: Call, line: Option<HostLine>) -> Frame {
     let bytes_max = call.limits.output_bytes;
     let ended = match capability {
-        Ok(capability) => made(&capability, call).await,
+        Ok(capability) => made(&capability, call, line).await,
         Err(error) => failed(error),
     };
     let usage = ended.usage;
@@ -209,7 +249,7 @@ async fn answer(id: u64, capability: Result<Capability, EngineError>, call: Call
     .frame()
 }
 
-async fn made(capability: &Capability, call: Call) -> Ended {
+async fn made(capability: &Capability, call: Call, line: Option<HostLine>) -> Ended {
     let Call {
         function,
         limits,
@@ -225,7 +265,7 @@ async fn made(capability: &Capability, call: Call) -> Ended {
     let started = now.checked_sub(Duration::from_nanos(spent_ns)).unwrap_or(now);
     let outcome = capability
         .with_limits(limits)
-        .outcome(Some(&function), input, context, started)
+        .outcome(Some(&function), input, context, started, line)
         .await;
     Ended {
         result: outcome.result,

@@ -20,9 +20,11 @@ use crate::problem::Problem;
 /// Where capsules are looked after.
 pub(crate) const ROUTE: &str = "/api/v1/capsules/";
 
-/// `GET /api/v1/capsules`: every capsule that is active, suspended or pinned, sorted by URN.
+/// `GET /api/v1/capsules`: every capsule that is active, suspended or pinned, sorted by URN; and how what lies in watched
+/// folders stands.
 pub(crate) async fn list(State(app): State<Shared>) -> Json<Value> {
-    Json(json!({ "capsules": app.calls.kernel.processes() }))
+    let kernel = &app.calls.kernel;
+    Json(json!({ "capsules": kernel.processes(), "watched": kernel.watched() }))
 }
 
 /// `GET /api/v1/capsules/{urn}`: how one stands; with a pin, how that version does.

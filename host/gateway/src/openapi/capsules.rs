@@ -1,6 +1,6 @@
 //! The routes of capsules' lives and of the quarantine: what they take, what they answer.
 
-use kinetic_kernel::{LastResult, State, Step};
+use kinetic_kernel::{LastResult, State, Step, WatchState};
 use serde_json::{Value, json};
 
 use super::paths::{JSON, Operation, content, ok, path, schema};
@@ -33,7 +33,10 @@ pub(super) fn paths() -> Value {
     json!({
         "/api/v1/capsules": { "get": new(
             "listCapsules", "How every capsule stands: state, generation, limits and what was used of them",
-            answer("Those that are active, suspended or pinned, sorted by URN.", "ProcessList"),
+            answer(
+                "Those that are active, suspended or pinned, sorted by URN; and what lies in watched folders.",
+                "ProcessList",
+            ),
         ).write() },
         "/api/v1/capsules/{urn}": { "get": new(
             "showCapsule", "How one capsule stands", answer("Nothing is fetched for the answer.", "Process"),
@@ -179,7 +182,8 @@ pub(super) fn schemas() -> Value {
     let steps = |of: Value| json!({ "type": "array", "items": of });
     json!({
         "Process": process(urns.clone()),
-        "ProcessList": object(json!({ "capsules": list("Process") }), &[]),
+        "ProcessList": object(json!({ "capsules": list("Process"), "watched": list("Watched") }), &[]),
+        "Watched": watched(),
         "Side": object(side, &[]),
         "Shadow": object(shadow, &["first"]),
         "Swapped": object(json!({
@@ -213,6 +217,22 @@ pub(super) fn schemas() -> Value {
         }), &[]),
         "QuarantineList": object(json!({ "quarantined": list("Quarantined") }), &[]),
     })
+}
+
+fn watched() -> Value {
+    object(
+        json!({
+            "entry": text("The name of the watched folder and, behind a slash, of the capsule folder in it."),
+            "state": { "enum": WatchState::ALL, "description": "What became of it." },
+            "urn": schema("Urn"),
+            "version": schema("Version"),
+            "code": text("The stable code of why it was not taken."),
+            "message": text("Why it was not taken."),
+            "fix": text("What to do."),
+            "at_unix_ms": count("Since when, in milliseconds since 1970."),
+        }),
+        &["urn", "version", "code", "message", "fix"],
+    )
 }
 
 fn trigger() -> Value {

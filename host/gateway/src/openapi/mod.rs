@@ -3,6 +3,7 @@
 mod capsules;
 mod discovery;
 mod ledger;
+mod outbox;
 mod paths;
 mod schemas;
 mod telemetry;

@@ -153,6 +153,7 @@ pub(super) fn paths() -> Value {
         super::capsules::paths(),
         super::discovery::paths(),
         super::zones::paths(),
+        super::outbox::paths(),
         super::ledger::paths(),
         super::topics::paths(),
         super::telemetry::paths(),

@@ -85,6 +85,7 @@ pub(super) fn schemas() -> Value {
         super::capsules::schemas(),
         super::discovery::schemas(),
         super::zones::schemas(),
+        super::outbox::schemas(),
     ] {
         all = extended(&all, more);
     }
@@ -195,11 +196,13 @@ fn capsules() -> Value {
         "urn": schema("Urn"),
         "version": schema("Version"),
         "digest": schema("Digest"),
+        "manifest_digest": schema("Digest"),
         "generation": count("Counts the activations of the URN on this host, from 1."),
         "title": { "type": ["string", "null"] },
         "description": text("What it does."),
         "size_bytes": count("Size of the component."),
-        "signer": text("The id of the key that signed it."),
+        "signer": text("The id of the key that signed it; of several, with plus signs between them."),
+        "source": text("Where its bytes came from: the local store, a registry by its name, its publisher."),
         "activated_unix_ms": count("When it became active, in milliseconds since 1970."),
         "limits": schema("Limits"),
         "lowered": { "type": "array", "items": { "type": "string" }, "description": "Limits it asked for above its ceiling." },

@@ -5,12 +5,12 @@ use std::time::Duration;
 use kinetic_gateway::{GatewayConfig, GatewayError, bind};
 use kinetic_model::Digest;
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-use crate::host::{Host, json_of, problem};
+use crate::host::{Host, PATIENCE, SPINNER, json_of, problem};
 
 async fn connect(host: &Host) -> TcpStream {
     TcpStream::connect(host.url.trim_start_matches("http://"))
@@ -23,7 +23,7 @@ async fn exchange(host: &Host, request: &str) -> String {
     let mut stream = connect(host).await;
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
-    timeout(Duration::from_secs(10), stream.read_to_end(&mut answer))
+    timeout(PATIENCE, stream.read_to_end(&mut answer))
         .await
         .unwrap()
         .unwrap();
@@ -196,10 +196,7 @@ async fn headers_that_do_not_end_close_the_connection() {
         .unwrap();
     let started = Instant::now();
     let mut rest = Vec::new();
-    timeout(Duration::from_secs(5), stream.read_to_end(&mut rest))
-        .await
-        .unwrap()
-        .unwrap();
+    timeout(PATIENCE, stream.read_to_end(&mut rest)).await.unwrap().unwrap();
     assert!(started.elapsed() >= Duration::from_millis(250));
 }
 
@@ -230,19 +227,26 @@ async fn too_many_headers_are_refused() {
     assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
 }
 
+/// A call of [`SPINNER`].
+fn spin() -> Value {
+    json!({ "toolName": SPINNER, "function": "spin", "intent": {} })
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_takes_too_long_is_stopped() {
-    let host = Host::with(|config| config.request_timeout_ms = 50).await;
-    problem(host.call("spin", json!({})).await, 504, "KIN-GWY-0018").await;
+    let host = Host::with(|config| config.request_timeout_ms = 3_000).await;
+    host.publish_spinner(30_000).await;
+    problem(host.execute(spin()).await, 504, "KIN-GWY-0018").await;
     json_of(host.call("echo", json!({ "text": "x" })).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn more_requests_than_allowed_are_told_to_come_back_while_probes_still_answer() {
     let host = Host::with(|config| config.requests_max = 1).await;
-    let spinning = host.call("spin", json!({}));
+    host.publish_spinner(5_000).await;
+    let spinning = host.execute(spin());
     let other = async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        host.until_called(SPINNER).await;
         let refused = host.call("echo", json!({ "text": "x" })).await;
         assert_eq!(
             refused

@@ -18,6 +18,10 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 pub const ECHO: &str = "urn:acme:actionspace:solver:echo:v1";
+/// See [`Host::publish_spinner`].
+pub const SPINNER: &str = "urn:acme:actionspace:solver:spinner:v1";
+/// How long a test waits for what has to come.
+pub const PATIENCE: Duration = Duration::from_secs(30);
 const TABLES: ErrorTables = &[
     ("Gateway", GatewayError::TABLE),
     ("Engine", kinetic_engine::EngineError::TABLE as &[CodeInfo]),
@@ -98,7 +102,7 @@ impl Host {
                 trust_root,
                 quarantine: folder.path().join("quarantine"),
                 store: Arc::new(FolderStore::open(&folder.path().join("store"), 10_485_760).unwrap()),
-                sources: Vec::new(),
+                registries: Arc::default(),
                 carried: Arc::default(),
                 ledger: None,
             },
@@ -136,7 +140,11 @@ impl Host {
     }
 
     pub fn publication(&self, name: &str, version: &str) -> Publication {
-        let (manifest, component) = (manifest(name, version), component());
+        self.publication_of(manifest(name, version))
+    }
+
+    fn publication_of(&self, manifest: String) -> Publication {
+        let component = component();
         let parsed = Manifest::parse(&manifest).unwrap();
         let subject = BuildSubject {
             urn: parsed.id,
@@ -158,12 +166,40 @@ impl Host {
     }
 
     pub async fn publish(&self, name: &str, version: &str) {
+        self.admit(self.publication(name, version)).await;
+    }
+
+    /// Publishes the echo capsule once more, as [`SPINNER`], whose `spin` is ended after a time of its own.
+    pub async fn publish_spinner(&self, guest_time_ms: u64) {
+        let mut asks: Value = serde_json::from_str(&manifest("spinner", "1.0.0")).unwrap();
+        asks["limits"]["guest_time_ms"] = guest_time_ms.into();
+        // Time is to end it.
+        asks["limits"]["fuel"] = 1_000_000_000_000_u64.into();
+        self.admit(self.publication_of(asks.to_string())).await;
+    }
+
+    async fn admit(&self, publication: Publication) {
         let Publication {
             manifest,
             receipt,
             component,
-        } = self.publication(name, version);
+        } = publication;
         self.kernel.publish(manifest, receipt, component.into()).await.unwrap();
+    }
+
+    /// Waits until a call of a capsule runs.
+    pub async fn until_called(&self, urn: &str) {
+        let called = async {
+            let runs = || {
+                let all = self.kernel.processes();
+                all.iter()
+                    .any(|process| process.urn.as_str() == urn && process.calls_running > 0)
+            };
+            while !runs() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, called).await.expect("no call runs");
     }
 
     /// Takes every key out of the trust root.

@@ -1,13 +1,11 @@
 //! MCP over streamable HTTP, on the wire: sessions, tools, failures, notices, and the version without sessions.
 
-use std::time::Duration;
-
 use futures_util::StreamExt as _;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::host::{ECHO, Host, problem};
+use crate::host::{ECHO, Host, PATIENCE, problem};
 
 const VERSION: &str = "2025-06-18";
 const ACCEPT: &str = "application/json, text/event-stream";
@@ -81,7 +79,7 @@ async fn initialize(host: &Host) -> Response {
 async fn message(response: Response) -> Value {
     let mut read = String::new();
     let mut chunks = response.bytes_stream();
-    while let Some(chunk) = timeout(Duration::from_secs(10), chunks.next()).await.unwrap() {
+    while let Some(chunk) = timeout(PATIENCE, chunks.next()).await.unwrap() {
         read.push_str(&String::from_utf8_lossy(&chunk.unwrap()));
         let lines = read
             .lines()
@@ -207,7 +205,7 @@ async fn a_client_without_sessions_lists_calls_and_subscribes() {
     }
     host.publish("other", "1.0.0").await;
     while !read.contains("notifications/tools/list_changed") {
-        let next = timeout(Duration::from_secs(5), stream.next()).await.unwrap().unwrap();
+        let next = timeout(PATIENCE, stream.next()).await.unwrap().unwrap();
         read.push_str(&String::from_utf8_lossy(&next.unwrap()));
     }
 }

@@ -66,7 +66,7 @@ fn a_receipt_verifies_after_a_round_trip_and_names_its_key() {
     let read = Receipt::from_json(&receipt.to_json()).unwrap();
     assert_eq!(read, receipt);
     assert_eq!(Receipt::from_value(&receipt.to_value()).unwrap(), receipt);
-    assert_eq!(read.verify(&root, &subject()).unwrap(), key.public().id());
+    assert_eq!(read.verify(&root, &subject()).unwrap().ids(), [key.public().id()]);
 }
 
 #[test]
@@ -160,6 +160,20 @@ fn every_field_of_the_subject_must_be_the_expected_one() {
 }
 
 #[test]
+fn a_receipt_fits_what_it_is_about_whoever_signed_it_and_nothing_else() {
+    let (receipt, _, _) = signed();
+    receipt.check_subject(&subject()).unwrap();
+    let other = BuildSubject {
+        component: Digest::of(b"another"),
+        ..subject()
+    };
+    assert!(matches!(
+        receipt.check_subject(&other),
+        Err(IdentityError::SubjectMismatch { .. })
+    ));
+}
+
+#[test]
 fn an_empty_trust_root_believes_nobody() {
     let (receipt, ..) = signed();
     let refused = receipt.verify(&TrustRoot::default(), &subject());
@@ -217,7 +231,7 @@ fn one_trusted_signature_among_strangers_is_enough() {
         },
     );
     let read = Receipt::from_json(&receipt.to_json()).unwrap();
-    assert_eq!(read.verify(&root, &subject()).unwrap(), key.public().id());
+    assert_eq!(read.verify(&root, &subject()).unwrap().ids(), [key.public().id()]);
 }
 
 #[test]

@@ -17,6 +17,7 @@ pub(crate) use self::board::Board;
 pub use self::board::{LastCall, LastResult, TriggerState};
 pub(crate) use self::origin::{CalledBy, Origin};
 pub(crate) use self::rules::{fault, misfit};
+pub(crate) use self::stop::Stop;
 pub use self::supervisor::Executors;
 pub use self::trigger::{Trigger, When};
 

@@ -6,26 +6,26 @@ use tokio::sync::watch;
 
 /// Whether a task was asked to stop; so it is, too, when nobody is left who could ask.
 #[derive(Clone, Debug)]
-pub(super) struct Stop(watch::Receiver<bool>);
+pub(crate) struct Stop(watch::Receiver<bool>);
 
 impl Stop {
-    pub(super) fn new() -> (watch::Sender<bool>, Self) {
+    pub(crate) fn new() -> (watch::Sender<bool>, Self) {
         let (sender, receiver) = watch::channel(false);
         (sender, Self(receiver))
     }
 
-    pub(super) fn is_asked(&self) -> bool {
+    pub(crate) fn is_asked(&self) -> bool {
         *self.0.borrow() || self.0.has_changed().is_err()
     }
 
     /// Waits until it is asked.
-    pub(super) async fn asked(&mut self) {
+    pub(crate) async fn asked(&mut self) {
         // An error means that nobody is left.
         let _ = self.0.wait_for(|asked| *asked).await;
     }
 
     /// Waits so long; `true` when it was asked meanwhile.
-    pub(super) async fn within(&mut self, time: Duration) -> bool {
+    pub(crate) async fn within(&mut self, time: Duration) -> bool {
         tokio::time::timeout(time, self.asked()).await.is_ok()
     }
 }

@@ -3,27 +3,45 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use kinetic_engine::{Function, Input, Peer, PeerFault, PeerFuture, PeerReply, Within};
 use kinetic_model::{CapsuleRef, Fault, Urn};
 
+use super::reached::{Reached, enter};
 use crate::calling::Wanted;
 use crate::kernel::WeakKernel;
 use crate::resolve::Interface;
-use crate::{Capsule, KernelError};
+use crate::swap::own_failure;
+use crate::{Capsule, Kernel, KernelError, statement};
 
 /// One requirement of a capsule and who meets it. Whoever meets it can change while calls flow.
 pub(crate) struct Link {
     kernel: WeakKernel,
     /// What the dependent's manifest requires.
     pub(crate) required: Interface,
-    target: ArcSwap<CapsuleRef>,
+    pointed: ArcSwap<Pointed>,
     depth: AtomicU32,
+}
+
+/// Where a link points, and whom it reached there last: together, so that what was found for one target is never kept for
+/// another.
+struct Pointed {
+    target: Arc<CapsuleRef>,
+    reached: ArcSwapOption<Reached>,
+}
+
+impl Pointed {
+    fn at(target: CapsuleRef) -> Self {
+        Self {
+            target: Arc::new(target),
+            reached: ArcSwapOption::empty(),
+        }
+    }
 }
 
 impl std::fmt::Debug for Link {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} by {}", self.required, self.target.load())
+        write!(f, "{} by {}", self.required, self.pointed.load().target)
     }
 }
 
@@ -32,38 +50,80 @@ impl Link {
         Self {
             kernel,
             required,
-            target: ArcSwap::from_pointee(target),
+            pointed: ArcSwap::from_pointee(Pointed::at(target)),
             depth: AtomicU32::new(provider.capability.depth()),
         }
     }
 
     /// Who provides it.
     pub(crate) fn target(&self) -> Arc<CapsuleRef> {
-        self.target.load_full()
+        self.pointed.load().target.clone()
     }
 
     /// Lets another capsule provide it: one pointer, and the next call goes there.
     pub(crate) fn point_to(&self, target: CapsuleRef, provider: &Capsule) {
         self.depth.store(provider.capability.depth(), Ordering::Relaxed);
-        self.target.store(Arc::new(target));
+        self.pointed.store(Arc::new(Pointed::at(target)));
     }
 
     fn provider(&self) -> Option<Arc<Capsule>> {
-        self.kernel.upgrade()?.resolve(&self.target.load())
+        self.kernel.upgrade()?.resolve(&self.pointed.load().target)
+    }
+
+    /// Whom it reached last if that is still whom it reaches, else whom it reaches now, if that stands ready.
+    fn reached(&self, kernel: &Kernel) -> Option<Arc<Reached>> {
+        let pointed = self.pointed.load();
+        let last = pointed.reached.load_full();
+        if let Some(reached) = last.filter(|reached| reached.is_current(kernel)) {
+            return Some(reached);
+        }
+        let reached = Arc::new(Reached::find(kernel, &pointed.target, &self.required)?);
+        pointed.reached.store(Some(reached.clone()));
+        Some(reached)
     }
 
     async fn forward(&self, export: &str, input: Input, within: Within) -> Result<PeerReply, Fault> {
-        let target = self.target();
         let kernel = self.kernel.upgrade().ok_or_else(|| {
             Fault::from(KernelError::NotActive {
-                what: target.to_string(),
+                what: self.target().to_string(),
             })
         })?;
+        if let Some(reached) = self.reached(&kernel)
+            && let Some(provider) = reached.provider(&kernel)
+            && let Some(function) = reached.function(export)
+            && let Some((_ticket, mut permit)) = enter(&kernel, &provider, within)
+        {
+            let called = provider.run_unrecorded(&mut permit, &function.name, input, within);
+            let (outcome, hashes) = called.await;
+            let failure = own_failure(&outcome);
+            provider.count(&outcome, failure.as_deref());
+            kernel.count_strikes(&provider, failure.as_deref());
+            self.depth.store(provider.capability.depth(), Ordering::Relaxed);
+            let note = hashes.map(|hashes| statement::note(&function.note_begin, &outcome, &hashes, None));
+            return Ok(PeerReply {
+                result: outcome.result.map_err(|error| PeerFault::from(&error)),
+                note: note.unwrap_or_default(),
+            });
+        }
+        self.forward_as_any(&kernel, export, input, within).await
+    }
+
+    /// The way of any call: one that has to wait, is recorded, may be made twice, or is refused.
+    async fn forward_as_any(
+        &self,
+        kernel: &Kernel,
+        export: &str,
+        input: Input,
+        within: Within,
+    ) -> Result<PeerReply, Fault> {
         let wanted = Wanted::Export {
             interface: &self.required,
             export,
         };
-        let (execution, note) = kernel.execute_nested(&target, wanted, input, within).await?;
+        // Boxed: a call that goes straight has no room for it.
+        let target = self.target();
+        let called = Box::pin(kernel.execute_nested(&target, wanted, input, within));
+        let (execution, note) = called.await?;
         let capability = &execution.capsule.capability;
         self.depth.store(capability.depth(), Ordering::Relaxed);
         Ok(PeerReply {
@@ -75,7 +135,7 @@ impl Link {
 
 impl Peer for Link {
     fn name(&self) -> String {
-        self.target.load().to_string()
+        self.pointed.load().target.to_string()
     }
 
     fn provides(&self, import: &str) -> bool {
@@ -110,7 +170,7 @@ impl Peer for Link {
 }
 
 /// The interface of a capsule, as its component names it, that can be given for the one wanted.
-fn exported<'a>(capsule: &'a Capsule, wanted: &Interface) -> Option<&'a String> {
+pub(super) fn exported<'a>(capsule: &'a Capsule, wanted: &Interface) -> Option<&'a String> {
     let exports = &capsule.capability.interface().exports;
     exports
         .iter()

@@ -3,15 +3,16 @@
 //! A component never learns who answers. Between it and its provider stands a [`Link`]; a swap of the provider, or another
 //! provider, changes where the link points and nothing else.
 
+mod gone;
 mod link;
+mod reached;
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kinetic_engine::{Capability, EngineError, Peer};
+use kinetic_engine::{Capability, EngineError, Peer, spawn_at_home};
 use kinetic_model::{CapsuleRef, Digest, Fault, Urn};
-use kinetic_registry::Source as _;
 use serde_json::json;
 
 pub(crate) use self::link::{Link, function, using};
@@ -78,35 +79,33 @@ impl Kernel {
         if let Ok(resolution) = resolve(&wanted, &known, &may_bind) {
             return Ok(resolution);
         }
-        known.extend(self.known_in_store(&wanted.urn, &bound).await?);
+        known.extend(self.known_in_store(&wanted.urn, &bound).await);
         resolve(&wanted, &known, &may_bind).map_err(|unresolved| Fault::from(KernelError::from(unresolved)))
     }
 
-    /// The newest version of every URN in the local store that is not active.
-    async fn known_in_store(&self, besides: &Urn, bound: &(dyn Fn(&Urn) -> bool + Sync)) -> Result<Vec<Known>, Fault> {
-        let stored = self.store().list().await.map_err(|e| Fault::from(&e))?;
-        let mut urns: Vec<Urn> = stored.into_iter().map(|summary| summary.urn).collect();
-        urns.dedup();
+    /// The newest version of every URN in the local store that is not active. Parts of the host are nobody's to call.
+    async fn known_in_store(&self, besides: &Urn, bound: &(dyn Fn(&Urn) -> bool + Sync)) -> Vec<Known> {
         let mut known = Vec::new();
-        for urn in urns {
-            if urn == *besides || self.current(&urn).is_ok() {
+        for newest in self.store().newest() {
+            let urn = newest.urn;
+            if urn == *besides || self.is_part(&urn) || self.current(&urn).is_ok() {
+                continue;
+            }
+            let Ok(Some(stored)) = self.in_store(&urn).await else {
+                continue;
+            };
+            if self.quarantine().get(&stored.digest).is_some() {
                 continue;
             }
             let standing = Standing {
                 active: false,
                 bound: bound(&urn),
             };
-            let Ok((_, descriptor)) = self.find(&CapsuleRef::from(urn)).await else {
-                continue;
-            };
-            if self.quarantine().get(&descriptor.digest).is_some() {
-                continue;
-            }
-            if let Ok(manifest) = Manifest::parse(&descriptor.manifest) {
-                known.extend(Known::new(&manifest, descriptor.digest, standing));
+            if let Ok(manifest) = &stored.manifest {
+                known.extend(Known::new(manifest, stored.digest, standing));
             }
         }
-        Ok(known)
+        known
     }
 
     /// Lets another capsule provide an interface to a dependent, from its next call on; holds across restarts.
@@ -215,7 +214,7 @@ impl Kernel {
         for dependent in using(&active, provider) {
             if dependent.manifest.capabilities.when_replaced == WhenReplaced::Restart && dependent.stays() {
                 let (kernel, dependent) = (self.clone(), dependent.clone());
-                tokio::spawn(async move { kernel.restart_instance(&dependent, actor).await });
+                spawn_at_home(async move { kernel.restart_instance(&dependent, actor).await });
             }
         }
     }

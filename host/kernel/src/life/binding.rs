@@ -12,12 +12,13 @@ use super::State;
 /// What calls of a URN reach.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Binding {
-    /// Active or suspended; unloaded when nothing answers the URN.
+    /// Active or suspended; quarantined when nothing answers the URN any more; unloaded when nothing did yet, and nothing is
+    /// to until somebody calls it.
     pub(crate) state: State,
     /// Why it is suspended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<String>,
-    /// Counts the flips of this URN on this host, from 1.
+    /// Counts the flips of this URN on this host, from 1; 0 as long as there was none.
     pub(crate) generation: u64,
     pub(crate) version: Version,
     pub(crate) digest: Digest,

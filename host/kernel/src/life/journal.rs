@@ -26,6 +26,14 @@ pub const LIFECYCLE_TOPIC: &str = "kinetic.lifecycle.v1";
 pub const TRANSITION_EVENT: &str = "kinetic.lifecycle.transition";
 /// The type of its events that are steps of a swap.
 pub const SWAP_EVENT: &str = "kinetic.lifecycle.swap";
+/// The type of its events that are refusals of what was found in a watched folder.
+pub const WATCHED_EVENT: &str = "kinetic.lifecycle.watched";
+/// The type of its events that are phases of the host's own start.
+pub const BOOT_EVENT: &str = "kinetic.lifecycle.boot";
+/// What those events are about.
+const HOST: &str = "kinetic";
+/// The key that counts the starts of the host.
+const STARTS: &[u8] = b"host/starts";
 const SOURCE: &str = "kinetic/kernel";
 /// Bindings read at once at the start.
 const PAGE: usize = 1_000;
@@ -40,11 +48,28 @@ pub(crate) struct Named {
     pub(crate) generation: u64,
     /// Tells one life of a version from the next one: it may be loaded twice at once, and come back.
     pub(crate) life: u64,
+    /// Where its bytes came from, in words.
+    pub(crate) source: Arc<str>,
 }
 
 impl Named {
     fn json(&self) -> Value {
         json!({ "urn": self.urn, "version": self.version, "digest": self.digest, "generation": self.generation })
+    }
+}
+
+/// What a record is about.
+struct About<'a> {
+    name: &'a str,
+    digest: Digest,
+}
+
+impl<'a> From<&'a Named> for About<'a> {
+    fn from(named: &'a Named) -> Self {
+        Self {
+            name: named.urn.as_str(),
+            digest: named.digest,
+        }
     }
 }
 
@@ -82,8 +107,9 @@ impl Journal {
     }
 
     /// A version whose life begins.
-    pub(crate) fn begin(&self, urn: Urn, version: Version, digest: Digest) -> Named {
+    pub(crate) fn begin(&self, urn: Urn, version: Version, digest: Digest, source: &str) -> Named {
         Named {
+            source: source.into(),
             urn,
             version,
             digest,
@@ -167,8 +193,12 @@ impl Journal {
                 })
             })
             .collect();
-        let subject = moves.last().map(|step| step.what);
-        self.commit(TRANSITION_EVENT, subject, &documents, binding).await?;
+        let Some(last) = moves.last() else {
+            return Ok(());
+        };
+        let write = binding.map(|(urn, binding)| bound(urn, binding));
+        self.commit(TRANSITION_EVENT, last.what.into(), &documents, write)
+            .await?;
         let mut states = self.states.lock();
         for step in moves {
             // What is gone begins another life when it comes again; to remember it would only take memory.
@@ -182,28 +212,86 @@ impl Journal {
     }
 
     /// Writes what a URN means, where no version changes its state.
-    pub(crate) async fn bind(&self, what: &Named, binding: &Binding, mut document: Value) -> Result<(), Fault> {
+    pub(crate) async fn bind(&self, what: &Named, binding: &Binding, document: Value) -> Result<(), Fault> {
+        self.bound_anew(what, Some(binding), document).await
+    }
+
+    /// Writes that a link leads elsewhere. What the URN means stays as it is, if it means anything.
+    pub(crate) async fn bound_anew(
+        &self,
+        what: &Named,
+        binding: Option<&Binding>,
+        mut document: Value,
+    ) -> Result<(), Fault> {
         if let Some(members) = document.as_object_mut() {
             members.insert("capsule".into(), what.json());
         }
-        self.commit(SWAP_EVENT, Some(what), &[document], Some((&what.urn, binding)))
-            .await
+        let write = binding.map(|binding| bound(&what.urn, binding));
+        self.commit(SWAP_EVENT, what.into(), &[document], write).await
     }
 
     /// Writes a step of a swap.
     pub(crate) async fn swap_step(&self, what: &Named, step: &str, detail: Value) -> Result<(), Fault> {
         let document = json!({ "event": "swap", "step": step, "capsule": what.json(), "detail": detail });
-        self.commit(SWAP_EVENT, Some(what), &[document], None).await
+        self.commit(SWAP_EVENT, what.into(), &[document], None).await
+    }
+
+    /// How often a host started on this ledger.
+    ///
+    /// # Errors
+    /// A ledger that cannot be read.
+    pub(crate) fn starts(&self) -> Result<u64, Fault> {
+        let Some((ledger, _)) = &self.ledger else {
+            return Ok(0);
+        };
+        let key = Key::new(Owner::Kernel, STARTS.to_vec());
+        let found = ledger
+            .state()
+            .get(BranchId::MAIN, &key, ledger.visible())
+            .map_err(|error| Fault::from(&error))?;
+        Ok(found
+            .and_then(|version| serde_json::from_slice(&version.value).ok())
+            .unwrap_or(0))
+    }
+
+    /// Writes that a phase of the host's start is over; the first one of a start counts it.
+    pub(crate) async fn boot(&self, document: Value, counts: Option<u64>) -> Result<(), Fault> {
+        let Some((_, build)) = &self.ledger else {
+            return Ok(());
+        };
+        let about = About {
+            name: HOST,
+            digest: build.host,
+        };
+        let counted = counts.map(|starts| Write {
+            branch: BranchId::MAIN,
+            key: Key::new(Owner::Kernel, STARTS.to_vec()),
+            value: Some(serde_json::to_vec(&starts).unwrap_or_default().into()),
+        });
+        self.commit(BOOT_EVENT, about, &[document], counted).await
+    }
+
+    /// Writes that a version which was found in a watched folder was refused, whatever the step.
+    pub(crate) async fn refused_entry(&self, what: &Named, entry: &str, fault: &Fault) -> Result<(), Fault> {
+        let document = json!({
+            "event": "watched",
+            "capsule": what.json(),
+            "entry": entry,
+            "cause": Cause::Watched,
+            "actor": Actor::Publisher,
+            "reason": { "code": fault.code, "message": fault.message },
+        });
+        self.commit(WATCHED_EVENT, what.into(), &[document], None).await
     }
 
     async fn commit(
         &self,
         kind: &str,
-        subject: Option<&Named>,
+        about: About<'_>,
         documents: &[Value],
-        binding: Option<(&Urn, &Binding)>,
+        write: Option<Write>,
     ) -> Result<(), Fault> {
-        let (Some((ledger, build)), Some(subject)) = (&self.ledger, subject) else {
+        let Some((ledger, build)) = &self.ledger else {
             return Ok(());
         };
         self.topic.get_or_try_init(|| ensure_topic(ledger)).await?;
@@ -213,28 +301,23 @@ impl Journal {
             let id = format!("{}-{}", self.started_at, self.events.fetch_add(1, Ordering::Relaxed));
             let data = serde_json::to_vec(document).unwrap_or_default();
             let envelope = Envelope::builder(id, SOURCE, kind)
-                .subject(subject.urn.as_str())
+                .subject(about.name)
                 .content_type("application/json")
                 .data(data)
                 .build()
                 .map_err(fault)?;
             let mut event = NewEvent::new(Arc::from(LIFECYCLE_TOPIC), envelope);
-            event.key = Some(Bytes::copy_from_slice(subject.urn.as_str().as_bytes()));
+            event.key = Some(Bytes::copy_from_slice(about.name.as_bytes()));
             events.push(event);
         }
         let receipt = match documents {
-            [one] => statement::step(subject.urn.as_str(), &subject.digest, one.clone(), build),
+            [one] => statement::step(about.name, &about.digest, one.clone(), build),
             many => {
                 let together = json!({ "event": "lifecycle", "together": many });
-                statement::step(subject.urn.as_str(), &subject.digest, together, build)
+                statement::step(about.name, &about.digest, together, build)
             }
         };
-        let writes = binding.map(|(urn, binding)| Write {
-            branch: BranchId::MAIN,
-            key: Key::new(Owner::Kernel, key(urn)),
-            value: Some(serde_json::to_vec(binding).unwrap_or_default().into()),
-        });
-        let durability = if writes.is_some() {
+        let durability = if write.is_some() {
             Durability::Synced
         } else {
             Durability::Written
@@ -242,7 +325,7 @@ impl Journal {
         let commit = Commit {
             durability: Some(durability),
             receipt: Some(receipt),
-            writes: writes.into_iter().collect(),
+            writes: write.into_iter().collect(),
             events,
             ..Commit::default()
         };
@@ -251,12 +334,25 @@ impl Journal {
     }
 }
 
-async fn ensure_topic(ledger: &Ledger) -> Result<(), Fault> {
+/// What a URN means from now on, as a write of the state.
+fn bound(urn: &Urn, binding: &Binding) -> Write {
+    Write {
+        branch: BranchId::MAIN,
+        key: Key::new(Owner::Kernel, key(urn)),
+        value: Some(serde_json::to_vec(binding).unwrap_or_default().into()),
+    }
+}
+
+/// Makes the topic of capsules' lives, unless it is there.
+pub(crate) async fn ensure_topic(ledger: &Ledger) -> Result<(), Fault> {
     match ledger.bus().topic_stats(LIFECYCLE_TOPIC) {
         Ok(_) => Ok(()),
         Err(LedgerError::NoTopic { .. }) => {
-            let created = ledger.bus().create_topic(LIFECYCLE_TOPIC, TopicConfig::default()).await;
-            created.map(drop).map_err(|error| Fault::from(&error))
+            match ledger.bus().create_topic(LIFECYCLE_TOPIC, TopicConfig::default()).await {
+                Err(error) if ledger.bus().topic_stats(LIFECYCLE_TOPIC).is_err() => Err(Fault::from(&error)),
+                // The journal and the outbox may both want it first.
+                _ => Ok(()),
+            }
         }
         Err(error) => Err(Fault::from(&error)),
     }

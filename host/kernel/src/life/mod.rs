@@ -7,6 +7,6 @@ mod state;
 mod tests;
 
 pub(crate) use binding::{Binding, Former};
-pub(crate) use journal::{Journal, Move, Named};
-pub use journal::{LIFECYCLE_TOPIC, SWAP_EVENT, TRANSITION_EVENT};
+pub use journal::{BOOT_EVENT, LIFECYCLE_TOPIC, SWAP_EVENT, TRANSITION_EVENT, WATCHED_EVENT};
+pub(crate) use journal::{Journal, Move, Named, ensure_topic};
 pub use state::{Actor, Cause, State};

@@ -54,6 +54,8 @@ pub enum Cause {
     Overridden,
     /// The host started and found it in this place.
     Restarted,
+    /// It was laid into a watched folder.
+    Watched,
 }
 
 /// Who made a transition happen.

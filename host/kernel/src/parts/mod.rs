@@ -12,14 +12,14 @@ mod seat;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use kinetic_model::{Fault, TrustZone, Urn};
+use kinetic_model::{CapsuleRef, Fault, TrustZone, Urn};
 use kinetic_registry::{Carried, Descriptor};
 use parking_lot::RwLock;
 
 pub use self::reports::Reports;
 pub use self::seat::{Occupant, Seat, Successor};
 use crate::admission::Loaded;
-use crate::{Capsule, Kernel, KernelError};
+use crate::{Actor, Capsule, Kernel, KernelError};
 
 /// Who signed a capsule that the program carries.
 pub(crate) const CARRIED_SIGNER: &str = "this program";
@@ -60,6 +60,25 @@ impl Kernel {
     /// Whether a URN is a part of the host.
     pub(crate) fn is_part(&self, urn: &Urn) -> bool {
         self.parts().own(urn).is_some()
+    }
+
+    /// The capsule a reference means, to be looked at: as [`Kernel::activate`], and parts of the host are shown too. A version
+    /// of one that does no work now is made ready for the look alone.
+    ///
+    /// # Errors
+    /// As [`Kernel::activate`]'s.
+    pub async fn inspect(&self, what: &CapsuleRef) -> Result<Arc<Capsule>, Fault> {
+        if !self.is_part(&what.urn) {
+            return self.activate(what).await;
+        }
+        if let Some(capsule) = self.resolve(what) {
+            return Ok(capsule);
+        }
+        let (source, descriptor) = self.find(what).await?;
+        let loaded = self.load(&*source, descriptor, Actor::Host).await?;
+        let shown = Arc::new(Capsule::new(loaded.clone(), 0));
+        self.let_go(&loaded, Actor::Host).await?;
+        Ok(shown)
     }
 
     /// Refuses what is done to capsules and not to parts of the host.

@@ -125,7 +125,7 @@ pub struct SwapPlan {
 /// One step of a swap and how long it took.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StepTaken {
-    /// `prepare`, `shadow`, `stop-intake`, `drain`, `hand-over`, `flip` or `probation`.
+    /// `prepare`, `shadow`, `ready`, `stop-intake`, `drain`, `hand-over`, `flip` or `probation`.
     pub step: &'static str,
     /// In microseconds.
     pub took_us: u64,

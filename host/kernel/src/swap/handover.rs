@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use kinetic_engine::beside;
 use kinetic_model::{ErrorKind, Fault};
 use serde_json::json;
 
@@ -66,22 +67,43 @@ impl Kernel {
         taking: Taking,
         steps: &mut Steps,
     ) -> Result<Handover, Refused> {
-        let mut handover = Handover {
-            stopped: None,
-            successor: None,
-            state_bytes: None,
-        };
         if let Some(seat) = self.seat_of(&current.manifest.id) {
             return self.hand_seat_over(&*seat, loaded, taking, steps).await;
         }
         if !current.stays() {
-            return Ok(handover);
+            return Ok(Handover {
+                stopped: None,
+                successor: None,
+                state_bytes: None,
+            });
         }
+        let (kernel, current, loaded) = (self.clone(), current.clone(), loaded.clone());
+        // On one thread from end to end: memory that it gave back is what it is given next.
+        let handed = beside(async move { kernel.hand_instance_over(&current, &loaded, taking).await }).await;
+        let (handover, taken) = handed.map_err(|error| Refused::from(Fault::from(&error)))??;
+        steps.go_on(taken);
+        Ok(handover)
+    }
+
+    async fn hand_instance_over(
+        &self,
+        current: &Arc<Capsule>,
+        loaded: &Loaded,
+        taking: Taking,
+    ) -> Result<(Handover, Steps), Refused> {
+        let mut steps = Steps::begin();
+        get_ready(current, loaded).await;
+        steps.done("ready");
         let drain_ms = self.settings().drain_ms;
         self.journal()
             .swap_step(&loaded.named, "stop-intake", json!(null))
             .await?;
-        handover.stopped = Some((current.clone(), current.intake.stop()));
+        steps.done("stop-intake");
+        let mut handover = Handover {
+            stopped: Some((current.clone(), current.intake.stop())),
+            successor: None,
+            state_bytes: None,
+        };
         if !current.intake.drained(Duration::from_millis(drain_ms)).await {
             let error = KernelError::DrainTimeout {
                 what: current.manifest.id.to_string(),
@@ -97,7 +119,7 @@ impl Kernel {
         self.journal()
             .swap_step(&loaded.named, "hand-over", json!({ "state_bytes": bytes }))
             .await?;
-        Ok(handover)
+        Ok((handover, steps))
     }
 
     /// Of a part of the host: who keeps its seat stops the work, and moves the state.
@@ -175,5 +197,20 @@ impl Kernel {
                 })
             }
         }
+    }
+}
+
+/// Does what need not wait until the old version stops: the new instance is made and started, and the memory that the state
+/// will take on its way is there. Pages that nobody touched yet cost several times what copying into them does. What fails
+/// here is found again, with its reason, where it counts.
+async fn get_ready(current: &Capsule, loaded: &Loaded) {
+    // What the old version began with is as good a guess at the size of its state as there is without asking it.
+    let bytes = current.capability.began_with_bytes().await;
+    if let Err(error) = loaded.capability.get_ready().await {
+        tracing::debug!(urn = %loaded.manifest.id, "no instance was made ahead: {error}");
+    }
+    // Twice: the first time may only show the allocator how large a piece it is to keep.
+    for _ in 0..2 {
+        drop(std::hint::black_box(vec![1_u8; bytes.saturating_add(bytes / 8)]));
     }
 }

@@ -12,6 +12,7 @@ mod shape;
 use std::sync::Arc;
 use std::time::Instant;
 
+use kinetic_engine::spawn_at_home;
 use kinetic_model::{Fault, Urn};
 use serde_json::json;
 
@@ -56,6 +57,12 @@ impl Steps {
         self.taken.push(StepTaken { step, took_us });
         self.since = Instant::now();
         took_us
+    }
+
+    /// Goes on where others stopped.
+    fn go_on(&mut self, others: Self) {
+        self.taken.extend(others.taken);
+        self.since = others.since;
     }
 
     fn took_us(&self, steps: &[&str]) -> u64 {
@@ -123,7 +130,7 @@ impl Kernel {
         &self,
         work: impl Future<Output = Result<T, Fault>> + Send + 'static,
     ) -> Result<T, Fault> {
-        tokio::spawn(work)
+        spawn_at_home(work)
             .await
             .unwrap_or_else(|error| Err(KernelError::SwapStopped { why: error.to_string() }.into()))
     }

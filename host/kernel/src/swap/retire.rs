@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kinetic_engine::EngineError;
+use kinetic_engine::{EngineError, beside, spawn_at_home};
 use kinetic_model::{Digest, Fault, Urn};
 use serde_json::json;
 
@@ -48,7 +48,7 @@ impl Kernel {
             .store(Some(Arc::new(Probation::new(former, settings))));
         let time = Duration::from_millis(settings.probation_ms);
         let (kernel, urn, generation) = (self.downgrade(), capsule.manifest.id.clone(), capsule.generation);
-        tokio::spawn(async move {
+        spawn_at_home(async move {
             tokio::time::sleep(time).await;
             if let Some(kernel) = kernel.upgrade()
                 && let Err(fault) = kernel.proven(&urn, generation).await
@@ -81,7 +81,7 @@ impl Kernel {
     /// Gives a failed version's place back to the one before, and quarantines it, while calls go on.
     pub(crate) fn roll_back_failed(&self, capsule: &Arc<Capsule>, why: String) {
         let (kernel, capsule) = (self.clone(), capsule.clone());
-        tokio::spawn(async move {
+        spawn_at_home(async move {
             tracing::warn!(urn = %capsule.manifest.id, version = %capsule.manifest.version, "rolled back: {why}");
             let fault = Fault::from(KernelError::ProbationFailed {
                 what: capsule.manifest.id.to_string(),
@@ -228,11 +228,15 @@ impl Kernel {
     pub(crate) fn retire(&self, capsule: Arc<Capsule>, actor: Actor) {
         let kernel = self.downgrade();
         let within = Duration::from_millis(self.settings().drain_ms);
-        tokio::spawn(async move {
+        spawn_at_home(async move {
             let in_time = capsule.intake.drained(within).await;
             let left = capsule.intake.calls();
             capsule.capability.fence().await;
-            capsule.capability.stop().await;
+            // Giving a large memory back takes a thread a while, and others are called by now.
+            let going = capsule.clone();
+            if capsule.stays() && beside(async move { going.capability.stop().await }).await.is_err() {
+                capsule.capability.stop().await;
+            }
             let Some(kernel) = kernel.upgrade() else { return };
             // A version that was quarantined is at its end already.
             if kernel.journal().state(&capsule.named).is_none() {

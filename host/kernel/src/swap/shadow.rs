@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use kinetic_engine::behind;
 use kinetic_model::{Determinism, Fault};
 
 use super::Shadow;
@@ -29,11 +30,16 @@ impl Kernel {
         let oldest = end.saturating_sub(RECORDS_MAX).max(ledger.horizon());
         while shadow.calls < calls_max && end > oldest {
             let from = end.saturating_sub(PAGE).max(oldest);
-            let records = ledger.read(from, usize::try_from(end - from).unwrap_or(0))?;
+            let (reading, count) = (ledger.clone(), usize::try_from(end - from).unwrap_or(0));
+            let records = behind(async move { reading.read(from, count) })
+                .await
+                .map_err(|error| Fault::from(&error))??;
             for record in records.iter().rev() {
                 if shadow.calls >= calls_max {
                     break;
                 }
+                // Between any two of them a call may take the thread.
+                tokio::task::yield_now().await;
                 let replayed = self.replay(record, &current.manifest.id, Some(&candidate)).await;
                 match replayed {
                     Ok(Replayed::Same) => shadow.calls += 1,

@@ -133,8 +133,6 @@ pub(super) struct Gate<S> {
     pub(super) division: Division,
     pub(super) zones: PerZone<Zone>,
     pub(super) tenants: Tenants<S>,
-    /// Nested calls in all zones.
-    pub(super) nested: u32,
     next_number: u64,
 }
 
@@ -144,7 +142,6 @@ impl<S: Seat> Gate<S> {
             zones: PerZone::of(|zone| Zone::new(*division.pools.get(zone))),
             tenants: Tenants::new(&division),
             division,
-            nested: 0,
             next_number: 0,
         }
     }

@@ -160,19 +160,34 @@ impl Zones {
         loop {
             let now_ns = self.now_ns();
             let Some(paid_at_ns) = self.gate.lock().enter_nested(&ask, now_ns)? else {
-                return Ok(Permit {
-                    zones: self,
-                    ask,
-                    grant: None,
-                    fuel_max,
-                    fuel: 0,
-                    runs_since_ns: None,
-                });
+                return Ok(self.nested_permit(ask, fuel_max, None));
             };
             if Instant::now() >= deadline {
                 return Err(self.gate.lock().nested_waited(caller, asked.elapsed()));
             }
             tokio::time::sleep_until(self.at(paid_at_ns).min(deadline)).await;
+        }
+    }
+
+    /// As [`Zones::enter_nested`] for a call that can run at once; none when it would be refused or have to wait.
+    pub(crate) fn try_enter_nested(&self, caller: Place, memory_bytes: u64, fuel_max: u64) -> Option<Permit<'_>> {
+        let ask = Ask {
+            place: caller,
+            memory_bytes,
+        };
+        let now_ns = self.now_ns();
+        let entered = self.gate.lock().enter_nested(&ask, now_ns);
+        matches!(entered, Ok(None)).then(|| self.nested_permit(ask, fuel_max, Some(now_ns)))
+    }
+
+    const fn nested_permit(&self, ask: Ask, fuel_max: u64, runs_since_ns: Option<u64>) -> Permit<'_> {
+        Permit {
+            zones: self,
+            ask,
+            grant: None,
+            fuel_max,
+            fuel: 0,
+            runs_since_ns,
         }
     }
 
@@ -251,9 +266,10 @@ impl Permit<'_> {
         self.ask.place
     }
 
-    /// A run begins: a call can take several.
+    /// A run begins: a call can take several. The first of one that was let in to run at once began then.
     pub(crate) fn runs(&mut self) {
-        self.runs_since_ns = Some(self.zones.now_ns());
+        let zones = self.zones;
+        self.runs_since_ns.get_or_insert_with(|| zones.now_ns());
     }
 
     /// The run ended, and what it burnt is known.

@@ -29,7 +29,6 @@ impl<S: Seat> Gate<S> {
         }
         tenant.memory_bytes = tenant.memory_bytes.saturating_add(ask.memory_bytes);
         zone.nested += 1;
-        self.nested += 1;
         self.refresh_all(ask.place.tenant, now_ns);
         Ok(None)
     }
@@ -41,8 +40,10 @@ impl<S: Seat> Gate<S> {
         tenant.burn(ask.place.zone, fuel, now_ns);
         tenant.memory_bytes = tenant.memory_bytes.saturating_sub(ask.memory_bytes);
         zone.nested = zone.nested.saturating_sub(1);
-        self.nested = self.nested.saturating_sub(1);
-        self.made_room(ask.place.tenant, now_ns);
+        // It held no slot: there is room only for what waits for its own tenant's memory.
+        if tenant.waiting > 0 {
+            self.made_room(ask.place.tenant, now_ns);
+        }
     }
 
     /// A nested call waited for fuel until its deadline.

@@ -7,7 +7,8 @@ use kinetic_model::TrustZone;
 use super::per_zone::{PerZone, ZONES};
 use crate::KernelError;
 
-/// What is kept of the pool for calls that capsules make themselves: one part of so many.
+/// What zones whose sizes are left open do not divide among them: one part of so many. Nothing is counted against it. A
+/// call that calls others takes the sandboxes of its whole chain, and finds them here when all slots are taken.
 const NESTED_PARTS: u32 = 8;
 /// Parts of the pool that zones get when their sizes are left open.
 const PARTS: PerZone<u32> = PerZone {

@@ -1,21 +1,28 @@
 //! Capsules that use others: who provides, who takes its place, what a record says, what is refused.
 
+use std::time::{Duration, Instant};
+
 use kinetic_kernel::{Actor, SwapAsk, SwapSettings, SwapTo};
 use kinetic_model::{Pin, Urn};
 use serde_json::{Value, json};
 
 use crate::kit::World;
 
-const SOURCE: &str = "urn:acme:actionspace:solver:source:v1";
+pub const SOURCE: &str = "urn:acme:actionspace:solver:source:v1";
 const OTHER_SOURCE: &str = "urn:acme:actionspace:solver:othersource:v1";
 // Before its provider in the order of URNs, in which a host starts them.
-const DEPENDENT: &str = "urn:acme:actionspace:solver:adder:v1";
+pub const DEPENDENT: &str = "urn:acme:actionspace:solver:adder:v1";
+const PINNING: &str = "urn:acme:actionspace:solver:pinning:v1";
+/// Behind all others in the order of URNs.
+const LAST_DEPENDENT: &str = "urn:acme:actionspace:solver:zadder:v1";
+/// How long is waited for what has to come.
+const PATIENCE: Duration = Duration::from_secs(30);
 
-fn urn(text: &str) -> Urn {
+pub fn urn(text: &str) -> Urn {
     text.parse().unwrap()
 }
 
-fn manifest(urn: &str, version: &str, provides: &[&str], requires: &[&str]) -> Value {
+pub fn manifest(urn: &str, version: &str, provides: &[&str], requires: &[&str]) -> Value {
     json!({
         "id": urn,
         "version": version,
@@ -27,7 +34,7 @@ fn manifest(urn: &str, version: &str, provides: &[&str], requires: &[&str]) -> V
 }
 
 /// Provides `acme:numbers/source@VERSION`: a number through a static type, half of one through values, and a trap.
-fn source(version: &str, number: u64) -> Vec<u8> {
+pub fn source(version: &str, number: u64) -> Vec<u8> {
     let text = format!(
         r#"(component
             (core module $m
@@ -46,7 +53,7 @@ fn source(version: &str, number: u64) -> Vec<u8> {
 }
 
 /// Imports it, and gives 1000 more than what it was given.
-fn adder() -> Vec<u8> {
+pub fn adder() -> Vec<u8> {
     let text = r#"(component
         (import "acme:numbers/source@1.0.0" (instance $source
             (export "number" (func (result u64)))
@@ -70,11 +77,11 @@ fn adder() -> Vec<u8> {
     wat::parse_str(text).unwrap()
 }
 
-fn source_manifest(urn: &str, version: &str) -> Value {
+pub fn source_manifest(urn: &str, version: &str) -> Value {
     manifest(urn, version, &["acme:numbers/source@1.0.0"], &[])
 }
 
-fn adder_manifest() -> Value {
+pub fn adder_manifest() -> Value {
     manifest(
         DEPENDENT,
         "1.0.0",
@@ -84,7 +91,11 @@ fn adder_manifest() -> Value {
 }
 
 async fn pair() -> World {
-    let world = World::start(SwapSettings::default());
+    pair_under(SwapSettings::default()).await
+}
+
+pub async fn pair_under(settings: SwapSettings) -> World {
+    let world = World::start(settings);
     world
         .publish_as(&source_manifest(SOURCE, "1.0.0"), source("1.0.0", 1))
         .await
@@ -93,7 +104,7 @@ async fn pair() -> World {
     world
 }
 
-async fn swap_source(world: &World, version: &str, number: u64) {
+pub async fn swap_source(world: &World, version: &str, number: u64) {
     world
         .stage_as(&source_manifest(SOURCE, version), source("1.0.0", number))
         .await
@@ -108,7 +119,7 @@ async fn swap_source(world: &World, version: &str, number: u64) {
     world.kernel.swap(ask).await.unwrap();
 }
 
-async fn sum(world: &World) -> Result<u64, String> {
+pub async fn sum(world: &World) -> Result<u64, String> {
     world.call_of(&urn(DEPENDENT), Some("sum")).await
 }
 
@@ -179,6 +190,118 @@ async fn an_operator_chooses_who_provides_and_a_restart_keeps_the_choice() {
     assert_eq!(sum(&world).await, Ok(1_009));
     let world = world.restart().await;
     assert_eq!(sum(&world).await, Ok(1_009));
+}
+
+/// A world in which the source keeps an instance and one failure is its last, and in which these use it.
+async fn with_a_source_that_fails_once(dependents: &[Value]) -> World {
+    let world = World::start(SwapSettings {
+        strikes_max: 1,
+        ..SwapSettings::default()
+    });
+    let mut provider = source_manifest(SOURCE, "1.0.0");
+    provider["instance"] = "resident".into();
+    world.publish_as(&provider, source("1.0.0", 1)).await.unwrap();
+    for dependent in dependents {
+        world.publish_as(dependent, adder()).await.unwrap();
+    }
+    world
+}
+
+async fn publish_the_other_source(world: &World) {
+    let other = source_manifest(OTHER_SOURCE, "1.0.0");
+    world.publish_as(&other, source("1.0.0", 9)).await.unwrap();
+}
+
+/// The source fails, and is quarantined for it.
+async fn lose_the_source(world: &World) {
+    world.call_of(&urn(SOURCE), Some("fail")).await.unwrap_err();
+    let gone = || {
+        let all = world.kernel.processes();
+        all.iter().all(|process| process.urn.as_str() != SOURCE)
+    };
+    wait_until("the quarantine", async || gone()).await;
+}
+
+async fn wait_until(what: &str, is_so: impl AsyncFn() -> bool) {
+    let begun = Instant::now();
+    while !is_so().await {
+        assert!(begun.elapsed() < PATIENCE, "waited in vain for {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn provider_of(world: &World, dependent: &str) -> String {
+    let all = world.kernel.processes();
+    let process = all.iter().find(|process| process.urn.as_str() == dependent).unwrap();
+    process.uses[0].provider.clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_a_provider_is_quarantined_another_one_takes_its_place_and_the_record_says_why() {
+    let world = with_a_source_that_fails_once(&[adder_manifest()]).await;
+    publish_the_other_source(&world).await;
+    assert_eq!(sum(&world).await, Ok(1_001));
+    lose_the_source(&world).await;
+    wait_until("the other source", async || sum(&world).await == Ok(1_009)).await;
+    let bound = world.events("bind").await;
+    assert_eq!(bound.len(), 1, "{bound:#?}");
+    assert_eq!(
+        (&bound[0]["cause"], &bound[0]["actor"], &bound[0]["provider"]["urn"]),
+        (&json!("strikes"), &json!("host"), &json!(OTHER_SOURCE))
+    );
+    assert!(bound[0]["reason"].as_str().unwrap().contains(SOURCE), "{bound:#?}");
+    let world = world.restart().await;
+    assert_eq!(sum(&world).await, Ok(1_009));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_waits_in_the_store_takes_the_place_of_one_that_is_gone() {
+    let world = with_a_source_that_fails_once(&[adder_manifest()]).await;
+    let other = source_manifest(OTHER_SOURCE, "1.0.0");
+    world.stage_as(&other, source("1.0.0", 9)).await.unwrap();
+    lose_the_source(&world).await;
+    wait_until("the other source", async || sum(&world).await == Ok(1_009)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_operator_bound_or_a_capsule_pins_is_never_replaced_by_itself() {
+    let named = |urn: &str, when_replaced: &str| {
+        let mut manifest = adder_manifest();
+        manifest["id"] = urn.into();
+        manifest["capabilities"]["when_replaced"] = when_replaced.into();
+        manifest
+    };
+    let all = [adder_manifest(), named(PINNING, "pin"), named(LAST_DEPENDENT, "rebind")];
+    let world = with_a_source_that_fails_once(&all).await;
+    publish_the_other_source(&world).await;
+    let (chosen, source) = (urn(DEPENDENT), urn(SOURCE));
+    let bind = world
+        .kernel
+        .bind(&chosen, "acme:numbers/source", &source, Actor::Operator);
+    bind.await.unwrap();
+    lose_the_source(&world).await;
+    // Dependents are looked at in the order of their URNs: when the last one has another provider, the others were seen.
+    wait_until("the last dependent", async || {
+        world.call_of(&urn(LAST_DEPENDENT), Some("sum")).await == Ok(1_009)
+    })
+    .await;
+    for left in [DEPENDENT, PINNING] {
+        assert!(provider_of(&world, left).starts_with(SOURCE), "{left}");
+        let failed = world.call_of(&urn(left), Some("sum")).await.unwrap_err();
+        assert!(failed.contains(SOURCE), "it says who is missing: {failed}");
+    }
+    let by_host = world.events("bind").await;
+    let by_host = by_host.iter().filter(|event| event["actor"] == "host").count();
+    assert_eq!(by_host, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_nobody_else_provides_it_nothing_changes_and_calls_say_who_is_missing() {
+    let world = with_a_source_that_fails_once(&[adder_manifest()]).await;
+    lose_the_source(&world).await;
+    let failed = sum(&world).await.unwrap_err();
+    assert!(failed.contains("PeerFailed") && failed.contains(SOURCE), "{failed}");
+    assert_eq!(provider_of(&world, DEPENDENT), SOURCE);
 }
 
 #[tokio::test(flavor = "multi_thread")]

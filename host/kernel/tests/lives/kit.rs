@@ -1,15 +1,17 @@
 //! A kernel in a temporary folder, and tiny components of many versions.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use kinetic_engine::{Answer, Engine, EngineConfig, Input, Output};
 use kinetic_identity::{BuildInfo, BuildSubject, Receipt, SigningKey, TrustRoot};
 use kinetic_kernel::{
-    Actor, Build, Capsule, ExecutorSettings, Kernel, KernelConfig, Manifest, NodeSettings, Policy, SwapAsk,
-    SwapSettings, SwapTo, Swapped, ZoneSettings,
+    Actor, Build, Capsule, ExecutorSettings, Kernel, KernelConfig, LIFECYCLE_TOPIC, Manifest, NodeSettings, Policy,
+    SwapAsk, SwapSettings, SwapTo, Swapped, ZoneSettings,
 };
+use kinetic_ledger::bus::{Start, Subscribe};
 use kinetic_ledger::{Ledger, LedgerConfig};
 use kinetic_model::{CapsuleRef, Digest, Fault, Urn};
 use kinetic_registry::{Carried, FolderStore};
@@ -81,6 +83,9 @@ fn open(folder: &Path, engine: &Engine, swap: SwapSettings, carried: Arc<Carried
         host: Digest::of(b"tests"),
         engine: engine.digest(),
     };
+    let mut zones = ZoneSettings::default();
+    // Many calls at once on a slow disk wait long, and are let in all the same.
+    zones.pools.tenant.wait_ms_max = 120_000;
     let config = KernelConfig {
         policy: Policy::default(),
         node: Some(NodeSettings {
@@ -93,11 +98,11 @@ fn open(folder: &Path, engine: &Engine, swap: SwapSettings, carried: Arc<Carried
             ..ExecutorSettings::default()
         },
         swap,
-        zones: ZoneSettings::default(),
+        zones,
         trust_root: folder.join("trust.json"),
         quarantine: folder.join("quarantine"),
         store: Arc::new(FolderStore::open(&folder.join("store"), 10_485_760).unwrap()),
-        sources: Vec::new(),
+        registries: Arc::default(),
         carried,
         ledger: Some((ledger.clone(), build)),
     };
@@ -142,14 +147,34 @@ impl World {
         }
     }
 
+    /// From now on these keys are trusted, and no others.
+    pub fn trust(&self, keys: &[&SigningKey]) {
+        let mut root = TrustRoot::default();
+        for key in keys {
+            root.add("acme", key.public(), "tests").unwrap();
+        }
+        root.save(&self.folder.path().join("trust.json")).unwrap();
+    }
+
     /// The host ends, and starts again on the same folder.
     pub async fn restart(self) -> Self {
+        let world = self.reopened().await;
+        world.kernel.activate_all().await;
+        world
+    }
+
+    /// The host ends, and is there again; nothing is active yet.
+    pub async fn reopened(self) -> Self {
         drop(self.kernel);
         self.ledger.close().await;
         drop(self.ledger);
         let (kernel, ledger) = open(self.folder.path(), &self.engine, self.swap, self.carried.clone());
-        kernel.activate_all().await.unwrap();
         Self { kernel, ledger, ..self }
+    }
+
+    /// What it keeps on disk.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     fn manifest(&self, minor: u64) -> Value {
@@ -163,7 +188,8 @@ impl World {
         })
     }
 
-    fn publication(&self, minor: u64, kind: Kind) -> (String, Value, Bytes) {
+    /// A version as its publisher hands it over.
+    pub fn publication(&self, minor: u64, kind: Kind) -> (String, Value, Bytes) {
         self.signed(&self.manifest(minor), component(minor, kind))
     }
 
@@ -233,6 +259,53 @@ impl World {
     pub async fn receipt(&self, id: &str) -> Value {
         let proof = self.ledger.receipt(id).await.unwrap();
         serde_json::from_slice(&proof.statement).unwrap()
+    }
+
+    /// The data of all events of the lifecycle topic that are called this, oldest first.
+    pub async fn events(&self, event: &str) -> Vec<Value> {
+        let subscribe = Subscribe::to(LIFECYCLE_TOPIC).start(Start::Earliest);
+        let subscription = self.ledger.bus().subscribe(subscribe).await.unwrap();
+        let mut all = Vec::new();
+        loop {
+            let page = subscription
+                .next(1_000, 8 << 20, Duration::from_millis(50))
+                .await
+                .unwrap();
+            if page.is_empty() {
+                return all;
+            }
+            let data = page
+                .iter()
+                .map(|event| serde_json::from_slice::<Value>(event.envelope.data().unwrap()).unwrap());
+            all.extend(data.filter(|data| data["event"] == event));
+        }
+    }
+
+    /// Every transition so far: to which state, and why.
+    pub async fn causes(&self) -> Vec<(String, String)> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
+        let all = self.events("lifecycle").await;
+        all.iter()
+            .map(|data| (text(&data["to"]), text(&data["cause"])))
+            .collect()
+    }
+
+    fn trust_file(&self) -> PathBuf {
+        self.folder.path().join("trust.json")
+    }
+
+    /// The namespace trusts nobody any more; gives what was trusted.
+    pub fn distrust(&self, namespace: &str) -> TrustRoot {
+        let before = TrustRoot::load(&self.trust_file()).unwrap();
+        let mut root = before.clone();
+        root.remove(namespace, &self.key.public().id()).unwrap();
+        root.save(&self.trust_file()).unwrap();
+        before
+    }
+
+    /// This is what is trusted from now on.
+    pub fn trust_root(&self, root: &TrustRoot) {
+        root.save(&self.trust_file()).unwrap();
     }
 
     /// Calls it; gives the number of the version that answered.

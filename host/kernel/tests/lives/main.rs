@@ -3,8 +3,11 @@
 
 mod injection;
 mod kit;
+mod links;
 mod model;
 mod parts;
 mod placed;
+mod starts;
 mod swaps;
 mod triggers;
+mod watched;

@@ -187,7 +187,7 @@ async fn events_go_to_the_version_that_is_active_and_to_none_that_does_not_want_
     until("the call counted", || process(&world).counts.calls == 1).await;
     assert_eq!(process(&world).version, version(1));
     world.publish_as(&manifest(2, json!([])), component()).await.unwrap();
-    tokio::time::sleep(QUIET).await;
+    until("nobody who listens", || topic(&world).subscribers == 0).await;
     say(&world, &["two"]).await;
     tokio::time::sleep(QUIET).await;
     assert_eq!((process(&world).counts.calls, committed(&world)), (0, 1));

@@ -13,15 +13,16 @@ use serde_json::{Value, json};
 use super::Context;
 use crate::data_dir::DataDir;
 use crate::error::{self, CliError};
-use crate::project::Project;
-use crate::{authoring, boot, render, signing};
+use crate::project::{Project, RECEIPT_FILE, SBOM};
+use crate::{authoring, boot, render, sbom, signing};
 
 /// Build a capability project into a component
 ///
 /// Runs cargo for wasm32-wasip2 in release mode, adds the comments of wit/ to the component,
-/// and leaves target/capsule/component.wasm and manifest.json. Then takes the component through
-/// all of a host's admission, under this configuration and a key made for the purpose: what a
-/// host would refuse fails the build, by name and with its fix.
+/// and leaves target/capsule/component.wasm and manifest.json, and in sbom.cdx.json what the
+/// component was made from (CycloneDX, out of Cargo.lock). Then takes the component through all
+/// of a host's admission, under this configuration and a key made for the purpose: what a host
+/// would refuse fails the build, by name and with its fix.
 ///
 ///     kinetic build
 ///     kinetic build word-count
@@ -140,7 +141,30 @@ fn write(project: &Project, manifest: &str, component: &[u8]) -> anyhow::Result<
     for (path, bytes) in files {
         std::fs::write(&path, bytes).map_err(error::file(&path))?;
     }
+    write_sbom(project, &folder.join(SBOM), manifest, component)?;
+    // What was signed is what was built before.
+    let signed = folder.join(RECEIPT_FILE);
+    match std::fs::remove_file(&signed) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(error::file(&signed)(e).into()),
+        _ => {}
+    }
     Ok(written)
+}
+
+/// Leaves a list of what the component was made from. A member of a workspace has no lock of its own, and so no list.
+fn write_sbom(project: &Project, path: &Path, manifest: &str, component: &[u8]) -> anyhow::Result<()> {
+    let lock = project.path("Cargo.lock");
+    if !lock.is_file() {
+        // One of an earlier build would be about another component.
+        return match std::fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error::file(path)(error).into()),
+            _ => Ok(()),
+        };
+    }
+    let lock = std::fs::read_to_string(&lock).map_err(error::file(&lock))?;
+    let Manifest { id, version, .. } = Manifest::parse(manifest)?;
+    let text = sbom::of_lock(&lock, &id, &version, component)?;
+    Ok(std::fs::write(path, text).map_err(error::file(path))?)
 }
 
 fn toolchain() -> String {

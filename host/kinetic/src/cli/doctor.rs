@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 
 use clap::Args;
 use kinetic_engine::{Admit, Allocation, Engine, LoadedFrom};
-use kinetic_identity::TrustRoot;
+use kinetic_identity::{TrustRoot, now_unix_ms, utc_text};
 use kinetic_kernel::Manifest;
 use kinetic_model::{Digest, Fault, Limits};
 use serde_json::{Value, json};
@@ -192,16 +192,46 @@ fn trust(data: &DataDir) -> Check {
         Err(error) => Check::failed("trust root", error),
         Ok(root) => {
             let (namespaces, keys) = root.list().fold((0, 0), |(n, k), (_, keys)| (n + 1, k + keys.len()));
-            if keys == 0 {
+            let no_roots = data.roots().namespaces().is_ok_and(|namespaces| namespaces.is_empty());
+            if keys == 0 && no_roots {
                 Check::fine(
                     "trust root",
                     "empty; `kinetic up` makes a key for the capsules it carries",
                 )
             } else {
-                Check::fine("trust root", format!("{keys} keys for {namespaces} namespaces"))
+                roots(data, &format!("{keys} keys for {namespaces} namespaces"))
             }
         }
     }
+}
+
+/// What the root documents beside the listed keys are worth.
+fn roots(data: &DataDir, listed: &str) -> Check {
+    let name = "trust root";
+    let folder = data.roots();
+    let namespaces = match folder.namespaces() {
+        Ok(namespaces) => namespaces,
+        Err(error) => return Check::failed(name, error),
+    };
+    let now_unix_ms = now_unix_ms();
+    for namespace in &namespaces {
+        match folder.read(namespace) {
+            Err(error) => return Check::failed(name, error),
+            Ok(Some(root)) if root.document().expired(now_unix_ms) => {
+                let expired = utc_text(root.document().expires_unix_ms);
+                return Check::warning(
+                    name,
+                    format!("the root document of {namespace} expired at {expired}: it admits nothing more"),
+                    "Apply its next version with `kinetic trust root update`.",
+                );
+            }
+            Ok(_) => {}
+        }
+    }
+    Check::fine(
+        name,
+        format!("{listed}, root documents of {} namespaces", namespaces.len()),
+    )
 }
 
 fn pool(engine: &Engine) -> Check {
@@ -251,15 +281,19 @@ async fn compiler(config: &Config, engine: &Engine) -> Check {
 /// Starts a worker process and asks what it could not take from itself.
 async fn workers(engine: &Engine) -> Check {
     let name = "workers";
-    if engine.config().workers.is_none() {
+    let Some(settings) = &engine.config().workers else {
         return Check::fine(name, "every call runs in the host's own process (engine.workers)");
-    }
+    };
     match engine.check_workers().await {
         Ok(missing) if missing.is_empty() => Check::fine(name, "a process of its own was started and confined"),
         Ok(missing) => {
             let fix =
                 "Calls run, less confined. A newer kernel with seccomp, or a container that allows it, has it all.";
             Check::warning(name, format!("a process runs without {}", missing.join("; ")), fix)
+        }
+        Err(error) if !settings.insists_anywhere() => {
+            let fix = "Capsules run in the host's own process instead, as `kinetic ps` shows under RUNS IN.";
+            Check::warning(name, error.to_string(), fix)
         }
         Err(error) => Check::failed(name, error),
     }

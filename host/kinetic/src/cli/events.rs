@@ -1,4 +1,4 @@
-//! `kinetic events`: the lives of capsules on a host, transition by transition, swap by swap.
+//! `kinetic events`: the lives of capsules on a host, transition by transition, swap by swap, and the host's own starts.
 
 use std::process::ExitCode;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::Context;
 use super::tail::Tail;
 
-/// Show every transition and every step of a swap, as recorded
+/// Show every transition, swap step, delivery from the outbox and start of the host, as recorded
 ///
 /// One line for each: place, time, capsule, what happened, why and by whom; with --output json
 /// the events as they are. They are the topic kinetic.lifecycle.v1. Asks the running host: with
@@ -41,7 +41,11 @@ fn line(event: &Value, _topic: &str) -> String {
     let data = event.get("data").unwrap_or(&Value::Null);
     let text = |path: &str| data.pointer(path).and_then(Value::as_str).unwrap_or_default();
     let time = event.get("time").and_then(Value::as_str).unwrap_or_default();
-    let mut capsule = format!("{} {}", text("/capsule/urn"), text("/capsule/version"));
+    let mut capsule = match (text("/capsule/urn"), text("/capsule/version")) {
+        // The host itself.
+        ("", "") => String::new(),
+        (urn, version) => format!("{urn} {version}"),
+    };
     if let Some(generation) = data
         .pointer("/capsule/generation")
         .and_then(Value::as_u64)
@@ -53,6 +57,12 @@ fn line(event: &Value, _topic: &str) -> String {
         ("lifecycle", "", to, _) => to.to_string(),
         ("lifecycle", from, to, _) => format!("{from} -> {to}"),
         ("swap", _, _, step) => format!("swap: {step}"),
+        ("outbox", _, _, step) => format!("outbox: {step}, {}", text("/registry")),
+        ("watched", ..) => format!("{} refused", text("/entry")),
+        ("boot", ..) => {
+            let start = data.get("generation").and_then(Value::as_u64).unwrap_or_default();
+            format!("start {start}: {}", text("/phase"))
+        }
         (other, ..) => other.to_string(),
     };
     let who = match (text("/cause"), text("/actor")) {
@@ -78,11 +88,33 @@ fn detail(data: &Value) -> String {
         let pinned = more.get("pinned").is_some();
         return format!("on node {node}{}", if pinned { ", pinned" } else { "" });
     }
+    if let Some(entry) = text("entry") {
+        return format!("in {entry}");
+    }
+    if let Some(took_ms) = more.get("took_ms") {
+        return phase(more, took_ms);
+    }
+    if let Some(source) = text("source") {
+        return format!("from {source}");
+    }
     match (more, text("code"), text("message")) {
         (Value::String(words), ..) => words.clone(),
         (_, Some(code), Some(message)) => format!("{code}: {message}"),
         (more, ..) => more.to_string(),
     }
+}
+
+/// What a phase of the host's start found, and how long it took.
+fn phase(found: &Value, took_ms: &Value) -> String {
+    let count = |name: &str| found.get(name).and_then(Value::as_u64).unwrap_or_default();
+    let (known, wanted, active, failed) = (count("known"), count("wanted"), count("active"), count("failed"));
+    let reasons = found.get("reasons").and_then(Value::as_array).into_iter().flatten();
+    let text = |reason: &Value, name: &str| reason.get(name).and_then(Value::as_str).unwrap_or_default().to_string();
+    let reasons: Vec<_> = reasons
+        .map(|reason| format!("; {}: {}", text(reason, "what"), text(reason, "why")))
+        .collect();
+    let reasons = reasons.concat();
+    format!("{took_ms} ms, {known} known, {wanted} wanted, {active} active, {failed} failed{reasons}")
 }
 
 #[cfg(test)]
@@ -101,9 +133,57 @@ mod tests {
         assert_eq!(line(&event, ""), expected);
         let event = json!({ "data": {
             "event": "lifecycle", "capsule": { "urn": "urn:a", "version": "1.1.0", "generation": 0 },
-            "from": null, "to": "discovered", "cause": "found", "actor": "publisher", "reason": null,
+            "from": null, "to": "discovered", "cause": "found", "actor": "publisher", "reason": { "source": "its publisher" },
         } });
-        assert_eq!(line(&event, ""), "  urn:a 1.1.0  discovered  found by publisher");
+        assert_eq!(
+            line(&event, ""),
+            "  urn:a 1.1.0  discovered  found by publisher  from its publisher"
+        );
+    }
+
+    #[test]
+    fn what_lay_in_a_watched_folder_names_its_entry() {
+        let capsule = json!({ "urn": "urn:a", "version": "1.1.0", "generation": 0 });
+        let event = json!({ "data": {
+            "event": "lifecycle", "capsule": capsule, "from": null, "to": "discovered", "cause": "watched",
+            "actor": "publisher", "reason": { "entry": "capsules/a" },
+        } });
+        assert_eq!(
+            line(&event, ""),
+            "  urn:a 1.1.0  discovered  watched by publisher  in capsules/a"
+        );
+        let event = json!({ "data": {
+            "event": "watched", "capsule": capsule, "entry": "capsules/a", "cause": "watched", "actor": "publisher",
+            "reason": { "code": "KIN-X", "message": "no." },
+        } });
+        assert_eq!(
+            line(&event, ""),
+            "  urn:a 1.1.0  capsules/a refused  watched by publisher  KIN-X: no."
+        );
+    }
+
+    #[test]
+    fn a_delivery_from_the_outbox_names_its_registry_and_why_it_failed() {
+        let event = json!({ "data": {
+            "event": "outbox", "step": "retrying", "entry": "ab", "registry": "acme", "attempts": 1, "actor": "host",
+            "capsule": { "urn": "urn:a", "version": "1.1.0" },
+            "reason": { "code": "KIN-X", "message": "no." },
+        } });
+        assert_eq!(
+            line(&event, ""),
+            "  urn:a 1.1.0  outbox: retrying, acme  by host  KIN-X: no."
+        );
+    }
+
+    #[test]
+    fn a_phase_of_the_start_says_how_long_it_took_and_what_failed() {
+        let event = json!({ "time": "T", "data": {
+            "event": "boot", "phase": "capsules_reconciled", "generation": 3,
+            "detail": { "took_ms": 12, "known": 9, "wanted": 4, "active": 3, "failed": 1,
+                "reasons": [{ "what": "urn:a", "code": "KIN-KER-0008", "why": "it is quarantined." }] },
+        } });
+        let expected = "  T  start 3: capsules_reconciled  12 ms, 9 known, 4 wanted, 3 active, 1 failed; urn:a: it is quarantined.";
+        assert_eq!(line(&event, ""), expected);
     }
 
     #[test]

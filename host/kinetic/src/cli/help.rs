@@ -11,7 +11,7 @@ pub(super) const GROUPS: [(&str, &[&str]); 7] = [
     ("Serve and call", &["up", "call", "list", "search", "inspect", "mcp"]),
     (
         "Make a capability",
-        &["new", "build", "compose", "run", "publish", "manifest"],
+        &["new", "build", "compose", "run", "sign", "publish", "manifest"],
     ),
     (
         "Look after capsules",
@@ -31,7 +31,21 @@ pub(super) const GROUPS: [(&str, &[&str]); 7] = [
     ("Events", &["topics", "tail"]),
     ("Telemetry", &["ingest", "gold", "rebuild"]),
     ("Look back", &["state", "time-travel", "receipt", "verify", "replay"]),
-    ("Operate", &["keys", "config", "doctor", "errors", "completions"]),
+    (
+        "Operate",
+        &[
+            "registry",
+            "pull",
+            "outbox",
+            "keys",
+            "trust",
+            "lock",
+            "config",
+            "doctor",
+            "errors",
+            "completions",
+        ],
+    ),
 ];
 
 /// The whole command tree, with the grouped help.

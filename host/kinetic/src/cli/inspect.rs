@@ -52,7 +52,7 @@ impl Inspect {
                 }
                 Place::Here(config, data) => {
                     let kernel = boot::looking_kernel(&config, &data).await?;
-                    let capsule = kernel.activate(&what).await?;
+                    let capsule = kernel.inspect(&what).await?;
                     let mut document = of_capsule(&capsule);
                     add_receipt(&mut document, &**kernel.store(), &what).await;
                     Ok(document)
@@ -92,9 +92,11 @@ fn of_capsule(capsule: &Capsule) -> Value {
         "urn": capsule.manifest.id,
         "version": capsule.manifest.version,
         "digest": capsule.digest,
+        "manifest_digest": capsule.manifest_digest,
         "description": capsule.manifest.description,
         "size_bytes": capsule.size_bytes,
         "signer": capsule.signer,
+        "source": capsule.source(),
         "lowered": capsule.lowered,
         "manifest": capsule.manifest,
     });
@@ -170,6 +172,7 @@ fn text(document: &Value) -> String {
         vec!["size".into(), render::bytes(size)],
     ];
     rows.extend((!word("signer").is_empty()).then(|| vec!["signed by key".to_string(), word("signer").to_string()]));
+    rows.extend((!word("source").is_empty()).then(|| vec!["from".to_string(), word("source").to_string()]));
     rows.extend(build(document));
     let imports = render::packages(list("imports").iter().filter_map(Value::as_str));
     rows.push(vec!["imports".into(), imports]);

@@ -19,6 +19,9 @@ use crate::render;
 /// running host sees changes within a second, and quarantines what a distrusted key signed. The
 /// folder is --data, else that of the host running on this machine, else ./data.
 ///
+/// Each of these keys may sign alone. A namespace with a root document is judged by that alone:
+/// see `kinetic trust`.
+///
 ///     kinetic keys new acme
 ///     kinetic keys show acme
 ///     kinetic keys trust partner ed25519:3q2+7w... --comment "release key"
@@ -77,15 +80,15 @@ impl Keys {
             What::Show { namespace } => {
                 let data = DataDir::existing(&context.data()?)?;
                 let root = TrustRoot::load(&data.trust_file())?;
-                if root.trusted(&namespace).is_empty() {
+                if !root.list().any(|(name, _)| name == namespace) {
                     return Err(CliError::NoSuchKey { namespace }.into());
                 }
-                show(context, &data, root.list().filter(|(name, _)| *name == namespace));
+                show(context, &data, &root, |name| name == namespace);
                 Ok(ExitCode::SUCCESS)
             }
             What::List => {
                 let data = DataDir::existing(&context.data()?)?;
-                show(context, &data, TrustRoot::load(&data.trust_file())?.list());
+                show(context, &data, &TrustRoot::load(&data.trust_file())?, |_| true);
                 Ok(ExitCode::SUCCESS)
             }
             What::Trust {
@@ -158,12 +161,14 @@ fn elsewhere(context: &Context, namespace: &str, file: &Path) -> anyhow::Result<
 /// The comment of a key whose private half is in the data folder.
 const MADE_HERE: &str = "made here";
 
-fn show<'a>(context: &Context, data: &DataDir, listed: impl Iterator<Item = (&'a str, &'a [TrustedKey])>) {
+fn show(context: &Context, data: &DataDir, root: &TrustRoot, which: impl Fn(&str) -> bool) {
     let private = |namespace: &str, key: &PublicKey| {
         let file = data.key_file(namespace).ok()?;
         (SigningKey::load(&file).ok()?.public() == *key).then_some(file)
     };
-    let keys: Vec<_> = listed
+    let keys: Vec<_> = root
+        .list()
+        .filter(|(name, _)| which(name))
         .flat_map(|(name, keys)| keys.iter().map(move |key| (name, key)))
         .map(|(name, key)| (name, key, private(name, &key.key)))
         .collect();
@@ -173,7 +178,11 @@ fn show<'a>(context: &Context, data: &DataDir, listed: impl Iterator<Item = (&'a
         .collect();
     context.print(&json!({ "data": data.root(), "keys": document }), || {
         let row = |(name, key, file): &(&str, &TrustedKey, Option<PathBuf>)| {
-            let here = if file.is_some() { "private half here" } else { "" };
+            let here = match (file, root.has_root(name)) {
+                (_, true) => "not counted: the namespace has a root document",
+                (Some(_), false) => "private half here",
+                (None, false) => "",
+            };
             vec![
                 (*name).to_string(),
                 key.key.id().to_string(),

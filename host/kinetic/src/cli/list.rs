@@ -27,7 +27,7 @@ impl List {
                 Place::Host(client) => client.list().await,
                 Place::Here(config, data) => {
                     let kernel = boot::looking_kernel(&config, &data).await?;
-                    boot::activate_all(&kernel).await?;
+                    kernel.activate_all().await;
                     let capsules: Value = kernel.list().iter().map(|capsule| entry(capsule)).collect();
                     Ok(json!({ "capabilities": capsules }))
                 }

@@ -26,7 +26,7 @@ impl Mcp {
             let data = DataDir::open(&context.data()?)?;
             let claim = data.lock()?;
             let kernel = boot::kernel(&config, &data, &claim).await?;
-            boot::activate_all(&kernel).await?;
+            kernel.activate_all().await;
             kinetic_gateway::serve_stdio_mcp(kernel).await?;
             Ok(ExitCode::SUCCESS)
         })

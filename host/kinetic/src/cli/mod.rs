@@ -21,17 +21,22 @@ mod inspect;
 mod keys;
 mod limits;
 mod list;
+mod lock;
 mod manifest;
 mod mcp;
 mod new;
+mod outbox;
 mod ps;
 mod publish;
+mod pull;
 mod quarantine;
 mod rebuild;
 mod receipt;
+mod registry;
 mod replay;
 mod run;
 mod search;
+mod sign;
 mod signed;
 mod state;
 mod state_branch;
@@ -41,6 +46,7 @@ mod swap;
 mod tail;
 mod time_travel;
 mod topics;
+mod trust;
 mod up;
 mod verify;
 mod worker;
@@ -100,7 +106,7 @@ pub struct Globals {
     #[arg(long, global = true, value_name = "DIR", help_heading = "Everywhere")]
     pub data: Option<PathBuf>,
     /// The running host to talk to [default: http:// and the configured host.listen]
-    #[arg(long, alias = "to", global = true, value_name = "URL", help_heading = "Everywhere")]
+    #[arg(long, global = true, value_name = "URL", help_heading = "Everywhere")]
     pub host: Option<String>,
     /// A file with the bearer token the host wants [default: what the variable KINETIC_TOKEN holds]
     #[arg(long, global = true, value_name = "FILE", help_heading = "Everywhere")]
@@ -129,9 +135,12 @@ enum Command {
     Build(build::Build),
     Compose(compose::Compose),
     Run(run::Run),
+    Sign(sign::Sign),
     Publish(publish::Publish),
     Manifest(manifest::Manifest),
     Keys(keys::Keys),
+    Trust(trust::Trust),
+    Lock(lock::Lock),
     Ps(ps::Ps),
     Zones(zones::Zones),
     Swap(swap::Swap),
@@ -152,6 +161,9 @@ enum Command {
     TimeTravel(time_travel::TimeTravel),
     Replay(replay::Replay),
     Verify(verify::Verify),
+    Registry(registry::Registry),
+    Pull(pull::Pull),
+    Outbox(outbox::Outbox),
     #[command(name = "config")]
     Settings(config::Config),
     Doctor(doctor::Doctor),
@@ -318,10 +330,13 @@ impl Command {
             Self::Build(command) => command.run(context),
             Self::Compose(command) => command.run(context),
             Self::Run(command) => command.run(context),
+            Self::Sign(command) => command.run(context),
             Self::Publish(command) => command.run(context),
             Self::Manifest(command) => command.run(context),
             Self::Keys(command) => command.run(context),
-            Self::Ps(_) => ps::Ps::run(context),
+            Self::Trust(command) => command.run(context),
+            Self::Lock(command) => command.run(context),
+            Self::Ps(command) => command.run(context),
             Self::Zones(_) => zones::Zones::run(context),
             Self::Swap(command) => command.run(context),
             Self::Rollback(command) => command.run(context),
@@ -341,6 +356,9 @@ impl Command {
             Self::TimeTravel(command) => command.run(context),
             Self::Replay(command) => command.run(context),
             Self::Verify(command) => command.run(context),
+            Self::Registry(command) => command.run(context),
+            Self::Pull(command) => command.run(context),
+            Self::Outbox(command) => command.run(context),
             Self::Settings(command) => command.run(context),
             Self::Doctor(_) => doctor::Doctor::run(context),
             Self::Errors(command) => command.run(context),

@@ -10,33 +10,65 @@ use crate::render;
 
 /// Show how every capsule stands: state, generation, calls, limits against what was used
 ///
-/// One line for each capsule that is active, suspended or pinned. Errors are calls the capsule
-/// itself failed. Memory is the most a call held, fuel what a call takes on average, each of its
-/// limit; the tier is how repeatable results are; triggers are what makes the host call it by
-/// itself, each with how that went the last time. Calls run in the host's process, or in a worker
-/// of their own. Asks the running host: with --data alone, the one that serves that folder.
+/// One line for each capsule that is active, suspended or pinned, and below them what lies in
+/// watched folders (kernel.watch) and was not taken, with why. Errors are calls the capsule
+/// itself failed.
+///
+/// With --wide also: zone, tenant, calls that run now and dependents; memory, the most a call held, and fuel, what a call takes on average, each
+/// of its limit; the tier, how repeatable results are; triggers, what makes the host call it by
+/// itself, each with how that went the last time; whether calls run in the host's process or in
+/// a worker of their own. Asks the running host: with --data alone, the one that serves that
+/// folder.
 ///
 ///     kinetic ps
+///     kinetic ps --wide
 ///     kinetic ps --output json
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
-pub struct Ps {}
+pub struct Ps {
+    /// Show every column
+    #[arg(long)]
+    wide: bool,
+}
 
 impl Ps {
-    pub(super) fn run(context: &Context) -> anyhow::Result<ExitCode> {
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let client = context.running_host()?;
         let document = super::block_on(client.get(&["capsules"], &[]))?;
         context.print(&document, || {
             let listed = document.get("capsules").and_then(Value::as_array);
             let rows: Vec<_> = listed.into_iter().flatten().map(row).collect();
-            if rows.is_empty() {
-                return "no capsule is active".to_string();
-            }
-            let heading = HEADING.map(String::from).to_vec();
-            render::table(&[vec![heading], rows].concat())
+            let table = if rows.is_empty() {
+                "no capsule is active".to_string()
+            } else {
+                let heading = HEADING.map(String::from).to_vec();
+                let all = [vec![heading], rows].concat().into_iter();
+                render::table(&all.map(|row| shown(row, self.wide)).collect::<Vec<_>>())
+            };
+            let table = table.trim_end().to_string();
+            [vec![table], not_taken(&document)].concat().join("\n")
         });
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// The columns of a row that are shown.
+fn shown(row: Vec<String>, wide: bool) -> Vec<String> {
+    let columns = row.into_iter().zip(HEADING);
+    let columns = columns.filter(|(_, name)| wide || NARROW.contains(name));
+    columns.map(|(cell, _)| cell).collect()
+}
+
+/// What lies in watched folders and was not taken, a line each.
+fn not_taken(document: &Value) -> Vec<String> {
+    let line = |watched: &Value| {
+        let text = |name: &str| watched.get(name).and_then(Value::as_str);
+        let (entry, state) = (text("entry")?, text("state")?);
+        let (code, message) = (text("code")?, text("message")?);
+        Some(format!("{entry}: {state}, {code}: {message}"))
+    };
+    let all = document.get("watched").and_then(Value::as_array);
+    all.into_iter().flatten().filter_map(line).collect()
 }
 
 /// What is shown of why a trigger's last call failed.
@@ -61,6 +93,10 @@ const HEADING: [&str; 17] = [
     "TRIGGERS",
     "REASON",
 ];
+
+/// Those that are shown when nobody asks for all: what one looks for first, in 120 columns where URNs are not longer than
+/// those of the host's own parts.
+const NARROW: [&str; 8] = ["URN", "VERSION", "STATE", "GEN", "CALLS", "ERRORS", "P99", "REASON"];
 
 fn row(process: &Value) -> Vec<String> {
     let at = |path: &str| process.pointer(path);
@@ -177,6 +213,30 @@ mod tests {
                 "on probation, 1.0.0 stands by",
             ]
         );
+    }
+
+    #[test]
+    fn only_some_columns_are_shown_unless_all_are_asked_for() {
+        let heading = || HEADING.map(String::from).to_vec();
+        assert_eq!(shown(heading(), false), NARROW);
+        assert_eq!(shown(heading(), true), HEADING);
+        let counts = json!({ "calls": 123_456, "failures": 1_234, "p99_ns": 150_500_000_u64 });
+        let process = json!({
+            "urn": "urn:kinetic:actionspace:substrate:stream_buffer:v1", "version": "1.0.0", "state": "suspended",
+            "generation": 12, "counts": counts,
+        });
+        let table = render::table(&[shown(heading(), false), shown(row(&process), false)]);
+        let longest = table.lines().map(|line| line.chars().count()).max();
+        assert!(longest <= Some(120), "{table}");
+    }
+
+    #[test]
+    fn what_was_not_taken_from_a_watched_folder_is_named_with_why() {
+        let document = json!({ "watched": [
+            { "entry": "capsules/a", "state": "taken", "urn": "urn:a", "at_unix_ms": 1 },
+            { "entry": "capsules/b", "state": "refused", "code": "KIN-X-1", "message": "no.", "at_unix_ms": 1 },
+        ] });
+        assert_eq!(not_taken(&document), ["capsules/b: refused, KIN-X-1: no."]);
     }
 
     #[test]

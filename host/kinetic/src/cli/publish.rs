@@ -1,8 +1,8 @@
-//! `kinetic publish`: sign a built capsule and hand it to the running host; or publish events to a topic.
+//! `kinetic publish`: sign a built capsule and hand it to the running host or a registry; or publish events to a topic.
 
 use std::ffi::OsString;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -15,14 +15,16 @@ use super::Context;
 use super::signed::{Signed, Signer};
 use super::topics::counted;
 use crate::client::Client;
+use crate::data_dir::DataDir;
 use crate::error::{self, CliError};
+use crate::registries;
 
 /// How much of standard input is read at once, in bytes: what comes at once goes into one commit.
 const PIECE_BYTES: usize = 1 << 20;
 /// The most lines of one commit.
 const LINES_MAX: usize = 1_000;
 
-/// Publish a built capsule to the running host, or with --topic an event
+/// Publish a built capsule to the running host or a registry, or with --topic an event
 ///
 /// The capsule is signed, and the host verifies, compiles and probes it before it answers; then
 /// it is active. It believes only keys that its trust root lists for the namespace.
@@ -31,10 +33,27 @@ const LINES_MAX: usize = 1_000;
 /// the data folder of that host, and its trust root lists it. That needs nothing but the right
 /// to write that folder, which is the right to decide what the host trusts anyway; over the
 /// network nobody can. A namespace that trusts somebody else's key is left alone. Later
-/// publications of the namespace need no --dev.
+/// publications of the namespace need no --dev. What several people signed with `kinetic sign`
+/// goes with their signatures, and with one more if --key names a key.
 ///
 ///     kinetic publish word-count --dev
-///     kinetic publish --key acme.pem --to https://kinetic.example.com --token-file token
+///     kinetic publish --key acme.pem --host https://kinetic.example.com --token-file token
+///
+/// With --to the signed capsule goes to a registry that `kinetic registry add` made known, and no
+/// host is needed. A version that is there with other content is never replaced.
+///
+///     kinetic publish word-count --to acme --key acme.pem
+///
+/// With --via-host as well the running host takes it into its outbox, and delivers it as soon as
+/// that registry takes it: also when the network is away now. `kinetic outbox` shows it. The bill
+/// of materials does not go along.
+///
+///     kinetic publish word-count --to acme --via-host
+///
+/// With --into nothing is sent: component.wasm, manifest.json and receipt.json are written into
+/// that folder, for a host that watches it or the folder around it (kernel.watch).
+///
+///     kinetic publish word-count --into capsules/word-count
 ///
 /// With --topic the argument is the data of an event, as JSON. Without one, or with -, standard
 /// input is read: one JSON value a line; lines that come at once are one record, at most 1,000.
@@ -54,6 +73,15 @@ pub struct Publish {
     /// The private key to sign with [default: keys/NAMESPACE.pem in the data folder]; with --topic the event's key
     #[arg(long, value_name = "FILE|KEY", conflicts_with = "dev")]
     key: Option<OsString>,
+    /// Write the signed capsule into this folder instead of sending it
+    #[arg(long, value_name = "FOLDER", conflicts_with = "topic")]
+    into: Option<PathBuf>,
+    /// Publish the capsule to this registry instead of a host
+    #[arg(long, value_name = "REGISTRY", conflicts_with_all = ["dev", "topic", "into"])]
+    to: Option<String>,
+    /// Have the running host deliver it to the registry, now or when that is back
+    #[arg(long, requires = "to")]
+    via_host: bool,
     /// Publish events to this topic instead of a capsule
     #[arg(long, value_name = "NAME", conflicts_with = "dev")]
     topic: Option<String>,
@@ -81,14 +109,36 @@ impl Publish {
             dev: self.dev,
         };
         let signed = Signed::new(context, &url, path, &signer)?;
-        let published = super::block_on(signed.publish())?;
+        if let Some(folder) = &self.into {
+            return Self::lay(context, &signed, folder);
+        }
+        if let Some(name) = self.to.as_ref().filter(|_| self.via_host) {
+            return via_host(context, &url, name, &signed);
+        }
+        if let Some(name) = &self.to {
+            return to_registry(context, name, signed);
+        }
+        let published = super::block_on(signed.publish(context, &url))?;
         let (urn, signer) = (&published.urn, &signed.signer);
         let document = json!({
             "urn": urn, "version": published.version, "digest": published.digest, "signer": signer, "host": url,
         });
         context.print(&document, || {
             let version = &published.version;
-            format!("{urn} {version} is active on {url}, signed by key {signer}.\nSee it: kinetic inspect {urn}")
+            format!("{urn} {version} is active on {url}, signed by {signer}.\nSee it: kinetic inspect {urn}")
+        });
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn lay(context: &Context, signed: &Signed, folder: &Path) -> anyhow::Result<ExitCode> {
+        signed.lay_into(folder)?;
+        let (urn, version, signer) = (&signed.manifest.id, &signed.manifest.version, &signed.signer);
+        let folder = folder.display().to_string();
+        let document = json!({ "urn": urn, "version": version, "signer": signer, "folder": folder });
+        context.print(&document, || {
+            format!(
+                "{urn} {version} lies in {folder}, signed by key {signer}.\nA host that watches it takes it from there."
+            )
         });
         Ok(ExitCode::SUCCESS)
     }
@@ -123,6 +173,43 @@ impl Publish {
         });
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn to_registry(context: &Context, name: &str, signed: Signed) -> anyhow::Result<ExitCode> {
+    let data = DataDir::existing(&context.data()?)?;
+    let registry = registries::of(&data)?.named(name, signed.manifest.id.namespace())?;
+    let signer = signed.signer.clone();
+    let (descriptor, component, sbom) = signed.into_parts();
+    super::block_on(async { Ok(registry.publish(&descriptor, component, sbom).await?) })?;
+    let (urn, version) = (&descriptor.urn, &descriptor.version);
+    let document = json!({
+        "urn": urn, "version": version, "digest": descriptor.digest, "signer": signer,
+        "registry": registry.name, "place": registry.place,
+    });
+    context.print(&document, || {
+        let label = registry.label();
+        format!(
+            "{urn} {version} is in {label}, signed by key {signer}.\n\
+             On a host that knows the registry and the key: kinetic call {urn}"
+        )
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+fn via_host(context: &Context, url: &str, name: &str, signed: &Signed) -> anyhow::Result<ExitCode> {
+    let client = Client::new(url, context.token()?)?;
+    let entry = super::block_on(signed.post(&client, name))?;
+    let (urn, version, signer) = (&signed.manifest.id, &signed.manifest.version, &signed.signer);
+    context.print(&entry, || {
+        let text = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or_default();
+        format!(
+            "{urn} {version}, signed by key {signer}, is {} in the outbox of {url} for {name}.\n\
+             See how it stands: kinetic outbox show {}",
+            text("state"),
+            text("id")
+        )
+    });
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Events on their way to a topic.

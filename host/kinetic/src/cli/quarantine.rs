@@ -1,10 +1,10 @@
 //! `kinetic quarantine`: what a host refused, why, what to do about it, and the signed word that lets it be tried again.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use kinetic_identity::sign_statement;
+use kinetic_identity::{countersign_statement, sign_statement};
 use kinetic_kernel::{KernelError, Quarantined, override_statement};
 use kinetic_model::{Digest, Fault};
 use serde_json::{Value, json};
@@ -57,9 +57,10 @@ enum What {
         /// Why they deserve another chance; it is recorded
         #[arg(long)]
         reason: String,
-        /// The private key to sign with [default: keys/NAMESPACE.pem in the data folder]
+        /// The private key to sign with; again for each further one, where the namespace needs several [default:
+        /// keys/NAMESPACE.pem in the data folder]
         #[arg(long, value_name = "FILE")]
-        key: Option<PathBuf>,
+        key: Vec<PathBuf>,
     },
 }
 
@@ -68,7 +69,7 @@ impl Quarantine {
         match self.what {
             None | Some(What::List) => list(context),
             Some(What::Show { digest }) => show(context, &digest),
-            Some(What::Release { digest, reason, key }) => release(context, &digest, &reason, key),
+            Some(What::Release { digest, reason, key }) => release(context, &digest, &reason, &key),
         }
     }
 }
@@ -108,7 +109,7 @@ fn show(context: &Context, digest: &Digest) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn release(context: &Context, digest: &Digest, reason: &str, key: Option<PathBuf>) -> anyhow::Result<ExitCode> {
+fn release(context: &Context, digest: &Digest, reason: &str, keys: &[PathBuf]) -> anyhow::Result<ExitCode> {
     let client = context.running_host()?;
     let name = digest.to_string();
     let entry: Quarantined = {
@@ -120,19 +121,25 @@ fn release(context: &Context, digest: &Digest, reason: &str, key: Option<PathBuf
     };
     // The namespace that signed it, or was to: nobody else's word counts.
     let namespace = entry.urn.split(':').nth(1).unwrap_or_default();
-    let signer = Signer {
-        key: key.as_deref(),
-        dev: false,
+    let signed_by = |key: Option<&Path>| Signer { key, dev: false }.key(context, client.url(), namespace);
+    let (first, others) = match keys.split_first() {
+        Some((first, others)) => (signed_by(Some(first.as_path()))?, others),
+        None => (signed_by(None)?, keys),
     };
-    let key = signer.key(context, client.url(), namespace)?;
-    let envelope = sign_statement(&override_statement(&entry, reason), &key);
+    let mut envelope = sign_statement(&override_statement(&entry, reason), &first);
+    let mut signers = vec![first.public().id().to_string()];
+    for path in others {
+        let key = signed_by(Some(path.as_path()))?;
+        countersign_statement(&mut envelope, &key)?;
+        signers.push(key.public().id().to_string());
+    }
     let released = super::block_on(client.post(&["quarantine", &name, "release"], &envelope))?;
     context.print(&released, || {
         format!(
-            "{} {}  {digest}\n  is out of quarantine and is judged anew when it is next asked for; signed by key {}",
+            "{} {}  {digest}\n  is out of quarantine and is judged anew when it is next asked for; signed by {}",
             entry.urn,
             entry.version,
-            key.public().id()
+            signers.join("+")
         )
     });
     Ok(ExitCode::SUCCESS)

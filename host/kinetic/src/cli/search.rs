@@ -43,7 +43,7 @@ impl Search {
                 }
                 Place::Here(config, data) => {
                     let kernel = boot::looking_kernel(&config, &data).await?;
-                    boot::activate_all(&kernel).await?;
+                    kernel.activate_all().await;
                     Ok(serde_json::to_value(kernel.search(&query))?)
                 }
             }

@@ -113,7 +113,9 @@ impl Swap {
             let why = format!("{} is {built}, not {}", path.display(), self.urn);
             return Err(CliError::BadArgument { why }.into());
         }
-        Ok(super::block_on(signed.stage())?.version.to_string())
+        Ok(super::block_on(signed.stage(context, client.url()))?
+            .version
+            .to_string())
     }
 }
 

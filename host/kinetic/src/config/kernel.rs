@@ -1,9 +1,9 @@
-//! Settings of swaps and of a capsule's life: how long calls may end, how a new version is tried, when one has failed; and
-//! the operator's policies.
+//! Settings of swaps and of a capsule's life: how long calls may end, how a new version is tried, when one has failed; the
+//! operator's policies; and the folders that are watched.
 
 use std::path::PathBuf;
 
-use kinetic_kernel::SwapSettings;
+use kinetic_kernel::{SwapSettings, WATCHED_FOLDERS_MAX, WatchSettings};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,11 @@ const PROBATION_MS_MAX: u64 = 86_400_000;
 /// The most recorded calls that are made again before a swap.
 const SHADOW_CALLS_MAX: u64 = 10_000;
 
-/// How a version of a capsule takes the place of another one, when one is given up, and who may use whom.
+/// The longest time between two looks at watched folders, in milliseconds.
+const WATCH_INTERVAL_MS_MAX: u64 = 3_600_000;
+
+/// How a version of a capsule takes the place of another one, when one is given up, who may use whom, and which folders are
+/// watched.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Kernel {
@@ -39,6 +43,16 @@ pub struct Kernel {
     /// A file of Cedar policies: who may use whom and what may become active, beside the host's own rules. Empty: only
     /// those. A relative path in a file counts from that file. A mistake in it keeps the host from starting.
     pub policies: PathBuf,
+    /// Folders that are watched, at most 16: a capsule folder laid into one (component.wasm, manifest.json and receipt.json,
+    /// as `kinetic publish --into` writes them) is published, and again when it changes. A relative path in a file counts
+    /// from that file.
+    pub watch: Vec<PathBuf>,
+    /// How often watched folders are looked at, in milliseconds. What changed within that time is still being written.
+    pub watch_interval_ms: u64,
+    /// A lock file, as `kinetic lock` writes it: nothing is admitted that it does not hold, but what the program carries for
+    /// itself. Empty: none. A relative path in a file counts from that file. A file that cannot be read keeps the host
+    /// from starting.
+    pub lock: PathBuf,
 }
 
 impl Default for Kernel {
@@ -54,6 +68,9 @@ impl Default for Kernel {
             shadow_calls: swap.shadow_calls,
             strikes: swap.strikes_max,
             policies: PathBuf::new(),
+            watch: Vec::new(),
+            watch_interval_ms: WatchSettings::default().interval_ms,
+            lock: PathBuf::new(),
         }
     }
 }
@@ -73,6 +90,14 @@ impl Kernel {
         }
     }
 
+    /// What is watched, as the kernel takes it.
+    pub fn watched(&self) -> WatchSettings {
+        WatchSettings {
+            folders: self.watch.clone(),
+            interval_ms: self.watch_interval_ms,
+        }
+    }
+
     /// The first setting that cannot stand, and why.
     pub(super) fn fault(&self) -> Option<(String, String)> {
         let named = |name: &str| format!("kernel.{name}");
@@ -82,15 +107,23 @@ impl Kernel {
             ("probation_latency_times", self.probation_latency_times),
             ("probation_calls", self.probation_calls),
             ("strikes", self.strikes.into()),
+            ("watch_interval_ms", self.watch_interval_ms),
         ];
         if let Some((name, _)) = at_least_one.iter().find(|(_, value)| *value == 0) {
             return Some((named(name), "it must be at least 1".into()));
+        }
+        if self.watch.len() > WATCHED_FOLDERS_MAX {
+            return Some((named("watch"), format!("{WATCHED_FOLDERS_MAX} folders are the most")));
+        }
+        if self.watch.iter().any(|folder| folder.as_os_str().is_empty()) {
+            return Some((named("watch"), "a folder without a name is none".into()));
         }
         let at_most = [
             ("drain_ms", self.drain_ms, DRAIN_MS_MAX),
             ("probation_ms", self.probation_ms, PROBATION_MS_MAX),
             ("probation_latency_ms", self.probation_latency_ms, DRAIN_MS_MAX),
             ("shadow_calls", self.shadow_calls, SHADOW_CALLS_MAX),
+            ("watch_interval_ms", self.watch_interval_ms, WATCH_INTERVAL_MS_MAX),
         ];
         let (name, _, most) = at_most.iter().find(|(_, value, most)| value > most)?;
         Some((named(name), format!("{most} is the most")))
@@ -104,6 +137,7 @@ mod tests {
     #[test]
     fn the_defaults_are_the_kernels_own() {
         assert_eq!(Kernel::default().swap(), SwapSettings::default());
+        assert_eq!(Kernel::default().watched(), WatchSettings::default());
         assert_eq!(Kernel::default().fault(), None);
     }
 
@@ -123,6 +157,18 @@ mod tests {
         assert_eq!(
             fault(|k| k.shadow_calls = 10_001).as_deref(),
             Some("kernel.shadow_calls")
+        );
+        assert_eq!(
+            fault(|k| k.watch_interval_ms = 0).as_deref(),
+            Some("kernel.watch_interval_ms")
+        );
+        assert_eq!(
+            fault(|k| k.watch = vec![PathBuf::new()]).as_deref(),
+            Some("kernel.watch")
+        );
+        assert_eq!(
+            fault(|k| k.watch = vec![PathBuf::from("a"); 17]).as_deref(),
+            Some("kernel.watch")
         );
         assert_eq!(fault(|k| (k.probation_ms, k.shadow_calls) = (0, 0)), None);
     }

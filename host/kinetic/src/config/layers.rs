@@ -18,11 +18,9 @@ const FILE: &str = "kinetic.toml";
 const PREFIX: &str = "KINETIC_";
 /// The exceptions, which are no settings: the binary the SDK's tests run, and the token the client commands send.
 const OWN_VARIABLES: [&str; 2] = ["KINETIC_BIN", crate::client::TOKEN];
-/// A name users know from older runtimes, and the setting it means. KINETIC_ names win over it.
-const KNOWN_NAMES: [(&str, &str); 1] = [("ECOSYSTEM_REGISTRY_URL", "registry.url")];
 
-/// Settings that are paths: a relative one in a file counts from that file.
-const PATHS: [&str; 2] = ["host.data", "kernel.policies"];
+/// Settings that are paths, or lists of them: a relative one in a file counts from that file.
+const PATHS: [&str; 4] = ["host.data", "kernel.policies", "kernel.lock", "kernel.watch"];
 
 /// Who set a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,14 +150,21 @@ fn from_file(values: &mut BTreeMap<String, (Value, Origin)>, path: &Path) -> Res
     }
     // A file that says data = "./data" means the folder beside it, wherever the command is typed.
     for key in PATHS {
-        if let Some((Value::String(inside), Origin::File(_))) = values.get_mut(key)
+        if let Some((value, Origin::File(_))) = values.get_mut(key)
             && let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty())
-            && !inside.is_empty()
         {
-            *inside = folder.join(&*inside).display().to_string();
+            count_from(folder, value);
         }
     }
     Ok(())
+}
+
+fn count_from(folder: &Path, value: &mut Value) {
+    match value {
+        Value::String(inside) if !inside.is_empty() => *inside = folder.join(&*inside).display().to_string(),
+        Value::Array(all) => all.iter_mut().for_each(|one| count_from(folder, one)),
+        _ => {}
+    }
 }
 
 fn from_environment(
@@ -168,17 +173,15 @@ fn from_environment(
 ) -> Result<(), CliError> {
     let mut set = Vec::new();
     for (name, text) in environment {
-        if let Some((_, key)) = KNOWN_NAMES.iter().find(|(known, _)| *known == name) {
-            set.push((0, (*key).to_string(), name, text));
-        } else if let Some(rest) = name
+        if let Some(rest) = name
             .strip_prefix(PREFIX)
             .filter(|_| !OWN_VARIABLES.contains(&name.as_str()))
         {
-            set.push((1, rest.to_lowercase().replace("__", "."), name, text));
+            set.push((rest.to_lowercase().replace("__", "."), name, text));
         }
     }
     set.sort();
-    for (_, key, name, text) in set {
+    for (key, name, text) in set {
         let Some(slot) = slot(values, &key) else {
             return Err(unknown(values, key, format!("the environment variable {name}")));
         };
@@ -346,18 +349,16 @@ mod tests {
     }
 
     #[test]
-    fn nested_sections_lists_and_the_name_users_know_come_from_the_environment() {
+    fn nested_sections_and_lists_come_from_the_environment() {
         let env = env(&[
             ("KINETIC_LIMITS__CEILING__FUEL", "1_000"),
             ("KINETIC_HTTP__ALLOWED_HOSTS", "example.com, *.example.org"),
             ("KINETIC_ENGINE__CODE_CACHE", "false"),
-            ("ECOSYSTEM_REGISTRY_URL", "http://127.0.0.1:9"),
         ]);
         let config = load(None, env, &Flags::default()).unwrap().config;
         assert_eq!(config.limits.ceiling.fuel, 1_000);
         assert_eq!(config.http.allowed_hosts, ["example.com", "*.example.org"]);
         assert!(!config.engine.code_cache);
-        assert_eq!(config.registry.url, "http://127.0.0.1:9");
     }
 
     #[test]
@@ -439,6 +440,8 @@ mod tests {
         assert_eq!(config.host.data, folder.path().join("here"));
         assert_eq!(config.kernel.policies, folder.path().join("p.cedar"));
         assert_eq!(load("[kernel]\npolicies = \"\"\n").kernel.policies, PathBuf::new());
+        let watched = load("[kernel]\nwatch = [\"here\", \"/there\"]\n").kernel.watch;
+        assert_eq!(watched, [folder.path().join("here"), PathBuf::from("/there")]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod kernel;
 mod layers;
 mod nearest;
 mod node;
+mod outbox;
 mod telemetry;
 mod workers;
 mod zones;
@@ -23,6 +24,7 @@ pub use executors::Executors;
 pub use kernel::Kernel;
 pub use layers::{Flags, Loaded, Origin, load};
 pub use node::{Node, Placement};
+pub use outbox::Outbox;
 #[cfg(feature = "gold")]
 pub use telemetry::price_of;
 pub use telemetry::{Durable, Telemetry};
@@ -46,7 +48,8 @@ pub struct Config {
     pub engine: Engine,
     /// Bounds that no manifest passes.
     pub limits: LimitsSection,
-    /// How a version of a capsule takes the place of another one, when one is given up, and who may use whom.
+    /// How a version of a capsule takes the place of another one, when one is given up, who may use whom, and which folders
+    /// are watched.
     pub kernel: Kernel,
     /// The trust zones' shares of the sandboxes. No zone ever takes a slot of another one.
     pub zones: Zones,
@@ -61,8 +64,8 @@ pub struct Config {
     pub placement: Placement,
     /// How events and the clock call capsules whose manifests have triggers.
     pub executors: Executors,
-    /// Where capsules come from when the host's own store lacks them.
-    pub registry: Registry,
+    /// Where publications wait for registries that are away (`kinetic publish --via-host --to`).
+    pub outbox: Outbox,
     /// The log of everything that happens.
     pub ledger: Ledger,
     /// From a token stream to tables.
@@ -207,15 +210,6 @@ impl Default for LimitsSection {
     }
 }
 
-/// Where capsules come from.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Registry {
-    /// Base URL of another host or registry to fetch from; empty: only this host's own store.
-    /// The environment variable ECOSYSTEM_REGISTRY_URL sets it too.
-    pub url: String,
-}
-
 /// The log of everything that happens.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -318,6 +312,7 @@ impl Config {
         let sections = sections
             .or_else(|| self.node.fault())
             .or_else(|| self.executors.fault())
+            .or_else(|| self.outbox.fault())
             .or_else(|| self.engine.workers.fault(&self.limits.ceiling));
         sections.or_else(|| self.ceiling_fault())
     }

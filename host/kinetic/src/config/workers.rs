@@ -29,10 +29,11 @@ pub struct Workers {
     pub ephemeral: Where,
     /// Processes at once; half of them at most are for one namespace.
     pub processes_max: u32,
-    /// Calls at once in one process; for more there is another one.
+    /// Calls at once in one process; for more there is another one. Calls that capsules make of each other find as much room
+    /// again.
     pub calls_per_process_max: u32,
     /// What limits.memory_bytes of the calls in one process may add up to, in bytes; at least limits.ceiling.memory_bytes.
-    /// The process is held to twice this beyond what it starts with.
+    /// The process is held to four times this beyond what it starts with.
     pub memory_bytes_max: u64,
     /// How long a process stays with nothing to do, in milliseconds.
     pub idle_ms: u64,
@@ -45,7 +46,7 @@ pub enum Where {
     /// In the host's own process.
     #[default]
     Process,
-    /// In a worker where the capsule can.
+    /// In a worker where the capsule can, and where this machine can start one.
     Worker,
     /// In a worker, or not at all.
     WorkerOnly,
@@ -66,9 +67,9 @@ impl Default for Workers {
         let engine = WorkerConfig::default();
         Self {
             system: Where::Process,
-            tenant: Where::Process,
+            tenant: Where::Worker,
             session: Where::Process,
-            ephemeral: Where::Process,
+            ephemeral: Where::Worker,
             processes_max: engine.processes_max,
             calls_per_process_max: engine.calls_per_process_max,
             memory_bytes_max: engine.memory_bytes_max,
@@ -126,14 +127,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn with_every_zone_in_the_hosts_own_process_there_are_no_workers() {
-        assert!(Workers::default().engine("kinetic".into()).is_none());
+    fn with_every_zone_in_the_hosts_own_process_there_are_no_workers_and_by_default_two_zones_have_them() {
+        let none = Workers {
+            tenant: Where::Process,
+            ephemeral: Where::Process,
+            ..Workers::default()
+        };
+        assert!(none.engine("kinetic".into()).is_none());
         let some = Workers {
             ephemeral: Where::WorkerOnly,
             ..Workers::default()
         };
         let engine = some.engine("kinetic".into()).unwrap();
-        assert_eq!((engine.ephemeral, engine.tenant), (RunIn::WorkerOnly, RunIn::Process));
+        assert_eq!((engine.system, engine.session), (RunIn::Process, RunIn::Process));
+        assert_eq!((engine.tenant, engine.ephemeral), (RunIn::Worker, RunIn::WorkerOnly));
     }
 
     #[test]

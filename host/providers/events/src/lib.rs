@@ -4,6 +4,7 @@
 //! Subscriptions live in the call's table of resources and end with it. What is asked and answered goes on the tape of
 //! D0 and D1 capsules, so a replay needs no bus.
 
+mod crossing;
 mod error;
 mod failure;
 mod host;
@@ -16,7 +17,7 @@ pub use error::EventsError;
 use std::sync::Arc;
 use std::time::Instant;
 
-use kinetic_engine::{CallState, Configured, Grantee, Provider};
+use kinetic_engine::{CallState, Configured, CrossingAnswer, Grantee, Provider};
 use kinetic_ledger::{Effects, Ledger};
 use kinetic_model::{Fault, ImportGrant};
 use wasmtime::component::{HasSelf, Linker};
@@ -36,6 +37,7 @@ mod bindings {
             "kinetic:events/bus.[method]subscription.next": async | trappable,
             default: trappable,
         },
+        additional_derives: [serde::Serialize, serde::Deserialize],
         with: {
             "kinetic:events/bus.subscription": crate::host::Handle,
         },
@@ -69,6 +71,14 @@ impl Provider for EventsProvider {
 
     fn link(&self, linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
         bindings::kinetic::events::bus::add_to_linker::<_, HasSelf<CallState>>(linker, |state| state)
+    }
+
+    fn crosses(&self, interface: &str) -> bool {
+        self.serves(interface)
+    }
+
+    fn link_in_worker(&self, linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
+        crossing::link(linker)
     }
 
     fn configure(&self, capsule: &Grantee, grants: &[ImportGrant]) -> Result<Arc<dyn Configured>, Fault> {
@@ -152,5 +162,19 @@ impl Configured for Granted {
         if let Some(ledger) = &self.ledger {
             call.put_extension(Effects::new(ledger.clone()));
         }
+    }
+
+    fn crosses(&self, interface: &str) -> bool {
+        interface == INTERFACE
+    }
+
+    fn answer<'a>(
+        &'a self,
+        call: &'a mut CallState,
+        _interface: &'a str,
+        function: &'a str,
+        asked: &'a [u8],
+    ) -> CrossingAnswer<'a> {
+        crossing::answer(call, function, asked)
     }
 }

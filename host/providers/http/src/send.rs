@@ -10,10 +10,11 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use kinetic_engine::{HostBytes, Tape};
+use kinetic_model::is_inside;
 use wasmtime_wasi_http::p2::{DEFAULT_OUTGOING_BODY_BUFFER_CHUNKS, DEFAULT_OUTGOING_BODY_CHUNK_SIZE};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks, default_send_request};
 
-use crate::hosts::{HostPattern, is_inside};
+use crate::hosts::HostPattern;
 use crate::{GRANT, recorded};
 
 /// Pieces of a request body a guest may be ahead of the host in a call with a tape, and the bytes of one: as many as

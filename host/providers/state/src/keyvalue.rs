@@ -17,11 +17,14 @@ use crate::bindings::kinetic::state::store::Owner;
 use crate::host::{failed, text, writable};
 use crate::{Access, KEYVALUE, PerCall};
 
+pub(crate) mod crossing;
+
 mod bindings {
     wasmtime::component::bindgen!({
         path: "../../../wit/deps/keyvalue",
         world: "wasi:keyvalue/imports",
         imports: { default: trappable },
+        additional_derives: [serde::Serialize, serde::Deserialize],
         with: {
             "wasi:keyvalue/store.bucket": super::Bucket,
         },

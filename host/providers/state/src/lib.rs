@@ -6,6 +6,7 @@
 
 mod answers;
 mod changes;
+mod crossing;
 mod error;
 mod host;
 mod keyvalue;
@@ -16,7 +17,7 @@ pub use error::StateError;
 use std::sync::Arc;
 use std::time::Instant;
 
-use kinetic_engine::{CallState, Configured, Grantee, Provider};
+use kinetic_engine::{CallState, Configured, CrossingAnswer, Grantee, Provider};
 use kinetic_ledger::state::Owner;
 use kinetic_ledger::{Effects, Ledger};
 use kinetic_model::{Fault, ImportGrant, Urn};
@@ -37,6 +38,7 @@ mod bindings {
             "kinetic:state/store.changes": async | trappable,
             default: trappable,
         },
+        additional_derives: [serde::Serialize, serde::Deserialize],
     });
 }
 
@@ -58,10 +60,7 @@ impl Provider for StateProvider {
     }
 
     fn serves(&self, interface: &str) -> bool {
-        matches!(
-            interface,
-            INTERFACE | KEYVALUE | "wasi:keyvalue/atomics" | "wasi:keyvalue/batch"
-        )
+        serves(interface)
     }
 
     fn granted_by(&self, interface: &str) -> String {
@@ -75,6 +74,15 @@ impl Provider for StateProvider {
     fn link(&self, linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
         bindings::kinetic::state::store::add_to_linker::<_, HasSelf<CallState>>(linker, |state| state)?;
         keyvalue::add_to_linker(linker)
+    }
+
+    fn crosses(&self, interface: &str) -> bool {
+        serves(interface)
+    }
+
+    fn link_in_worker(&self, linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
+        crossing::link(linker)?;
+        keyvalue::crossing::link(linker)
     }
 
     fn configure(&self, capsule: &Grantee, grants: &[ImportGrant]) -> Result<Arc<dyn Configured>, Fault> {
@@ -100,6 +108,13 @@ impl Provider for StateProvider {
             access: Arc::new(access),
         }))
     }
+}
+
+fn serves(interface: &str) -> bool {
+    matches!(
+        interface,
+        INTERFACE | KEYVALUE | keyvalue::crossing::ATOMICS | keyvalue::crossing::BATCH
+    )
 }
 
 /// The type a capsule's shared keys belong to: its URN without the major version. The namespace stays, or a stranger's
@@ -137,6 +152,24 @@ impl Configured for Granted {
         });
         if let Some(ledger) = &self.ledger {
             call.put_extension(Effects::new(ledger.clone()));
+        }
+    }
+
+    fn crosses(&self, interface: &str) -> bool {
+        serves(interface)
+    }
+
+    fn answer<'a>(
+        &'a self,
+        call: &'a mut CallState,
+        interface: &'a str,
+        function: &'a str,
+        asked: &'a [u8],
+    ) -> CrossingAnswer<'a> {
+        if interface == INTERFACE {
+            crossing::answer(call, function, asked)
+        } else {
+            keyvalue::crossing::answer(call, interface, function, asked)
         }
     }
 }

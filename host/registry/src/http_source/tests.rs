@@ -33,14 +33,28 @@ async fn serve(routes: Router) -> HttpSource {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, routes).await });
-    HttpSource::new(&base, &quick()).unwrap()
+    HttpSource::new(&base, &patient()).unwrap()
 }
 
+/// For answers that have to come.
+fn patient() -> HttpOptions {
+    HttpOptions {
+        read_timeout: Duration::from_secs(60),
+        ..HttpOptions::default()
+    }
+}
+
+/// For those that do not.
 fn quick() -> HttpOptions {
     HttpOptions {
         read_timeout: Duration::from_millis(200),
         ..HttpOptions::default()
     }
+}
+
+/// The same registry for somebody who does not wait long.
+fn hurried(source: &HttpSource) -> HttpSource {
+    HttpSource::new(source.name(), &quick()).unwrap()
 }
 
 /// A server whose every answer is the same.
@@ -67,7 +81,7 @@ async fn raw(answer: &'static str) -> HttpSource {
             let _ = peer.write_all(answer.as_bytes()).await;
         }
     });
-    HttpSource::new(&base, &quick()).unwrap()
+    HttpSource::new(&base, &patient()).unwrap()
 }
 
 async fn fetched(source: &HttpSource) -> Result<Bytes, RegistryError> {
@@ -114,7 +128,7 @@ async fn a_base_url_with_a_path_and_a_version_with_build_metadata_reach_the_righ
     );
     let plain = serve(routes).await;
     for base in [format!("{}/mirror", plain.name()), format!("{}/mirror/", plain.name())] {
-        let source = HttpSource::new(&base, &quick()).unwrap();
+        let source = HttpSource::new(&base, &patient()).unwrap();
         let pinned: CapsuleRef = format!("{}@1.2.3-rc.1+build.5", wanted().urn).parse().unwrap();
         assert_eq!(
             source.describe(&pinned).await.unwrap().version.to_string(),
@@ -198,7 +212,7 @@ async fn an_endless_body_is_cut() {
 #[tokio::test]
 async fn a_registry_that_falls_silent_is_given_up() {
     let never = || Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
-    let source = answering(never).await;
+    let source = hurried(&answering(never).await);
     assert!(matches!(
         fetched(&source).await,
         Err(RegistryError::SourceTimeout { .. })
@@ -208,7 +222,7 @@ async fn a_registry_that_falls_silent_is_given_up() {
     }))
     .await;
     assert!(matches!(
-        before_the_head.list().await,
+        hurried(&before_the_head).list().await,
         Err(RegistryError::SourceTimeout { .. })
     ));
 }
@@ -367,7 +381,7 @@ async fn publishing_sends_manifest_receipt_and_component_with_the_token() {
         plain.name(),
         &HttpOptions {
             token: Some("secret".into()),
-            ..quick()
+            ..patient()
         },
     )
     .unwrap();

@@ -35,6 +35,13 @@ impl Index {
         }
     }
 
+    /// What each URN means without a pin, sorted by URN.
+    pub(super) fn newest(&self) -> Vec<Summary> {
+        let urns = self.versions.keys().cloned();
+        urns.filter_map(|urn| self.resolve(&CapsuleRef::from(urn)).cloned())
+            .collect()
+    }
+
     pub(super) fn list(&self) -> Vec<Summary> {
         self.versions.values().flat_map(BTreeMap::values).cloned().collect()
     }

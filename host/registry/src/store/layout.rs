@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use kinetic_model::Digest;
+use kinetic_model::{Digest, Urn};
+use semver::Version;
 
 use crate::Summary;
 
@@ -34,15 +35,24 @@ impl Layout {
         self.root.join("capabilities")
     }
 
+    /// `capabilities/<namespace>/<class>/<name>/v<N>`
+    pub(super) fn versions(&self, urn: &Urn) -> PathBuf {
+        let class = urn.as_str().split(':').nth(3).unwrap_or_default();
+        self.capabilities()
+            .join(urn.namespace())
+            .join(class)
+            .join(urn.name())
+            .join(format!("v{}", urn.major()))
+    }
+
     /// `capabilities/<namespace>/<class>/<name>/v<N>/<version>.json`
     pub(super) fn descriptor(&self, of: &Summary) -> PathBuf {
-        let class = of.urn.as_str().split(':').nth(3).unwrap_or_default();
-        self.capabilities()
-            .join(of.urn.namespace())
-            .join(class)
-            .join(of.urn.name())
-            .join(format!("v{}", of.urn.major()))
-            .join(format!("{}.json", of.version))
+        self.version(&of.urn, &of.version)
+    }
+
+    /// The same, of a version that may not be there.
+    pub(super) fn version(&self, urn: &Urn, version: &Version) -> PathBuf {
+        self.versions(urn).join(format!("{version}.json"))
     }
 
     pub(super) fn temporary(&self) -> PathBuf {

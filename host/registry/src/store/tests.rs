@@ -118,6 +118,19 @@ async fn without_a_pin_the_highest_release_is_meant_and_a_pre_release_only_when_
 }
 
 #[tokio::test]
+async fn the_newest_of_each_urn_is_what_it_means_without_a_pin() {
+    let (_folder, store) = store();
+    assert_eq!(store.newest(), []);
+    for version in ["1.0.0", "1.1.0", "1.2.0-rc.1"] {
+        put(&store, version, version.as_bytes()).await.unwrap();
+    }
+    let newest = store.newest();
+    assert_eq!(newest.len(), 1);
+    assert_eq!(newest[0].version.to_string(), "1.1.0");
+    assert_eq!(store.resolve(&URN.parse().unwrap()).as_ref(), newest.first());
+}
+
+#[tokio::test]
 async fn a_pinned_version_and_a_pinned_digest_are_exactly_those() {
     let (_folder, store) = store();
     put(&store, "1.0.0", b"a").await.unwrap();
@@ -154,16 +167,13 @@ async fn the_same_version_again_is_fine_and_other_content_is_a_conflict() {
 }
 
 #[tokio::test]
-async fn the_first_receipt_of_a_version_stays() {
+async fn a_version_that_was_signed_anew_takes_the_newer_receipt() {
     let (_folder, store) = store();
     put(&store, "1.0.0", b"a").await.unwrap();
     let mut resigned = descriptor("1.0.0", b"a");
     resigned.receipt["payload"] = json!("other");
-    store.put(resigned, Bytes::from_static(b"a")).await.unwrap();
-    assert_eq!(
-        store.describe(&URN.parse().unwrap()).await.unwrap(),
-        descriptor("1.0.0", b"a")
-    );
+    store.put(resigned.clone(), Bytes::from_static(b"a")).await.unwrap();
+    assert_eq!(store.describe(&URN.parse().unwrap()).await.unwrap(), resigned);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -1,13 +1,8 @@
 //! Handing each event to a hundred who watch: in memory, and as server-sent events from a real host.
 
-mod http;
-mod memory;
+pub mod http;
+pub mod memory;
 mod watchers;
 
 /// Those who watch.
 const WATCHERS: usize = 100;
-
-pub fn measure() {
-    memory::measure();
-    http::measure();
-}

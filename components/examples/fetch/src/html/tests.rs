@@ -135,7 +135,7 @@ fn hostile_markup_takes_linear_time() {
             &piece.repeat((2 << 20) / piece.len()),
             Some(&Url::parse("http://a.b/c").unwrap()),
         );
-        assert!(started.elapsed().as_secs() < 10, "{piece}");
+        assert!(started.elapsed().as_secs() < 120, "{piece}");
     }
 }
 

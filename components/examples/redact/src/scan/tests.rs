@@ -343,7 +343,7 @@ fn hostile_text_takes_linear_time() {
         let started = std::time::Instant::now();
         scrub(&piece.repeat(2_000_000 / piece.len()));
         // Linear takes some tens of milliseconds; quadratic takes hours.
-        assert!(started.elapsed().as_secs() < 20, "{piece}");
+        assert!(started.elapsed().as_secs() < 120, "{piece}");
     }
 }
 

@@ -17,6 +17,12 @@ fn zones(settings: &ZoneSettings) -> Zones {
     Zones::new(settings, 1_000, 10).unwrap()
 }
 
+/// For those who wait for what has to come, however busy the machine is.
+fn patient(mut settings: ZoneSettings) -> ZoneSettings {
+    settings.pools.tenant.wait_ms_max = 60_000;
+    settings
+}
+
 async fn enter<'z>(zones: &'z Zones, tenant: &str) -> Result<Permit<'z>, KernelError> {
     zones.enter_as(TrustZone::Tenant, tenant, 1, 1_000_000).await
 }
@@ -37,7 +43,7 @@ fn counts(zones: &Zones) -> (u32, u32) {
 
 #[tokio::test]
 async fn who_waits_is_let_in_when_a_slot_is_given_back() {
-    let zones = zones(&settings(1, 9, &[]));
+    let zones = zones(&patient(settings(1, 9, &[])));
     let first = enter(&zones, "a").await.unwrap();
     let (second, ()) = tokio::join!(enter(&zones, "b"), async {
         tokio::task::yield_now().await;
@@ -116,7 +122,7 @@ async fn a_call_whose_caller_went_away_is_charged_for_the_time_it_had() {
         fuel_per_s_max: 100_000_000,
         ..QUOTA
     };
-    let zones = zones(&settings(9, 9, &[("poor", poor)]));
+    let zones = zones(&patient(settings(9, 9, &[("poor", poor)])));
     let mut permit = zones.enter_as(TrustZone::Tenant, "poor", 1, u64::MAX).await.unwrap();
     permit.runs();
     tokio::time::sleep(Duration::from_millis(20)).await;
@@ -136,16 +142,17 @@ async fn a_tenant_in_debt_gets_in_by_itself_when_it_is_paid() {
         fuel_per_s_max: 1_000,
         ..QUOTA
     };
-    let mut settings = settings(9, 9, &[("poor", poor)]);
-    settings.pools.tenant.wait_ms_max = 10_000;
-    let zones = zones(&settings);
+    let zones = zones(&patient(settings(9, 9, &[("poor", poor)])));
     let mut permit = enter(&zones, "poor").await.unwrap();
     permit.burnt(&fuel(1_030));
     drop(permit);
     let began = Instant::now();
     let (one, two) = tokio::join!(enter(&zones, "poor"), enter(&zones, "poor"));
     assert!(one.is_ok() && two.is_ok());
-    assert!(began.elapsed() < Duration::from_secs(5));
+    assert!(
+        began.elapsed() < Duration::from_secs(30),
+        "before their patience was at its end"
+    );
 }
 
 #[tokio::test]

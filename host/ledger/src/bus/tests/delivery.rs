@@ -15,6 +15,14 @@ fn config(partitions: u16, max_deliveries: u32) -> TopicConfig {
     }
 }
 
+/// Where nothing is due again by itself, however long the machine takes.
+fn calm(partitions: u16, max_deliveries: u32) -> TopicConfig {
+    TopicConfig {
+        ack_timeout_ms: 600_000,
+        ..config(partitions, max_deliveries)
+    }
+}
+
 async fn group(host: &Host, name: &str) -> Subscription {
     host.bus.subscribe(Subscribe::to(TOPIC).group(name)).await.unwrap()
 }
@@ -152,7 +160,7 @@ async fn attempts_are_counted_across_consumers_that_die_and_across_restarts() {
 #[tokio::test]
 async fn a_new_subscription_of_a_group_fences_the_old_one() {
     let host = Host::new();
-    host.topic(TOPIC, config(2, 0)).await;
+    host.topic(TOPIC, calm(2, 0)).await;
     host.publish(events(TOPIC, 0..10)).await.unwrap();
     let old = group(&host, "g").await;
     let events = take(&old, 10).await;
@@ -181,7 +189,7 @@ async fn a_new_subscription_of_a_group_fences_the_old_one() {
 #[tokio::test]
 async fn a_waiting_consumer_learns_at_once_that_it_is_fenced() {
     let host = Host::new();
-    host.topic(TOPIC, config(1, 0)).await;
+    host.topic(TOPIC, calm(1, 0)).await;
     let old = group(&host, "g").await;
     let waiting = tokio::spawn(async move { old.next(1, 1, Duration::from_mins(1)).await });
     tokio::time::sleep(Duration::from_millis(10)).await;
@@ -192,7 +200,7 @@ async fn a_waiting_consumer_learns_at_once_that_it_is_fenced() {
 #[tokio::test]
 async fn consumers_of_a_group_share_its_partitions_without_fencing_each_other() {
     let host = Host::new();
-    host.topic(TOPIC, config(4, 0)).await;
+    host.topic(TOPIC, calm(4, 0)).await;
     let some = |partitions: &[u16]| {
         host.bus
             .subscribe(Subscribe::to(TOPIC).group("g").partitions(partitions))
@@ -252,7 +260,7 @@ async fn a_group_gets_no_more_than_its_credit() {
 #[tokio::test]
 async fn an_acknowledgement_wakes_a_consumer_that_waits_for_credit() {
     let host = Host::new();
-    host.topic(TOPIC, config(1, 0)).await;
+    host.topic(TOPIC, calm(1, 0)).await;
     host.publish(events(TOPIC, 0..4)).await.unwrap();
     let consumer = host
         .bus
@@ -273,7 +281,7 @@ async fn an_acknowledgement_wakes_a_consumer_that_waits_for_credit() {
 #[tokio::test]
 async fn only_what_was_delivered_can_be_acknowledged() {
     let host = Host::new();
-    host.topic(TOPIC, config(2, 0)).await;
+    host.topic(TOPIC, calm(2, 0)).await;
     host.publish(events(TOPIC, 0..10)).await.unwrap();
     let consumer = group(&host, "g").await;
     let refused = |result: Result<(), LedgerError>| matches!(result, Err(LedgerError::InvalidOffset { .. }));
@@ -297,7 +305,7 @@ async fn only_what_was_delivered_can_be_acknowledged() {
 #[tokio::test]
 async fn a_group_resumes_where_it_stood_and_a_new_one_begins_where_it_says() {
     let host = Host::new();
-    host.topic(TOPIC, config(1, 0)).await;
+    host.topic(TOPIC, calm(1, 0)).await;
     host.publish(events(TOPIC, 0..10)).await.unwrap();
     let starting = |name: &str, start| host.bus.subscribe(Subscribe::to(TOPIC).group(name).start(start));
     let consumer = starting("g", Start::Offset(4)).await.unwrap();
@@ -333,7 +341,7 @@ async fn dropping_a_call_for_the_next_events_loses_none() {
         events: 2,
         bytes: u64::MAX,
     });
-    host.topic(TOPIC, config(2, 2)).await;
+    host.topic(TOPIC, calm(2, 2)).await;
     host.publish(events(TOPIC, 0..20)).await.unwrap();
     let mut seen = std::collections::BTreeSet::new();
     for round in 0..200 {
@@ -373,7 +381,7 @@ async fn futures_poll<F: Future + Unpin>(future: &mut F) -> std::task::Poll<F::O
 #[tokio::test]
 async fn many_tasks_can_use_one_subscription() {
     let host = Host::new();
-    host.topic(TOPIC, config(4, 0)).await;
+    host.topic(TOPIC, calm(4, 0)).await;
     host.publish(events(TOPIC, 0..2_000)).await.unwrap();
     let consumer = Arc::new(group(&host, "g").await);
     let task = |_| {
@@ -402,7 +410,7 @@ async fn many_tasks_can_use_one_subscription() {
 #[tokio::test]
 async fn closing_ends_who_waits() {
     let host = Host::new();
-    host.topic(TOPIC, config(1, 0)).await;
+    host.topic(TOPIC, calm(1, 0)).await;
     let consumer = group(&host, "g").await;
     let waiting = tokio::spawn(async move { consumer.next(1, 1, Duration::from_mins(1)).await });
     tokio::time::sleep(Duration::from_millis(10)).await;
@@ -417,7 +425,7 @@ async fn closing_ends_who_waits() {
 #[tokio::test]
 async fn a_reader_without_a_group_goes_on_at_the_positions_it_had() {
     let host = Host::new();
-    host.topic(TOPIC, config(3, 0)).await;
+    host.topic(TOPIC, calm(3, 0)).await;
     host.publish(events(TOPIC, 0..30)).await.unwrap();
     let reader = host
         .bus
