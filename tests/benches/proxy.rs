@@ -118,7 +118,7 @@ impl Ours {
             trust_root: folder.path().join("trust.json"),
             quarantine: folder.path().join("quarantine"),
             store: Arc::new(FolderStore::open(&folder.path().join("store"), 10 << 20).unwrap()),
-            sources: Vec::new(),
+            registries: Arc::default(),
             carried: Arc::default(),
             ledger: Some((ledger, build)),
         };
