@@ -13,7 +13,7 @@ use crate::intake::{Closed, Ticket};
 use crate::quarantine::Step;
 use crate::resolve::Interface;
 use crate::statement::{self, Hashes};
-use crate::swap::own_failure;
+use crate::swap::{Probation, own_failure};
 use crate::zones::{Permit, Place};
 use crate::{Capsule, Kernel, KernelError};
 
@@ -191,8 +191,11 @@ impl Kernel {
             let capsule = self.activate(what).await?;
             // Before the intake, so that a swap does not wait for calls that only wait themselves.
             let mut permit = self.enter_zone(&capsule, call.around.within).await?;
+            // Before the way in: who stands by is let go only once nobody gets in any more, so whoever got in knows it.
+            let probation = capsule.probation.load_full();
+            let _stays_ready = probation.as_ref().map(|probation| probation.former.intake.count_in());
             let closed = match capsule.intake.enter() {
-                Ok(ticket) => return self.execute_in(&capsule, &ticket, &mut permit, call).await,
+                Ok(ticket) => return self.execute_in(&capsule, probation, &ticket, &mut permit, call).await,
                 Err(closed) => closed,
             };
             drop(permit);
@@ -232,13 +235,13 @@ impl Kernel {
     async fn execute_in(
         &self,
         capsule: &Arc<Capsule>,
+        probation: Option<Arc<Probation>>,
         _ticket: &Ticket<'_>,
         permit: &mut Permit<'_>,
         call: Call<'_>,
     ) -> Result<(Execution, Option<Hashes>), Fault> {
         let Call { wanted, input, around } = call;
         let function = wanted.function(capsule)?.name.clone();
-        let probation = capsule.probation.load_full();
         let again = probation
             .as_ref()
             .filter(|probation| probation.makes_again(capsule))
@@ -263,7 +266,9 @@ impl Kernel {
             (Some(why), Some(input)) => {
                 let former = &probation.former;
                 let ran = self.run(former, permit, &execution.function, input, around).await?;
-                if own_failure(&ran.outcome).is_none() {
+                // One that was let go meanwhile says nothing of the call.
+                let is_fenced = matches!(ran.outcome.result, Err(EngineError::Fenced {}));
+                if own_failure(&ran.outcome).is_none() && !is_fenced {
                     execution.capsule = former.clone();
                     execution.outcome = ran.outcome;
                     execution.receipt_id = ran.receipt_id;

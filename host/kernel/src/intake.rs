@@ -57,6 +57,13 @@ impl Intake {
         Err(self.why.read().clone())
     }
 
+    /// Counts a call that comes only if another version fails it, open or not, so that whoever waits for calls to end waits
+    /// for it, too.
+    pub(crate) fn count_in(&self) -> Ticket<'_> {
+        self.state.fetch_add(1, Ordering::AcqRel);
+        Ticket(self)
+    }
+
     /// Lets nobody in any more; who is in stays in.
     pub(crate) fn close(&self, why: Closed) {
         *self.why.write() = why;

@@ -77,11 +77,12 @@ impl Reached {
 /// The way into a provider for a call that can run at once, and once is enough; none when it has to go the way of any call.
 pub(super) fn enter<'a>(kernel: &'a Kernel, provider: &'a Capsule, within: Within) -> Option<(Ticket<'a>, Permit<'a>)> {
     let caller = Place::of_token(within.token)?;
-    let ticket = provider.intake.enter().ok()?;
-    // As long as another version stands by, that one answers what this one fails.
+    // As long as another version stands by, that one answers what this one fails. Asked before the way in: who stood by is
+    // let go only once nobody gets in any more.
     if provider.probation.load().is_some() {
         return None;
     }
+    let ticket = provider.intake.enter().ok()?;
     let limits = &provider.limits;
     let permit = kernel
         .zones()

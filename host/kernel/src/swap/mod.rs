@@ -220,6 +220,9 @@ impl Kernel {
         ];
         // One that an operator suspended is so already; what takes its place is not.
         moves.retain(|step| self.journal().state(step.what) != Some(step.to));
+        if stands_by {
+            self.stands_by(&capsule, current.clone());
+        }
         self.flip(&moves, &capsule, &binding).await?;
         handover.done();
         current.intake.close(Closed::Gone);
@@ -230,7 +233,7 @@ impl Kernel {
             self.retire(earlier.former.clone(), taking.actor);
         }
         if stands_by {
-            self.begin_probation(&capsule, current.clone());
+            self.begin_probation(&capsule);
             steps.done("probation");
         } else {
             self.retire(current.clone(), taking.actor);

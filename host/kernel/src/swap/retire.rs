@@ -34,19 +34,23 @@ impl Kernel {
             Ok(loaded) => {
                 let former = Arc::new(Capsule::new(loaded, 0));
                 former.intake.close(Closed::Gone);
-                self.begin_probation(capsule, former);
+                self.stands_by(capsule, former);
+                self.begin_probation(capsule);
             }
             Err(fault) => tracing::warn!(%urn, "the version before cannot stand by: {fault}"),
         }
     }
 
-    /// From now on the version before answers what the new one fails, and comes back when that is too often.
-    pub(super) fn begin_probation(&self, capsule: &Arc<Capsule>, former: Arc<Capsule>) {
-        let settings = self.settings();
-        capsule
-            .probation
-            .store(Some(Arc::new(Probation::new(former, settings))));
-        let time = Duration::from_millis(settings.probation_ms);
+    /// From now on the version before answers what the new one fails, and comes back when that is too often. To be said
+    /// before calls find the new one.
+    pub(super) fn stands_by(&self, capsule: &Capsule, former: Arc<Capsule>) {
+        let probation = Probation::new(former, self.settings());
+        capsule.probation.store(Some(Arc::new(probation)));
+    }
+
+    /// Lets the version before go when the new one's time is over.
+    pub(super) fn begin_probation(&self, capsule: &Arc<Capsule>) {
+        let time = Duration::from_millis(self.settings().probation_ms);
         let (kernel, urn, generation) = (self.downgrade(), capsule.manifest.id.clone(), capsule.generation);
         spawn_at_home(async move {
             tokio::time::sleep(time).await;
@@ -181,8 +185,8 @@ impl Kernel {
         if let Some(successor) = successor {
             Successor::begin(successor);
         }
-        capsule.probation.store(None);
         capsule.intake.close(Closed::Gone);
+        capsule.probation.store(None);
         steps.done("flip");
         if let Why::Failed(fault) = why {
             self.keep_out(&capsule.named, capsule.manifest_digest, Step::Probation, fault)?;
