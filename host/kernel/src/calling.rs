@@ -195,7 +195,10 @@ impl Kernel {
             let probation = capsule.probation.load_full();
             let _stays_ready = probation.as_ref().map(|probation| probation.former.intake.count_in());
             let closed = match capsule.intake.enter() {
-                Ok(ticket) => return self.execute_in(&capsule, probation, &ticket, &mut permit, call).await,
+                Ok(ticket) => {
+                    let probation = probation.as_deref();
+                    return self.execute_in(&capsule, probation, &ticket, &mut permit, call).await;
+                }
                 Err(closed) => closed,
             };
             drop(permit);
@@ -235,7 +238,7 @@ impl Kernel {
     async fn execute_in(
         &self,
         capsule: &Arc<Capsule>,
-        probation: Option<Arc<Probation>>,
+        probation: Option<&Probation>,
         _ticket: &Ticket<'_>,
         permit: &mut Permit<'_>,
         call: Call<'_>,
@@ -243,7 +246,6 @@ impl Kernel {
         let Call { wanted, input, around } = call;
         let function = wanted.function(capsule)?.name.clone();
         let again = probation
-            .as_ref()
             .filter(|probation| probation.makes_again(capsule))
             .map(|_| input.clone());
         let ran = self.run(capsule, permit, &function, input, around).await?;
