@@ -1,5 +1,6 @@
 //! Swaps on a real host: what callers and operators see when a version takes the place of another one.
 
+mod crowd;
 mod life;
 mod load;
 
