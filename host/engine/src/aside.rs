@@ -11,8 +11,11 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-/// Guest time after which a call is a long one, and goes on in threads of low priority.
-pub const LONG_AFTER: Duration = Duration::from_millis(2);
+/// Guest time after which a call may be a long one, and goes on in threads of low priority if it is.
+const LONG_AFTER: Duration = Duration::from_millis(2);
+/// What it then has to take of a processor to be one: guest time goes on for a guest whose thread waits for a processor, and
+/// a quick one that is taken for a long one would wait even longer.
+const BURNS: Duration = Duration::from_millis(1);
 /// Nice levels below the host's own threads: a tenth of their share where they want all, everything where they do not.
 #[cfg(target_os = "linux")]
 const NICE: i32 = 10;
@@ -78,17 +81,40 @@ impl Drop for Counted {
     }
 }
 
+/// What came of work, and whether it was a long one.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Ended<T> {
+    /// Its result.
+    pub result: T,
+    /// It took a processor for milliseconds.
+    pub was_long: bool,
+}
+
+/// What this thread took of a processor so far. A call of the system: not for every call.
+fn burnt() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(
+        u64::try_from(now.tv_sec).unwrap_or_default(),
+        u32::try_from(now.tv_nsec).unwrap_or_default(),
+    )
+}
+
 /// Work as it runs aside. The order counts: dropped before it began, the work goes first as well.
 struct Gone<T> {
     work: Work<T>,
+    burnt: Duration,
     _counted: Counted,
 }
 
 impl<T> Future for Gone<T> {
-    type Output = T;
+    type Output = Ended<T>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        self.work.as_mut().poll(context)
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Ended<T>> {
+        let before = burnt();
+        let polled = self.work.as_mut().poll(context);
+        self.burnt += burnt().saturating_sub(before);
+        let was_long = self.burnt >= LONG_AFTER;
+        polled.map(|result| Ended { result, was_long })
     }
 }
 
@@ -118,18 +144,24 @@ impl Aside {
         &self,
         at_once: bool,
         work: impl Future<Output = T> + Send + 'static,
-    ) -> Option<T> {
+    ) -> Option<Ended<T>> {
         let work: Work<T> = Box::pin(work);
         let at = match self.handle_if(at_once) {
             Some(handle) => At::Aside(self.spawn(handle, work)),
-            None => At::Here(work),
+            None => At::Here(work, None),
         };
-        Moving { aside: self, at }.await
+        let moving = Moving {
+            aside: self,
+            at,
+            moved: false,
+        };
+        moving.await
     }
 
-    fn spawn<T: Send + 'static>(&self, handle: &Handle, work: Work<T>) -> JoinHandle<T> {
+    fn spawn<T: Send + 'static>(&self, handle: &Handle, work: Work<T>) -> JoinHandle<Ended<T>> {
         handle.spawn(Gone {
             work,
+            burnt: Duration::ZERO,
             _counted: Counted::of(&self.there),
         })
     }
@@ -175,8 +207,9 @@ fn lower(home: Option<Handle>) {
 }
 
 enum At<T> {
-    Here(Work<T>),
-    Aside(JoinHandle<T>),
+    /// With what it took of a processor since it looked like a long one.
+    Here(Work<T>, Option<Duration>),
+    Aside(JoinHandle<Ended<T>>),
     Over,
 }
 
@@ -184,36 +217,60 @@ enum At<T> {
 struct Moving<'a, T> {
     aside: &'a Aside,
     at: At<T>,
+    moved: bool,
+}
+
+impl<T: Send + 'static> Moving<'_, T> {
+    /// One step of work that is here. Pending, it may be aside afterwards.
+    fn step(&mut self, context: &mut Context<'_>) -> Poll<T> {
+        let At::Here(work, suspected) = &mut self.at else {
+            return Poll::Pending;
+        };
+        let before = suspected.map(|_| burnt());
+        NOTICED.set(false);
+        if let Poll::Ready(result) = work.as_mut().poll(context) {
+            return Poll::Ready(result);
+        }
+        let noticed = NOTICED.take();
+        if let (Some(sum), Some(before)) = (suspected.as_mut(), before) {
+            *sum += burnt().saturating_sub(before);
+        } else if noticed {
+            *suspected = Some(Duration::ZERO);
+        }
+        let is_long = noticed && suspected.is_some_and(|sum| sum >= BURNS);
+        if let Some(handle) = self.aside.handle_if(is_long)
+            && let At::Here(work, _) = std::mem::replace(&mut self.at, At::Over)
+        {
+            self.at = At::Aside(self.aside.spawn(handle, work));
+            self.moved = true;
+        }
+        Poll::Pending
+    }
 }
 
 impl<T: Send + 'static> Future for Moving<'_, T> {
-    type Output = Option<T>;
+    type Output = Option<Ended<T>>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Ended<T>>> {
         let this = &mut *self;
-        let aside = this.aside;
-        if let At::Here(work) = &mut this.at {
-            NOTICED.set(false);
-            if let Poll::Ready(result) = work.as_mut().poll(context) {
-                this.at = At::Over;
-                return Poll::Ready(Some(result));
-            }
-            let Some(handle) = aside.handle_if(NOTICED.take()) else {
-                return Poll::Pending;
-            };
-            match std::mem::replace(&mut this.at, At::Over) {
-                At::Here(work) => this.at = At::Aside(aside.spawn(handle, work)),
-                other => this.at = other,
-            }
+        if let Poll::Ready(result) = this.step(context) {
+            this.at = At::Over;
+            let was_long = false;
+            return Poll::Ready(Some(Ended { result, was_long }));
         }
-        let At::Aside(joined) = &mut this.at else {
-            return Poll::Ready(None);
+        let joined = match &mut this.at {
+            At::Here(..) => return Poll::Pending,
+            At::Aside(joined) => joined,
+            At::Over => return Poll::Ready(None),
         };
-        let Poll::Ready(result) = Pin::new(joined).poll(context) else {
+        let Poll::Ready(ended) = Pin::new(joined).poll(context) else {
             return Poll::Pending;
         };
         this.at = At::Over;
-        Poll::Ready(result.ok())
+        Poll::Ready(ended.ok().map(|ended| Ended {
+            was_long: ended.was_long || this.moved,
+            ..ended
+        }))
     }
 }
 
@@ -232,23 +289,62 @@ mod tests {
 
     use super::*;
 
+    /// Takes so much of a processor, however long that lasts.
+    fn burn(wanted: Duration) {
+        let before = burnt();
+        while burnt().saturating_sub(before) < wanted {
+            std::hint::spin_loop();
+        }
+    }
+
     async fn long() -> bool {
-        yields(LONG_AFTER);
-        tokio::task::yield_now().await;
+        for _ in 0..2 {
+            burn(LONG_AFTER);
+            yields(LONG_AFTER);
+            tokio::task::yield_now().await;
+        }
         ASIDE.get()
+    }
+
+    fn ended<T>(result: T, was_long: bool) -> Option<Ended<T>> {
+        Some(Ended { result, was_long })
     }
 
     #[tokio::test]
     async fn work_moves_when_a_guest_in_it_ran_for_long_and_stays_when_it_did_not() {
         let aside = Aside::default();
-        assert_eq!(aside.run(false, long()).await, Some(true));
+        assert_eq!(aside.run(false, long()).await, ended(true, true));
         let short = async {
+            burn(LONG_AFTER);
             yields(Duration::from_micros(1999));
             tokio::task::yield_now().await;
             ASIDE.get()
         };
-        assert_eq!(aside.run(false, short).await, Some(false));
-        assert_eq!(aside.run(true, async { ASIDE.get() }).await, Some(true));
+        assert_eq!(aside.run(false, short).await, ended(false, false));
+    }
+
+    #[tokio::test]
+    async fn work_that_only_waited_for_a_processor_stays() {
+        let aside = Aside::default();
+        let waited = async {
+            for _ in 0..8 {
+                yields(LONG_AFTER);
+                tokio::task::yield_now().await;
+            }
+            ASIDE.get()
+        };
+        assert_eq!(aside.run(false, waited).await, ended(false, false));
+    }
+
+    #[tokio::test]
+    async fn work_that_begins_aside_is_long_by_what_it_takes() {
+        let aside = Aside::default();
+        assert_eq!(aside.run(true, async { ASIDE.get() }).await, ended(true, false));
+        let busy = async {
+            burn(LONG_AFTER);
+            ASIDE.get()
+        };
+        assert_eq!(aside.run(true, busy).await, ended(true, true));
     }
 
     #[tokio::test]
@@ -256,7 +352,9 @@ mod tests {
         let aside = Arc::new(Aside::default());
         let within = aside.clone();
         let work = async move { (long().await, within.run(true, long()).await) };
-        assert_eq!(aside.run(false, work).await, Some((true, Some(true))));
+        let moved = aside.run(false, work).await.unwrap();
+        assert_eq!(moved.result, (true, ended(true, false)));
+        assert!(moved.was_long);
     }
 
     #[tokio::test]
@@ -269,7 +367,7 @@ mod tests {
             });
             ASIDE.get()
         };
-        assert_eq!(aside.run(true, work).await, Some(true));
+        assert!(aside.run(true, work).await.unwrap().result);
         assert_eq!(told.await, Ok(false));
     }
 
@@ -284,21 +382,21 @@ mod tests {
 
     #[tokio::test]
     async fn work_that_nobody_waits_for_any_more_ends() {
-        struct Ended(Arc<AtomicBool>);
-        impl Drop for Ended {
+        struct Mark(Arc<AtomicBool>);
+        impl Drop for Mark {
             fn drop(&mut self) {
                 self.0.store(true, Ordering::SeqCst);
             }
         }
         let (aside, ended) = (Aside::default(), Arc::new(AtomicBool::new(false)));
-        let mark = Ended(ended.clone());
+        let mark = Mark(ended.clone());
         let forever = async move {
             let _mark = mark;
             loop {
                 long().await;
             }
         };
-        let waited = tokio::time::timeout(Duration::from_millis(50), aside.run(false, forever)).await;
+        let waited = tokio::time::timeout(Duration::from_millis(50), aside.run(true, forever)).await;
         assert!(waited.is_err());
         assert!(aside.is_over(Duration::from_secs(30)).await, "it goes on");
         assert!(
@@ -323,10 +421,8 @@ mod tests {
         let nice = || rustix::process::getpriority_process(None).unwrap();
         let before = nice();
         let aside = Aside::default();
-        assert_eq!(
-            aside.run(true, async move { nice() }).await,
-            Some((before + NICE).min(19))
-        );
+        let lowered = aside.run(true, async move { nice() }).await.unwrap();
+        assert_eq!(lowered.result, (before + NICE).min(19));
         assert_eq!(nice(), before);
     }
 }

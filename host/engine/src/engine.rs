@@ -8,7 +8,7 @@ use kinetic_model::{Digest, InstanceMode, Limits};
 use tokio::sync::Semaphore;
 use wasmtime::component::{Component, Linker};
 
-use crate::aside::Aside;
+use crate::aside::{Aside, Ended};
 use crate::capability::{Capability, Export, Loaded, Place};
 use crate::code_cache::{CodeCache, Compiled, deserialize, engine_id};
 use crate::compile::compile;
@@ -154,14 +154,14 @@ impl Engine {
         Digest::from_bytes(engine_id(&self.0.engine))
     }
 
-    /// Runs a call here until a guest in it has run for 2 ms, then in threads of low priority, so that short calls do not
-    /// wait for it; `at_once` begins there, for a capsule that is known to take long. None when the call ended without a
-    /// result. Dropping the future ends the guest within a tick.
+    /// Runs a call here until a guest in it has run for 2 ms and taken a processor for 1 ms more, then in threads of low
+    /// priority, so that short calls do not wait for it; `at_once` begins there, for a capsule that is known to take long.
+    /// None when the call ended without a result. Dropping the future ends the guest within a tick.
     pub async fn aside<T: Send + 'static>(
         &self,
         at_once: bool,
         call: impl Future<Output = T> + Send + 'static,
-    ) -> Option<T> {
+    ) -> Option<Ended<T>> {
         self.0.aside.run(at_once, call).await
     }
 

@@ -83,7 +83,7 @@ mod waiting;
 mod worker;
 
 pub use apart::{behind, beside};
-pub use aside::{LONG_AFTER, spawn_at_home};
+pub use aside::{Ended, spawn_at_home};
 pub use capability::{Answer, Capability, Input, Outcome, Output};
 pub use compile::compile_worker_main;
 pub use config::{Allocation, CompileIn, EngineConfig};

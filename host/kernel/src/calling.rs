@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kinetic_engine::{CallContext, EngineError, Function, Input, LONG_AFTER, Outcome, Within, spawn_at_home};
+use kinetic_engine::{CallContext, EngineError, Function, Input, Outcome, Within, spawn_at_home};
 use kinetic_model::{CapsuleRef, Fault};
 use tokio::time::Instant;
 
@@ -112,8 +112,6 @@ impl Capsule {
     pub(crate) fn count(&self, outcome: &Outcome, failure: Option<&str>) -> u64 {
         let usage = &outcome.usage;
         self.stats
-            .note_long(Duration::from_nanos(usage.guest_time_ns) >= LONG_AFTER);
-        self.stats
             .note(usage.wall_time_ns, usage.fuel, usage.memory_peak_bytes, failure)
     }
 }
@@ -137,7 +135,8 @@ impl Kernel {
         input: Input,
         origin: &Origin,
     ) -> Result<Execution, Fault> {
-        let runs_long = self.resolve(what).is_some_and(|capsule| capsule.stats.runs_long());
+        let stats = self.resolve(what).map(|capsule| capsule.stats.clone());
+        let runs_long = stats.as_ref().is_some_and(|stats| stats.runs_long());
         let (kernel, what, origin) = (self.clone(), what.clone(), origin.clone());
         let function = function.map(str::to_string);
         let work = async move {
@@ -149,8 +148,12 @@ impl Kernel {
             let called = kernel.execute_call(&what, Call { wanted, input, around }).await;
             called.map(|(execution, _)| execution)
         };
-        let done = self.0.judge.engine.aside(runs_long, work).await;
-        done.unwrap_or_else(|| Err(KernelError::CallLost {}.into()))
+        let ended = self.0.judge.engine.aside(runs_long, work).await;
+        let ended = ended.ok_or(KernelError::CallLost {})?;
+        if let Some(stats) = stats {
+            stats.note_long(ended.was_long);
+        }
+        ended.result
     }
 
     /// Runs a function for another capsule, whose call of it this is part of. Gives also what the receipt of that call says

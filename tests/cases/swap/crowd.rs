@@ -44,5 +44,10 @@ fn nobody_in_a_crowd_sees_what_a_version_fails_that_comes_and_goes_again() {
         assert!(told.iter().all(|(calls, _)| *calls > ROUNDS), "{told:?}");
         told.into_iter().flat_map(|(_, failed)| failed).collect::<Vec<_>>()
     });
-    assert!(failed.is_empty(), "{} calls: {:#?}", failed.len(), &failed[..failed.len().min(3)]);
+    assert!(
+        failed.is_empty(),
+        "{} calls: {:#?}",
+        failed.len(),
+        &failed[..failed.len().min(3)]
+    );
 }
