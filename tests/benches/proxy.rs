@@ -119,6 +119,7 @@ impl Ours {
             quarantine: folder.path().join("quarantine"),
             store: Arc::new(FolderStore::open(&folder.path().join("store"), 10 << 20).unwrap()),
             registries: Arc::default(),
+            cache: kinetic_registry::Cache::default(),
             carried: Arc::default(),
             ledger: Some((ledger, build)),
         };

@@ -120,7 +120,7 @@ fn proven(document: &Value) -> Value {
     let signature = BASE64
         .decode(envelope["signatures"][0]["sig"].as_str().unwrap())
         .unwrap();
-    let verifier = VerifyingKey::from_bytes(key.as_bytes()).unwrap();
+    let verifier = VerifyingKey::from_bytes(key.as_bytes().try_into().unwrap()).unwrap();
     verifier
         .verify_strict(&signed, &Signature::from_slice(&signature).unwrap())
         .unwrap();

@@ -217,7 +217,7 @@ fn bytes_that_were_changed_in_the_registry_are_refused_and_nothing_of_them_is_co
         let refused = host.execute(ECHO, "text-back", json!({ "text": "hi" }));
         assert_eq!(refused.problem(status), code);
     }
-    assert_eq!(states(&host), [""; 0], "it did not even come as far as the receipt");
+    assert_eq!(states(&host), [""; 0], "nothing came into being");
     std::fs::write(&file, &component).unwrap();
     assert_eq!(calls(&host)["output"], json!("hi"));
 }

@@ -17,14 +17,14 @@ use kinetic_testkit::swappable::events;
 use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(120);
-const QUICK: [(&str, &str); 2] = [
+pub(crate) const QUICK: [(&str, &str); 2] = [
     ("KINETIC_OUTBOX__BACKOFF_MS_MIN", "10"),
     ("KINETIC_OUTBOX__BACKOFF_MS_MAX", "100"),
 ];
 
 /// What the line between two hosts does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Weather {
+pub(crate) enum Weather {
     Fine,
     /// Nothing gets through.
     Away,
@@ -35,13 +35,13 @@ enum Weather {
 }
 
 /// A line to a registry that stays where it is when the registry comes back somewhere else.
-struct Line {
-    url: String,
+pub(crate) struct Line {
+    pub(crate) url: String,
     now: Arc<Mutex<(Weather, String)>>,
 }
 
 impl Line {
-    fn to(host: &Host) -> Self {
+    pub(crate) fn to(host: &Host) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let now = Arc::new(Mutex::new((Weather::Fine, String::new())));
@@ -57,11 +57,11 @@ impl Line {
         line
     }
 
-    fn is(&self, weather: Weather) {
+    pub(crate) fn is(&self, weather: Weather) {
         self.now.lock().unwrap().0 = weather;
     }
 
-    fn leads_to(&self, host: &Host) {
+    pub(crate) fn leads_to(&self, host: &Host) {
         self.now.lock().unwrap().1 = host.url.trim_start_matches("http://").to_string();
     }
 }
@@ -123,7 +123,7 @@ fn component(number: u32) -> Vec<u8> {
     ))
 }
 
-fn in_folder(host: &Host, args: &[&str]) -> Value {
+pub(crate) fn in_folder(host: &Host, args: &[&str]) -> Value {
     let mut all = vec!["--data", "data"];
     all.extend(args);
     host.kinetic(&all).fine().json()
@@ -136,7 +136,7 @@ fn entry(host: &Host, id: &str) -> Value {
 }
 
 /// Waits until an entry is as it is to be.
-fn until(host: &Host, id: &str, good: impl Fn(&Value) -> bool) -> Value {
+pub(crate) fn until(host: &Host, id: &str, good: impl Fn(&Value) -> bool) -> Value {
     let begun = Instant::now();
     loop {
         let entry = entry(host, id);
@@ -148,11 +148,11 @@ fn until(host: &Host, id: &str, good: impl Fn(&Value) -> bool) -> Value {
     }
 }
 
-fn is_delivered(entry: &Value) -> bool {
+pub(crate) fn is_delivered(entry: &Value) -> bool {
     entry["state"] == "delivered"
 }
 
-fn has_failed(entry: &Value) -> bool {
+pub(crate) fn has_failed(entry: &Value) -> bool {
     entry["attempts"].as_u64().unwrap() > 0
 }
 

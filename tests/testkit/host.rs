@@ -75,7 +75,7 @@ pub fn kinetic_in(folder: &Path, variables: &[(&str, &str)], args: &[&str]) -> S
     }
 }
 
-fn command(folder: &Path, variables: &[(&str, &str)], args: &[&str]) -> Command {
+pub(crate) fn command(folder: &Path, variables: &[(&str, &str)], args: &[&str]) -> Command {
     let mut command = Command::new(binary());
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("KINETIC_") || name.starts_with("ECOSYSTEM_"))
     {

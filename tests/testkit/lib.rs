@@ -2,11 +2,14 @@
 
 pub mod author;
 pub mod batches;
+pub mod between;
 pub mod engine;
 pub mod guests;
 pub mod host;
 pub mod live;
 pub mod oci;
 pub mod parts;
+pub mod registry_server;
+pub mod seaweed;
 pub mod swappable;
 pub mod tenants;

@@ -110,6 +110,11 @@ impl CodeCache {
         Some(body)
     }
 
+    /// Removes the entry of a component.
+    pub(crate) fn forget(&self, digest: &Digest) {
+        let _ = fs::remove_file(self.folder.join(self.name(digest)));
+    }
+
     /// Keeps compiled code. Failing to (a full disk) costs a recompile later, so the caller only reports it.
     pub(crate) fn store(&self, digest: &Digest, compiled: &Compiled) -> Result<(), EngineError> {
         let why = |e: &dyn std::fmt::Display| EngineError::CodeCache { why: e.to_string() };

@@ -62,6 +62,19 @@ pub enum LoadedFrom {
     Compiler,
 }
 
+/// What a component was compiled to before, by this host: its code, and what it offers.
+pub struct Known {
+    compiled: Compiled,
+    digest: Digest,
+}
+
+impl Known {
+    /// SHA-256 of the component.
+    pub const fn digest(&self) -> Digest {
+        self.digest
+    }
+}
+
 /// Numbers about the sandbox pool, for metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolStatus {
@@ -196,8 +209,8 @@ impl Engine {
                 bytes_max,
             });
         }
-        if let Some(compiled) = shared.cache.as_ref().and_then(|cache| cache.load(digest)) {
-            match self.take_in(&compiled, admit).await {
+        if let Some(known) = self.known(digest) {
+            match self.load_known(&known, admit).await {
                 Err(EngineError::CodeCache { why }) => {
                     tracing::warn!(component = %digest, "cached code is compiled again: {why}");
                 }
@@ -215,6 +228,35 @@ impl Engine {
             tracing::warn!("compiled code was not kept: {e}");
         }
         Ok((loaded?, LoadedFrom::Compiler))
+    }
+
+    /// What this host compiled the component of that digest to before, if the code cache has it and it is whole. Whoever
+    /// has it needs no byte of the component any more.
+    pub fn known(&self, digest: &Digest) -> Option<Known> {
+        let compiled = self.0.cache.as_ref()?.load(digest)?;
+        Some(Known {
+            compiled,
+            digest: *digest,
+        })
+    }
+
+    /// As [`Engine::load`], of a component that was compiled before.
+    ///
+    /// # Errors
+    /// As [`Engine::load`]'s; `CodeCache` when the code is not this component's, or does not fit this engine: it has to be
+    /// compiled again.
+    pub async fn load_known(&self, known: &Known, admit: Admit<'_>) -> Result<Capability, EngineError> {
+        if known.digest != admit.capsule.digest {
+            return Err(EngineError::CodeCache {
+                why: format!("the code is of {}", known.digest),
+            });
+        }
+        let taken = self.take_in(&known.compiled, admit).await;
+        if let (Err(EngineError::CodeCache { .. }), Some(cache)) = (&taken, &self.0.cache) {
+            // Else it would be found, and fail, each time: whoever finds it brings no bytes to compile.
+            cache.forget(&known.digest);
+        }
+        taken
     }
 
     /// Takes compiled code in where the capsule's calls are to run; `CodeCache` when it does not fit this engine.

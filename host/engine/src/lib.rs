@@ -90,7 +90,7 @@ pub use config::{Allocation, CompileIn, EngineConfig};
 pub use context::{CallContext, Within};
 pub use crossing::{CrossingAnswer, NotUnderstood, ask_host, cross, crossed, resource_of_host};
 pub use describe::describe;
-pub use engine::{Engine, LoadedFrom, PoolStatus};
+pub use engine::{Engine, Known, LoadedFrom, PoolStatus};
 pub use error::EngineError;
 pub use extensions::Extensions;
 pub use fence::Committing;

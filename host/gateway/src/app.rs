@@ -17,7 +17,7 @@ use crate::request_id::RequestId;
 use crate::waiting::Readers;
 use crate::{
     GatewayConfig, GatewayError, capabilities, capsules, discovery, errors_page, execute, health, ledger, mcp, openapi,
-    outbox, registry_routes, state, telemetry, topics, zones,
+    outbox, promotions, registry_routes, state, telemetry, topics, zones,
 };
 
 /// Tables of error codes with their headings, for the pages problems point to.
@@ -152,6 +152,9 @@ pub(crate) fn router(app: &Shared, mcp: mcp::Service) -> Router {
             "/api/v1/registry/capabilities/{reference}/download",
             get(registry_routes::download),
         )
+        .route("/api/v1/registry/promotions/publish", post(promotions::publish))
+        .route("/api/v1/registry/promotions/{reference}", get(promotions::one))
+        .route("/api/v1/crystallizations", post(promotions::crystallize))
         .route("/api/v1/outbox", get(outbox::list).post(outbox::post))
         .route("/api/v1/outbox/{id}", get(outbox::one).delete(outbox::discard))
         .route("/api/v1/outbox/{id}/retry", post(outbox::retry))

@@ -26,6 +26,8 @@ mod metrics;
 mod openapi;
 mod outbox;
 mod problem;
+mod promotions;
+mod range;
 mod registry_routes;
 mod request_id;
 mod server;

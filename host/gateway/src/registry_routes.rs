@@ -8,10 +8,10 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG};
-use http::{HeaderValue, StatusCode};
+use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use kinetic_identity::RECEIPT_BYTES_MAX;
-use kinetic_registry::{Descriptor, MANIFEST_BYTES_MAX, Published, Source as _};
+use kinetic_registry::{Descriptor, MANIFEST_BYTES_MAX, Published, Rest, Source as _};
 use serde_json::{Value, json};
 
 use crate::app::Shared;
@@ -20,6 +20,7 @@ use crate::error::tame;
 use crate::execute::{media_type, path_capsule};
 use crate::json_guard::{Members, missing};
 use crate::problem::Problem;
+use crate::range::{Part, first_bytes};
 use crate::{GatewayError, body};
 
 /// `GET /api/v1/registry/capabilities`: every version in the local store.
@@ -37,21 +38,43 @@ pub(crate) async fn describe(
     Ok(Json(app.calls.kernel.store().describe(&what).await?))
 }
 
-/// `GET /api/v1/registry/capabilities/{ref}/download`: one version's component, streamed.
+/// `GET /api/v1/registry/capabilities/{ref}/download`: one version's component, streamed; or the part of it that a broken
+/// download is still missing.
 pub(crate) async fn download(
     State(app): State<Shared>,
     reference: Result<Path<String>, PathRejection>,
+    asked: HeaderMap,
 ) -> Result<Response, Problem> {
     let store = app.calls.kernel.store();
     let descriptor = store.describe(&path_capsule(reference)?).await?;
-    let bytes = store.download(&descriptor).await?;
-    let mut response = Response::new(Body::from_stream(bytes));
-    let headers = response.headers_mut();
+    let (size_bytes, tag) = (descriptor.size_bytes, format!("\"{}\"", descriptor.digest));
+    let part = Part::of(&asked, size_bytes, &tag);
+    let rest = Rest {
+        from_byte: part.map_or(0, |part| part.first),
+        tag: None,
+    };
+    let bytes = store.download(&descriptor, &rest).await?.bytes;
+    let sent_bytes = part.map_or(size_bytes, Part::bytes);
+    let body = if part.is_some() {
+        Body::from_stream(first_bytes(bytes, sent_bytes))
+    } else {
+        Body::from_stream(bytes)
+    };
+    let mut response = Response::new(body);
+    let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/wasm"));
-    headers.insert(CONTENT_LENGTH, descriptor.size_bytes.into());
-    if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", descriptor.digest)) {
+    headers.insert(CONTENT_LENGTH, sent_bytes.into());
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
         headers.insert(ETAG, tag);
     }
+    if let Some(Part { first, last }) = part {
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        if let Ok(range) = HeaderValue::from_str(&format!("bytes {first}-{last}/{size_bytes}")) {
+            headers.insert(CONTENT_RANGE, range);
+        }
+    }
+    response.headers_mut().extend(headers);
     Ok(response)
 }
 

@@ -68,8 +68,12 @@ impl Envelope {
 
     /// Reads an envelope; the caller bounds the size.
     pub(crate) fn from_json(bytes: &[u8], depth_max: usize, signatures_max: usize) -> Result<Self, IdentityError> {
+        Self::from_value(strict_json::parse(bytes, depth_max)?, signatures_max)
+    }
+
+    /// The same of JSON that was read strictly.
+    pub(crate) fn from_value(value: serde_json::Value, signatures_max: usize) -> Result<Self, IdentityError> {
         let malformed = |why: String| IdentityError::ReceiptMalformed { why: shorten(&why) };
-        let value = strict_json::parse(bytes, depth_max)?;
         let wire: Wire = serde_json::from_value(value).map_err(|e| malformed(e.to_string()))?;
         if wire.signatures.is_empty() {
             return Err(IdentityError::NoSignature {});
@@ -121,6 +125,21 @@ impl Envelope {
         Ok(true)
     }
 
+    /// Takes over the signatures of another envelope of the same, those that are not here yet. `false`: all were.
+    pub(crate) fn join(&mut self, other: Self, signatures_max: usize) -> Result<bool, IdentityError> {
+        let before = self.signatures.len();
+        for signature in other.signatures {
+            if !self.signatures.iter().any(|known| known.bytes == signature.bytes) {
+                self.signatures.push(signature);
+            }
+        }
+        let found = self.signatures.len();
+        if found > signatures_max {
+            return Err(IdentityError::TooManySignatures { found, signatures_max });
+        }
+        Ok(found > before)
+    }
+
     /// Those of `keys`, which are distinct, by which a signature is valid, each once, in their order.
     ///
     /// Key ids only say what is tried first: an honest envelope then takes one check for each signature. A signature
@@ -152,7 +171,7 @@ impl Envelope {
 }
 
 /// PAE, the pre-authentication encoding: `DSSEv1 <bytes of type> <type> <bytes of body> <body>`.
-fn encode(payload_type: &str, body: &[u8]) -> Vec<u8> {
+pub(crate) fn encode(payload_type: &str, body: &[u8]) -> Vec<u8> {
     let head = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), body.len());
     let mut encoded = Vec::with_capacity(head.len() + body.len());
     encoded.extend_from_slice(head.as_bytes());
@@ -161,7 +180,7 @@ fn encode(payload_type: &str, body: &[u8]) -> Vec<u8> {
 }
 
 /// Standard or URL-safe base64: the protocol lets a signer use either.
-fn decode(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
     let url_safe = text.bytes().any(|b| matches!(b, b'-' | b'_'));
     if url_safe {
         URL_SAFE_DECODER.decode(text).ok()

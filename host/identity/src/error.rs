@@ -203,6 +203,50 @@ coded_errors! {
         "0049" NotLocked { what: String, why: String } => Security,
             "{what} is not what the lock file holds: {why}.",
             "Look why it changed; `kinetic lock` takes what is there now.";
+        /// A Sigstore bundle of another version.
+        "0050" BundleUnknown { found: String } => Security,
+            "the bundle's mediaType is \"{found}\", which this host does not know.",
+            "Use application/vnd.dev.sigstore.bundle.v0.3+json, as `cosign attest-blob --new-bundle-format` writes it.";
+        /// A Sigstore bundle over bytes alone.
+        "0051" BundleOfBytes { } => Security,
+            "the bundle signs bytes alone, and so says nothing about name, version and manifest.",
+            "Sign the statement that `kinetic sign --statement` prints: `cosign attest-blob --statement FILE --key KEY --bundle OUT`.";
+        /// A Sigstore bundle that a certificate vouches for.
+        "0052" BundleKeyless { } => Security,
+            "the bundle names a certificate, and this host believes keys, not certificates and transparency logs.",
+            "Sign with a key of your own (`cosign generate-key-pair`, then `cosign attest-blob --key cosign.key`), and have the namespace list it: `kinetic keys trust NAMESPACE --cosign-key cosign.pub`.";
+        /// A Sigstore bundle whose shape is wrong.
+        "0053" BundleMalformed { why: String } => Invalid,
+            "the bundle is malformed: {why}.",
+            "Make it again with `cosign attest-blob --statement FILE --key KEY --bundle OUT`.";
+        /// Not a public key as cosign writes it, or one of another kind.
+        "0054" BadCosignKey { why: String } => Invalid,
+            "that is no public key of cosign that can be used: {why}.",
+            "Name the cosign.pub that `cosign generate-key-pair` wrote.";
+        /// The receipt's provenance is not what SLSA prescribes.
+        "0055" ProvenanceMalformed { why: String } => Security,
+            "the receipt's provenance cannot be used: {why}.",
+            "Build and sign the capsule again with `kinetic build`, which says who built it from what.";
+        /// The digest over the capsule folder is another one.
+        "0056" FolderMismatch { attested: String, found: String } => Integrity,
+            "the receipt names {attested} for the capsule folder, and what is here has {found}.",
+            "Build again, so that receipt and files come from one build.";
+        /// Signatures of two statements.
+        "0057" StatementDiffers { } => Conflict,
+            "the two sign different statements, though about one capsule, so their signatures cannot stand together.",
+            "Sign the very statement that the others signed: `kinetic sign --statement` prints it.";
+        /// A promotion that cannot stand.
+        "0065" PromotionMalformed { why: String } => Invalid,
+            "the promotion is refused: {why}.",
+            "Correct what it names, and have a host make it again: `kinetic crystallize`.";
+        /// A promotion or topology larger than any may be.
+        "0066" PromotionTooLarge { what: String, size_bytes: usize, bytes_max: usize } => TooLarge,
+            "{what} has {size_bytes} bytes; at most {bytes_max} are taken.",
+            "Put large parts elsewhere, and name them by their digests.";
+        /// A topology that is larger than what it was made from.
+        "0067" NotCompressed { topology_bytes: u64, events_bytes: u64 } => Conformance,
+            "the topology has {topology_bytes} bytes, and the events it was made from have {events_bytes}: it condenses nothing.",
+            "Name all the events that it was made from, or leave out of the document what they say already.";
     }
 }
 

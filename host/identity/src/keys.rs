@@ -1,4 +1,4 @@
-//! Ed25519 keys (RFC 8032): the signing key and its private file, the public key and its text form.
+//! Keys: the Ed25519 signing key (RFC 8032) and its private file, public keys and their text forms.
 
 use std::fmt;
 use std::fs::File;
@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 use crate::IdentityError;
 use crate::atomic_file::{self, Existing};
 use crate::error::shorten;
+use crate::p256::P256;
 
 /// The largest key file read, in bytes; an honest one has about 120.
 const KEY_FILE_BYTES_MAX: u64 = 4096;
@@ -88,7 +89,7 @@ impl SigningKey {
 
     /// The key others verify with.
     pub fn public(&self) -> PublicKey {
-        PublicKey(self.0.verifying_key())
+        PublicKey(Kind::Ed25519(self.0.verifying_key()))
     }
 
     /// Signs bytes; 64 bytes come out, the same for the same bytes.
@@ -118,28 +119,58 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// A public key. Text form: `ed25519:` and the base64 of its 32 bytes.
+/// A public key: one of Ed25519, with which everything of ours is signed, or one of ECDSA on P-256, with which cosign signs
+/// receipts. Text form: `ed25519:` and the base64 of its 32 bytes, or `p256:` and the base64 of its point of 65 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
-pub struct PublicKey(ed25519_dalek::VerifyingKey);
+pub struct PublicKey(Kind);
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Kind {
+    Ed25519(ed25519_dalek::VerifyingKey),
+    P256(P256),
+}
 
 impl PublicKey {
+    /// Reads what `cosign generate-key-pair` leaves as cosign.pub: a P-256 key in PEM (RFC 7468) as a SubjectPublicKeyInfo.
+    ///
+    /// # Errors
+    /// [`IdentityError::BadCosignKey`], also for keys of other kinds.
+    pub fn from_cosign_pem(pem: &str) -> Result<Self, IdentityError> {
+        P256::from_pem(pem).map(|key| Self(Kind::P256(key)))
+    }
+
+    /// Whether it is of Ed25519, and so one of ours; only those sign root documents, indexes and notes.
+    pub const fn is_ed25519(&self) -> bool {
+        matches!(self.0, Kind::Ed25519(_))
+    }
+
     /// Its short name: see [`KeyId`].
     pub fn id(&self) -> KeyId {
-        let hash: [u8; 32] = sha2::Sha256::digest(self.0.as_bytes()).into();
-        KeyId(hex::encode(hash).chars().take(KeyId::DIGITS).collect())
+        match &self.0 {
+            Kind::Ed25519(key) => KeyId::of(&sha2::Sha256::digest(key.as_bytes()).into()),
+            Kind::P256(key) => KeyId::of(&key.fingerprint()),
+        }
     }
 
-    /// Its 32 bytes.
-    pub fn as_bytes(&self) -> &[u8; 32] {
-        self.0.as_bytes()
+    /// Its bytes: 32 of Ed25519, 65 of P-256.
+    pub fn as_bytes(&self) -> &[u8] {
+        match &self.0 {
+            Kind::Ed25519(key) => key.as_bytes(),
+            Kind::P256(key) => key.point(),
+        }
     }
 
-    /// Whether `signature` (64 bytes) is this key's over `bytes`.
+    /// Whether `signature` is this key's over `bytes`: 64 bytes of Ed25519, or DER of ECDSA on P-256 with SHA-256.
     ///
     /// Strict verification: keys and points of small order are refused, so no signature fits two messages.
     pub(crate) fn verifies(&self, bytes: &[u8], signature: &[u8]) -> bool {
-        Signature::from_slice(signature).is_ok_and(|signature| self.0.verify_strict(bytes, &signature).is_ok())
+        match &self.0 {
+            Kind::Ed25519(key) => {
+                Signature::from_slice(signature).is_ok_and(|signature| key.verify_strict(bytes, &signature).is_ok())
+            }
+            Kind::P256(key) => key.verifies(bytes, signature),
+        }
     }
 }
 
@@ -151,9 +182,13 @@ impl FromStr for PublicKey {
             text: shorten(text),
             why: why.to_string(),
         };
+        if let Some(encoded) = text.strip_prefix(P256::PREFIX) {
+            let key = P256::from_base64(encoded).map_err(bad)?;
+            return Ok(Self(Kind::P256(key)));
+        }
         let encoded = text
             .strip_prefix("ed25519:")
-            .ok_or_else(|| bad("it does not start with ed25519:"))?;
+            .ok_or_else(|| bad("it starts neither with ed25519: nor with p256:"))?;
         let bytes = STANDARD
             .decode(encoded)
             .map_err(|_| bad("what follows ed25519: is not base64"))?;
@@ -163,13 +198,14 @@ impl FromStr for PublicKey {
         if key.is_weak() {
             return Err(bad("it is a weak point, for which anybody can sign"));
         }
-        Ok(Self(key))
+        Ok(Self(Kind::Ed25519(key)))
     }
 }
 
 impl fmt::Display for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ed25519:{}", STANDARD.encode(self.0.as_bytes()))
+        let prefix = if self.is_ed25519() { "ed25519:" } else { P256::PREFIX };
+        write!(f, "{prefix}{}", STANDARD.encode(self.as_bytes()))
     }
 }
 
@@ -193,7 +229,8 @@ impl From<PublicKey> for String {
     }
 }
 
-/// A key's short name for people and logs: the first 16 hexadecimal digits of the SHA-256 of its 32 bytes.
+/// A key's short name for people and logs: the first 16 hexadecimal digits of the SHA-256 of the 32 bytes of an Ed25519 key,
+/// or of the DER of a P-256 one, which is what Sigstore calls it by.
 ///
 /// It is a hint. Nothing is trusted because of it: signatures are checked against whole keys.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -202,6 +239,11 @@ pub struct KeyId(String);
 
 impl KeyId {
     const DIGITS: usize = 16;
+
+    /// The name that a whole SHA-256 begins with.
+    pub(crate) fn of(fingerprint: &[u8; 32]) -> Self {
+        Self(hex::encode(fingerprint).chars().take(Self::DIGITS).collect())
+    }
 
     /// The 16 digits.
     pub fn as_str(&self) -> &str {
@@ -273,7 +315,7 @@ mod tests {
         ] {
             let key = from_seed(seed);
             let (message, signature) = (hex::decode(message).unwrap(), hex::decode(signature).unwrap());
-            assert_eq!(hex::encode(key.public().0.as_bytes()), public);
+            assert_eq!(hex::encode(key.public().as_bytes()), public);
             assert_eq!(key.sign(&message), signature[..]);
             assert!(key.public().verifies(&message, &signature));
             assert!(!key.public().verifies(b"something else", &signature));

@@ -1,6 +1,7 @@
-//! Who signed it: Ed25519 keys, the trust root that says whose count for a URN namespace, signed receipts and indexes.
+//! Who signed it: keys, the trust root that says whose count for a URN namespace, signed receipts and indexes.
 
 mod atomic_file;
+mod bundle;
 mod canonical;
 mod date;
 mod dsse;
@@ -9,11 +10,15 @@ mod framed;
 mod index;
 mod keys;
 mod lock_file;
+mod p256;
+mod promotion;
+mod provenance;
 mod quorum;
 mod receipt;
 mod root_document;
 mod roots;
 mod signed_note;
+mod statement;
 pub mod strict_json;
 mod trust_root;
 
@@ -23,9 +28,14 @@ pub use framed::framed_digest;
 pub use index::{INDEX_BYTES_MAX, INDEX_ENTRIES_MAX, Index, IndexDocument, IndexEntry, IndexState, SignedIndex};
 pub use keys::{KeyId, PublicKey, SigningKey};
 pub use lock_file::{LOCK_BYTES_MAX, LOCK_ENTRIES_MAX, LockEntry, LockFile};
+pub use promotion::{
+    PROMOTION, PROMOTION_BYTES_MAX, PROMOTION_SOURCES_MAX, Promoting, Promotion, PromotionEvent, PromotionProvenance,
+    TOPOLOGY_BYTES_MAX, TOPOLOGY_DEPTH_MAX, Topology,
+};
+pub use provenance::{FolderDigest, Provenance};
 pub use quorum::Signers;
 pub use receipt::{
-    BuildInfo, BuildSubject, RECEIPT_BYTES_MAX, Receipt, SourceDigest, countersign_statement, open_statement,
+    BuildInfo, BuildSubject, Checkout, RECEIPT_BYTES_MAX, Receipt, SourceDigest, countersign_statement, open_statement,
     sign_statement,
 };
 pub use root_document::{

@@ -1,18 +1,17 @@
 //! The build receipt: a signed statement of what was built, from what, by whom.
 //!
 //! A DSSE envelope around an in-toto Statement v1 whose predicate is SLSA provenance v1. Its subjects are the component
-//! and its manifest; its external parameters are the URN, the version and the component's size.
-
-use std::collections::BTreeMap;
+//! and its manifest; its external parameters are the URN, the version and the component's size. It may come as the bundle
+//! that cosign makes of the same statement.
 
 use kinetic_model::{Digest, Urn};
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::dsse::{Envelope, SIGNATURES_MAX};
 use crate::error::shorten;
 use crate::quorum::not_revoked;
-use crate::{IdentityError, Role, Signers, SigningKey, TrustRoot, strict_json};
+use crate::statement::{self, Statement};
+use crate::{FolderDigest, IdentityError, Provenance, Role, Signers, SigningKey, TrustRoot, bundle, strict_json};
 
 /// The largest receipt read or made, in bytes of its JSON.
 pub const RECEIPT_BYTES_MAX: usize = 65_536;
@@ -20,10 +19,6 @@ pub const RECEIPT_BYTES_MAX: usize = 65_536;
 const DEPTH_MAX: usize = 32;
 
 const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
-const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
-const PREDICATE_TYPE: &str = "https://slsa.dev/provenance/v1";
-/// Names the meaning of `externalParameters` below.
-const BUILD_TYPE: &str = "urn:kinetic:buildtype:component:v1";
 
 /// What a receipt is about; verifying compares every field.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +52,21 @@ pub struct BuildInfo {
     pub started_on: Option<String>,
     /// When the build ended (RFC 3339).
     pub finished_on: Option<String>,
+    /// The checkout it was built in, if it was one.
+    pub checkout: Option<Checkout>,
+    /// The digest over the whole capsule folder.
+    pub folder: Option<FolderDigest>,
+}
+
+/// A git checkout, as it was when something was built in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkout {
+    /// Where the repository is, as a URI without credentials, if that is known.
+    pub uri: Option<String>,
+    /// The commit, in hexadecimal digits.
+    pub commit: String,
+    /// Whether something in it was changed since.
+    pub dirty: bool,
 }
 
 /// One source of a build.
@@ -110,20 +120,37 @@ impl Receipt {
     /// # Errors
     /// [`IdentityError::ReceiptTooLarge`] when `build` lists too much, [`IdentityError::ReceiptMalformed`].
     pub fn sign(subject: &BuildSubject, build: &BuildInfo, key: &SigningKey) -> Result<Self, IdentityError> {
-        let statement = serde_json::to_vec(&Statement::new(subject, build)).map_err(|e| malformed(&e))?;
+        let statement = Self::statement(subject, build)?;
         let receipt = Self(Envelope::sign(PAYLOAD_TYPE, statement, key));
         bounded(receipt.to_json().len())?;
         Ok(receipt)
     }
 
-    /// Reads a DSSE envelope of at most [`RECEIPT_BYTES_MAX`] bytes with 1 to 16 signatures.
+    /// The statement that is signed, for whoever signs it with another program; the same bytes for the same build.
+    ///
+    /// # Errors
+    /// [`IdentityError::ReceiptMalformed`].
+    pub fn statement(subject: &BuildSubject, build: &BuildInfo) -> Result<Vec<u8>, IdentityError> {
+        serde_json::to_vec(&Statement::new(subject, build)).map_err(|e| malformed(&e))
+    }
+
+    /// Reads a DSSE envelope of at most [`RECEIPT_BYTES_MAX`] bytes with 1 to 16 signatures, or a Sigstore bundle with one in
+    /// it: the second form of a receipt. What is read of a bundle is its envelope.
     ///
     /// # Errors
     /// [`IdentityError::ReceiptTooLarge`], [`IdentityError::ReceiptMalformed`], [`IdentityError::NoSignature`],
-    /// [`IdentityError::TooManySignatures`], and those of [`strict_json::parse`].
+    /// [`IdentityError::TooManySignatures`], and those of [`strict_json::parse`]. Of a bundle
+    /// [`IdentityError::BundleUnknown`], [`IdentityError::BundleOfBytes`], [`IdentityError::BundleKeyless`],
+    /// [`IdentityError::BundleMalformed`].
     pub fn from_json(bytes: &[u8]) -> Result<Self, IdentityError> {
         bounded(bytes.len())?;
-        Envelope::from_json(bytes, DEPTH_MAX, SIGNATURES_MAX).map(Self)
+        let document = strict_json::parse(bytes, DEPTH_MAX)?;
+        let envelope = if bundle::is_bundle(&document) {
+            bundle::open(document)
+        } else {
+            Envelope::from_value(document, SIGNATURES_MAX)
+        };
+        envelope.map(Self)
     }
 
     /// [`Receipt::from_json`] for an envelope that was read as part of another document.
@@ -156,6 +183,43 @@ impl Receipt {
         bounded(envelope.to_json().to_string().len())?;
         self.0 = envelope;
         Ok(added)
+    }
+
+    /// Takes over the signatures of another receipt of the very same statement. `false`: all of them are here.
+    ///
+    /// # Errors
+    /// [`IdentityError::StatementDiffers`], [`IdentityError::TooManySignatures`] beyond 16,
+    /// [`IdentityError::ReceiptTooLarge`].
+    pub fn join(&mut self, other: Self) -> Result<bool, IdentityError> {
+        let mut envelope = self.0.clone();
+        if (&envelope.payload_type, &envelope.payload) != (&other.0.payload_type, &other.0.payload) {
+            return Err(IdentityError::StatementDiffers {});
+        }
+        let joined = envelope.join(other.0, SIGNATURES_MAX)?;
+        bounded(envelope.to_json().to_string().len())?;
+        self.0 = envelope;
+        Ok(joined)
+    }
+
+    /// The digest over the capsule folder that it names; one that was made by an older program names none. Whoever signed it.
+    ///
+    /// # Errors
+    /// As of [`Receipt::check_subject`], but for a mismatch; a digest that is none.
+    pub fn folder(&self) -> Result<Option<FolderDigest>, IdentityError> {
+        self.parsed()?.folder()
+    }
+
+    /// What it says about how the capsule was built, when that is well formed. Whoever signed it.
+    ///
+    /// # Errors
+    /// [`IdentityError::ProvenanceMalformed`], and as of [`Receipt::check_subject`], but for a mismatch.
+    pub fn provenance(&self) -> Result<Provenance, IdentityError> {
+        self.parsed()?.provenance()
+    }
+
+    /// The statement's exact bytes, which whoever signs it too has to sign. Nothing in them is believed.
+    pub fn payload(&self) -> &[u8] {
+        &self.0.payload
     }
 
     /// The key ids that its signatures name. They prove nothing.
@@ -192,11 +256,14 @@ impl Receipt {
     /// [`IdentityError::UnknownPredicateType`], [`IdentityError::UnknownBuildType`],
     /// [`IdentityError::SubjectMismatch`], [`IdentityError::ReceiptMalformed`], and those of [`strict_json::parse`].
     pub fn check_subject(&self, expect: &BuildSubject) -> Result<(), IdentityError> {
+        self.parsed()?.is_about(expect)
+    }
+
+    fn parsed(&self) -> Result<Statement, IdentityError> {
         self.known_payload()?;
         let value = strict_json::parse(&self.0.payload, DEPTH_MAX)?;
-        known_types(&value)?;
-        let statement: Statement = serde_json::from_value(value).map_err(|e| malformed(&e))?;
-        statement.is_about(expect)
+        statement::known_types(&value)?;
+        serde_json::from_value(value).map_err(|e| malformed(&e))
     }
 
     fn known_payload(&self) -> Result<(), IdentityError> {
@@ -222,186 +289,6 @@ fn bounded(size_bytes: usize) -> Result<(), IdentityError> {
 fn malformed(error: &serde_json::Error) -> IdentityError {
     IdentityError::ReceiptMalformed {
         why: shorten(&error.to_string()),
-    }
-}
-
-/// The three types come first: the rest of a statement means something only under types we know.
-fn known_types(statement: &Value) -> Result<(), IdentityError> {
-    let found = |pointer: &str| shorten(statement.pointer(pointer).and_then(Value::as_str).unwrap_or_default());
-    let (statement_type, predicate_type) = (found("/_type"), found("/predicateType"));
-    if statement_type != STATEMENT_TYPE {
-        return Err(IdentityError::UnknownStatementType { found: statement_type });
-    }
-    if predicate_type != PREDICATE_TYPE {
-        return Err(IdentityError::UnknownPredicateType { found: predicate_type });
-    }
-    let build_type = found("/predicate/buildDefinition/buildType");
-    if build_type != BUILD_TYPE {
-        return Err(IdentityError::UnknownBuildType { found: build_type });
-    }
-    Ok(())
-}
-
-/// in-toto Statement v1. Unknown members are ignored, as in-toto and SLSA demand, except where they could change what
-/// the statement is about: subjects and external parameters are closed.
-#[derive(Serialize, Deserialize)]
-struct Statement {
-    #[serde(rename = "_type")]
-    type_: String,
-    subject: Vec<Subject>,
-    #[serde(rename = "predicateType")]
-    predicate_type: String,
-    predicate: Provenance,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Subject {
-    name: String,
-    digest: BTreeMap<String, String>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Provenance {
-    build_definition: BuildDefinition,
-    run_details: RunDetails,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct BuildDefinition {
-    build_type: String,
-    external_parameters: ExternalParameters,
-    #[serde(default)]
-    internal_parameters: BTreeMap<String, Value>,
-    #[serde(default)]
-    resolved_dependencies: Vec<Value>,
-}
-
-/// SLSA: a verifier must refuse external parameters it does not know.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ExternalParameters {
-    urn: String,
-    version: String,
-    component_bytes: u64,
-}
-
-#[derive(Serialize, Deserialize)]
-struct RunDetails {
-    builder: Builder,
-    #[serde(default)]
-    metadata: Metadata,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Builder {
-    id: String,
-    #[serde(default)]
-    version: BTreeMap<String, String>,
-}
-
-#[derive(Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Metadata {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    invocation_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    started_on: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    finished_on: Option<String>,
-}
-
-impl Statement {
-    fn new(subject: &BuildSubject, build: &BuildInfo) -> Self {
-        let dependency = |s: &SourceDigest| serde_json::json!({ "uri": s.uri, "digest": { "sha256": s.digest.hex() } });
-        Self {
-            type_: STATEMENT_TYPE.into(),
-            subject: expected_subjects(subject)
-                .map(|(name, digest)| Subject {
-                    name,
-                    digest: [("sha256".into(), digest.hex())].into(),
-                })
-                .into(),
-            predicate_type: PREDICATE_TYPE.into(),
-            predicate: Provenance {
-                build_definition: BuildDefinition {
-                    build_type: BUILD_TYPE.into(),
-                    external_parameters: ExternalParameters {
-                        urn: subject.urn.to_string(),
-                        version: subject.version.to_string(),
-                        component_bytes: subject.component_bytes,
-                    },
-                    internal_parameters: [("toolchain".into(), build.toolchain.as_str().into())].into(),
-                    resolved_dependencies: build.sources.iter().map(dependency).collect(),
-                },
-                run_details: RunDetails {
-                    builder: Builder {
-                        id: build.builder_id.clone(),
-                        version: [("kinetic".into(), build.builder_version.clone())].into(),
-                    },
-                    metadata: Metadata {
-                        invocation_id: build.invocation_id.clone(),
-                        started_on: build.started_on.clone(),
-                        finished_on: build.finished_on.clone(),
-                    },
-                },
-            },
-        }
-    }
-
-    fn is_about(&self, expect: &BuildSubject) -> Result<(), IdentityError> {
-        let given = &self.predicate.build_definition.external_parameters;
-        same("urn", expect.urn.as_str(), &given.urn)?;
-        same("version", &expect.version.to_string(), &given.version)?;
-        same(
-            "component_bytes",
-            &expect.component_bytes.to_string(),
-            &given.component_bytes.to_string(),
-        )?;
-        same("number of subjects", "2", &self.subject.len().to_string())?;
-        for (name, digest) in expected_subjects(expect) {
-            let file = name.rsplit('/').next().unwrap_or_default().to_string();
-            let found = self.subject.iter().find(|subject| subject.name == name);
-            let Some(found) = found else {
-                let names: Vec<_> = self.subject.iter().map(|subject| subject.name.as_str()).collect();
-                return Err(mismatch(&format!("subject {file}"), &name, &names.join(", ")));
-            };
-            let sha256 = found.digest.get("sha256").map(String::as_str).unwrap_or_default();
-            same(&format!("digest of {file}"), &digest.hex(), sha256)?;
-            same(
-                &format!("number of digests of {file}"),
-                "1",
-                &found.digest.len().to_string(),
-            )?;
-        }
-        Ok(())
-    }
-}
-
-fn expected_subjects(of: &BuildSubject) -> [(String, Digest); 2] {
-    let at = format!("{}@{}", of.urn, of.version);
-    [
-        (format!("{at}/component.wasm"), of.component),
-        (format!("{at}/manifest.json"), of.manifest),
-    ]
-}
-
-fn same(field: &str, expected: &str, found: &str) -> Result<(), IdentityError> {
-    if expected == found {
-        Ok(())
-    } else {
-        Err(mismatch(field, expected, found))
-    }
-}
-
-fn mismatch(field: &str, expected: &str, found: &str) -> IdentityError {
-    let (expected, found) = (expected.chars().take(300).collect(), found.chars().take(300).collect());
-    IdentityError::SubjectMismatch {
-        field: field.into(),
-        expected,
-        found,
     }
 }
 

@@ -183,6 +183,14 @@ impl RootDocument {
                 ));
             }
         }
+        // cosign signs in-toto statements, and receipts are the only ones of ours.
+        let by_cosign = |key: &&RootKey| !key.public_key.is_ed25519() && key.roles != [Role::Release];
+        if let Some(key) = self.keys.iter().find(by_cosign) {
+            return Err(format!(
+                "key {} is of P-256, and those have the role release alone",
+                key.key_id
+            ));
+        }
         for role in Role::ALL {
             let (threshold, keys) = (self.thresholds.of(role), self.keys_of(role).count());
             if threshold == 0 || threshold > keys {

@@ -35,6 +35,9 @@ pub fn open_note<'n>(note: &'n str, name: &str, key: &PublicKey) -> Result<&'n s
         .ok_or_else(|| bad("it has no empty line before its signatures"))?;
     let (text, signatures) = note.split_at(at + 1);
     check(name, text)?;
+    if !key.is_ed25519() {
+        return Err(bad("notes are signed with Ed25519 keys, and this is none"));
+    }
     let hash = key_hash(name, key);
     for line in signatures.lines().skip(1).take(LINES_MAX) {
         let line = line
@@ -57,7 +60,7 @@ pub fn open_note<'n>(note: &'n str, name: &str, key: &PublicKey) -> Result<&'n s
     Err(bad("it carries no signature of that key"))
 }
 
-/// The key as verifiers of notes write it: `name+hash+base64`.
+/// An Ed25519 key as verifiers of notes write it: `name+hash+base64`.
 pub fn verifier_key(name: &str, key: &PublicKey) -> String {
     let mut bytes = vec![ED25519];
     bytes.extend_from_slice(key.as_bytes());

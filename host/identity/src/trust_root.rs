@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use kinetic_model::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::atomic_file::{self, Existing};
@@ -90,6 +91,31 @@ impl TrustRoot {
             }
         }
         Ok(root)
+    }
+
+    /// A digest over whom it believes: the same for the same keys and documents, in whatever order they came.
+    pub fn digest(&self) -> Digest {
+        let mut text = String::new();
+        let mut line = |namespace: &str, says: &str| {
+            text.push_str(namespace);
+            text.push(' ');
+            text.push_str(says);
+            text.push('\n');
+        };
+        for (namespace, keys) in &self.namespaces {
+            keys.iter().for_each(|key| line(namespace, &key.key.to_string()));
+        }
+        for (namespace, held) in &self.roots {
+            match held {
+                Held::Root { document, expired } => {
+                    let document = serde_json::to_string(document).unwrap_or_default();
+                    line(namespace, if *expired { "expired" } else { "in force" });
+                    line(namespace, &document);
+                }
+                Held::Unusable(error) => line(namespace, &error.to_string()),
+            }
+        }
+        Digest::of(text.as_bytes())
     }
 
     /// Judges a namespace by a root document from now on, as of a time in milliseconds since 1970.

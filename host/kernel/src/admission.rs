@@ -1,13 +1,14 @@
-//! Admission: from bytes to a capsule that may run. Each step takes what the one before gave, so none can be left out.
+//! Admission: from what is said of a version to a capsule that may run. Each step takes what the one before gave, so none
+//! can be left out: described, vouched for, verified together with its component, loaded.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use kinetic_engine::{Admit, Capability, Engine, EngineError, Grantee, behind};
-use kinetic_identity::{BuildSubject, Receipt, TrustRoot};
-use kinetic_model::{Coded, Digest, Fault, InstanceMode, Limits};
+use kinetic_engine::{Admit, Capability, Engine, EngineError, Grantee, Known, LoadedFrom, behind};
+use kinetic_identity::{BuildSubject, FolderDigest, Receipt, TrustRoot};
+use kinetic_model::{Coded, Digest, Fault, Hashed, InstanceMode, Limits};
 use kinetic_registry::{Carried, Descriptor};
+use serde_json::{Value, json};
 
 use crate::executors;
 use crate::injection::{Link, peers};
@@ -61,24 +62,50 @@ impl Pace {
     }
 }
 
-/// Bytes that arrived, with what the registry says about them. Nothing is believed yet.
-pub(crate) struct Discovered {
+/// What somebody says about a version. Nothing is believed yet, and no byte of the component is needed.
+pub(crate) struct Described {
     pub(crate) descriptor: Descriptor,
-    pub(crate) bytes: Bytes,
     /// What records call it.
     pub(crate) named: Named,
 }
 
-/// Bytes whose digest, receipt and manifest fit each other and a trusted key.
-pub(crate) struct Verified {
-    bytes: Bytes,
+/// A version whose receipt and manifest fit each other and trusted keys: its component may be fetched.
+pub(crate) struct Vouched {
     digest: Digest,
+    size_bytes: u64,
     manifest: Manifest,
+    manifest_text: String,
     manifest_digest: Digest,
     signer: String,
+    /// What the receipt names for the author's whole folder.
+    folder: Option<FolderDigest>,
     limits: Limits,
     lowered: Vec<&'static str>,
     named: Named,
+}
+
+/// What a component is loaded from.
+pub(crate) enum Code {
+    /// Its bytes.
+    Bytes(Hashed),
+    /// What this host made of them before.
+    Known(Known),
+}
+
+impl Code {
+    /// That of the component which these bytes are, or which this code was made of.
+    const fn digest(&self) -> Digest {
+        match self {
+            Self::Bytes(bytes) => bytes.digest(),
+            Self::Known(known) => known.digest(),
+        }
+    }
+}
+
+/// A vouched version together with the very component that it was vouched for.
+pub(crate) struct Verified {
+    vouched: Vouched,
+    code: Code,
 }
 
 /// A component that is compiled, linked and started once.
@@ -106,17 +133,17 @@ impl Loaded {
     }
 }
 
-impl Discovered {
-    /// Digest, then receipt, then manifest. No byte of the component is parsed before the receipt is good, or it is known
-    /// that the program itself carries just these bytes.
-    pub(crate) fn verify(self, judge: &Judge) -> Result<Verified, Refusal> {
+impl Described {
+    /// Receipt, then manifest. Nothing of the component is fetched before the receipt is good, or it is known that the
+    /// program itself carries just this digest.
+    pub(crate) fn vouch(self, judge: &Judge) -> Result<Vouched, Refusal> {
         let Descriptor {
             urn,
             version,
             manifest: text,
             receipt,
             digest,
-            ..
+            size_bytes,
         } = self.descriptor;
         let manifest_digest = Digest::of(text.as_bytes());
         let mismatch = |field: &str, says: String, expected: String| KernelError::ManifestMismatch {
@@ -124,22 +151,15 @@ impl Discovered {
             says,
             expected,
         };
-        let found = Digest::of(&self.bytes);
-        if found != digest {
-            return Err(at(Step::Bytes)(KernelError::PinMismatch {
-                what: format!("{urn}@{digest}"),
-                found: found.to_string(),
-            }));
-        }
-        let signer = if judge.carried.holds(&digest, &manifest_digest) {
-            CARRIED_SIGNER.to_string()
+        let (signer, folder) = if judge.carried.holds(&digest, &manifest_digest) {
+            (CARRIED_SIGNER.to_string(), None)
         } else {
             let root = TrustRoot::load(&judge.trust_root).map_err(at(Step::Receipt))?;
             let subject = BuildSubject {
                 urn: urn.clone(),
                 version: version.clone(),
                 component: digest,
-                component_bytes: self.bytes.len() as u64,
+                component_bytes: size_bytes,
                 manifest: manifest_digest,
             };
             let receipt = Receipt::from_value(&receipt).map_err(at(Step::Receipt))?;
@@ -148,7 +168,9 @@ impl Discovered {
                 lock.check(&urn, &version, &digest, &manifest_digest)
                     .map_err(at(Step::Receipt))?;
             }
-            signers.to_string()
+            let folder = judge.policy.provenance.check(&urn, &receipt);
+            let folder = folder.map_err(at(Step::Receipt))?;
+            (signers.to_string(), folder)
         };
         let manifest = Manifest::parse(&text).map_err(at(Step::Manifest))?;
         if manifest.id != urn {
@@ -167,12 +189,14 @@ impl Discovered {
         }
         judge.policy.check_claims(&manifest).map_err(at(Step::Manifest))?;
         let (limits, lowered) = judge.policy.limits(&manifest);
-        Ok(Verified {
-            bytes: self.bytes,
+        Ok(Vouched {
             digest,
+            size_bytes,
             manifest,
+            manifest_text: text,
             manifest_digest,
             signer,
+            folder,
             limits,
             lowered,
             named: self.named,
@@ -180,20 +204,53 @@ impl Discovered {
     }
 }
 
-impl Verified {
+impl Vouched {
+    /// What its record says of it beyond its name: who signed it, and what the receipt names for the author's whole folder.
+    pub(crate) fn attested(&self) -> Value {
+        let Some(folder) = &self.folder else { return Value::Null };
+        json!({ "signer": self.signer, "folder": folder.digest, "files": folder.files })
+    }
+
     /// Its manifest, the digest of its component, and who signed it.
     pub(crate) fn what(&self) -> (&Manifest, Digest, &str) {
         (&self.manifest, self.digest, &self.signer)
     }
 
+    /// Together with its component. Any other one is refused.
+    pub(crate) fn with(self, code: Code) -> Result<Verified, Refusal> {
+        let found = code.digest();
+        let other_size = matches!(&code, Code::Bytes(bytes) if bytes.len() as u64 != self.size_bytes);
+        if found != self.digest || other_size {
+            return Err(at(Step::Bytes)(KernelError::PinMismatch {
+                what: format!("{}@{}", self.manifest.id, self.digest),
+                found: found.to_string(),
+            }));
+        }
+        // Code that this host made before was made of just this component; what else the receipt names is in no registry.
+        if let (Some(folder), Code::Bytes(bytes)) = (&self.folder, &code) {
+            let fits = folder.fits_two(self.manifest_text.as_bytes(), bytes);
+            fits.map_err(at(Step::Receipt))?;
+        }
+        Ok(Verified { vouched: self, code })
+    }
+}
+
+impl Verified {
+    /// As [`Vouched::attested`].
+    pub(crate) fn attested(&self) -> Value {
+        self.vouched.attested()
+    }
+
+    /// As [`Vouched::what`].
+    pub(crate) fn what(&self) -> (&Manifest, Digest, &str) {
+        self.vouched.what()
+    }
+
     /// Compile, imports within grants, link, claims against exports, then one instance made and dropped.
     pub(crate) async fn load(self, judge: &Judge, links: Vec<Arc<Link>>, pace: Pace) -> Result<Loaded, Refusal> {
-        let (engine, bytes, capsule) = (
-            judge.engine.clone(),
-            self.bytes.clone(),
-            self.manifest.grantee(self.digest),
-        );
-        let (grants, peers, limits) = (self.manifest.imports.clone(), peers(&links), self.limits);
+        let Self { vouched, code } = self;
+        let (engine, capsule) = (judge.engine.clone(), vouched.manifest.grantee(vouched.digest));
+        let (grants, peers, limits) = (vouched.manifest.imports.clone(), peers(&links), vouched.limits);
         let loading = pace.take(async move {
             let admit = Admit {
                 capsule: &capsule,
@@ -201,7 +258,14 @@ impl Verified {
                 peers: &peers,
                 limits: &limits,
             };
-            engine.load(&bytes, admit).await.map_err(|error| {
+            let loaded = match &code {
+                Code::Bytes(bytes) => engine.load(bytes, admit).await,
+                Code::Known(known) => {
+                    let loaded = engine.load_known(known, admit).await;
+                    loaded.map(|capability| (capability, LoadedFrom::Cache))
+                }
+            };
+            loaded.map_err(|error| {
                 let linking = matches!(
                     error,
                     EngineError::MissingImports { .. }
@@ -213,21 +277,22 @@ impl Verified {
             })
         });
         let (capability, from) = loading.await?;
-        tracing::debug!(urn = %self.manifest.id, ?from, "loaded");
-        check_claims(&self.manifest, &capability).map_err(at(Step::Manifest))?;
-        executors::misfit(&self.manifest, capability.interface()).map_err(at(Step::Manifest))?;
+        let manifest = &vouched.manifest;
+        tracing::debug!(urn = %manifest.id, ?from, "loaded");
+        check_claims(manifest, &capability).map_err(at(Step::Manifest))?;
+        executors::misfit(manifest, capability.interface()).map_err(at(Step::Manifest))?;
         judge.engine.probe(&capability).await.map_err(at(Step::Probe))?;
         Ok(Loaded {
-            digest: self.digest,
-            size_bytes: self.bytes.len() as u64,
-            manifest: self.manifest,
-            manifest_digest: self.manifest_digest,
-            signer: self.signer,
-            limits: self.limits,
-            lowered: self.lowered,
+            digest: vouched.digest,
+            size_bytes: vouched.size_bytes,
+            manifest: vouched.manifest,
+            manifest_digest: vouched.manifest_digest,
+            signer: vouched.signer,
+            limits: vouched.limits,
+            lowered: vouched.lowered,
             capability,
             links: links.into(),
-            named: self.named,
+            named: vouched.named,
         })
     }
 }

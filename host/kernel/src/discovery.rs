@@ -7,7 +7,7 @@ use parking_lot::RwLock;
 use serde::Serialize;
 
 use crate::search::{Document, Field, Index, Query, Ranked, Ranking};
-use crate::{Capsule, Kernel, Manifest};
+use crate::{Capsule, Kernel, KernelError, Manifest};
 
 /// What the host knows about capsules, for those who look for one.
 #[derive(Default)]
@@ -125,6 +125,18 @@ impl Kernel {
             }
         }
     }
+}
+
+/// Looks for words in manifests that are not of this host.
+///
+/// # Errors
+/// `SearchFull` for more than a search can hold.
+pub fn search_manifests(manifests: &[Manifest], query: &Query) -> Result<Ranking, KernelError> {
+    let mut index = Index::default();
+    for manifest in manifests {
+        index.put(of_manifest(manifest))?;
+    }
+    Ok(index.search(query))
 }
 
 /// What is searched of a capsule that is loaded: its component's own words about its functions count as well.

@@ -237,5 +237,33 @@ coded_errors! {
         "0069" OutboxGaveUp { what: String, registry: String, tried_ms: u64, why: String } => Timeout,
             "{what} was not delivered to {registry} in {tried_ms} ms; the last time: {why}",
             "Mend what stands in the way, then `kinetic outbox retry` it; or `kinetic outbox drop` it.";
+        /// This host promotes nothing.
+        "0074" NoCrystallization { why: String } => Unavailable,
+            "this host cannot crystallize: {why}.",
+            "Ask a host that `kinetic up` started.";
+        /// An event that a topology cannot be made from.
+        "0075" NotAnEpisode { id: String, why: String } => NotFound,
+            "this host's ledger has no event {id} that a topology can be made from: {why}.",
+            "Name calls by the receipt_id of their answers; `kinetic receipt` shows one.";
+        /// What is asked for cannot be promoted.
+        "0076" BadCrystallization { why: String } => Invalid,
+            "the topology cannot be crystallized: {why}.",
+            "`kinetic help crystallize` shows what is needed.";
+        /// The receipt's provenance is missing or malformed, and it is required.
+        "0085" ProvenanceMissing { what: String, why: String } => Security,
+            "the receipt of {what} does not say well how it was built: {why}",
+            "Build it with `kinetic build` and sign it again; or ask less of receipts with kernel.provenance.";
+        /// The receipt names a builder that is not listed.
+        "0086" BuilderForbidden { what: String, builder: String } => Security,
+            "{what} was built by {builder}, which is not among the builders that this host takes.",
+            "Have one of those build it; or list its id in kernel.builders.";
+        /// The receipt names a source that is not listed, or none.
+        "0087" SourceForbidden { what: String, source: String } => Security,
+            "{what} was built from {source}, which is not among the sources that this host takes.",
+            "Build it in a checkout of one of those; or list what its URI begins with in kernel.sources.";
+        /// The receipt names no digest over the capsule folder, and one is required.
+        "0088" FolderUnattested { what: String } => Security,
+            "the receipt of {what} names no digest over its whole capsule folder.",
+            "Build and sign it again with a newer kinetic; or set kernel.provenance to \"required\".";
     }
 }

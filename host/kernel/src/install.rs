@@ -2,17 +2,14 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use kinetic_engine::spawn_at_home;
 use kinetic_model::{CapsuleRef, Digest, Fault, Pin, Urn};
-use kinetic_registry::{Descriptor, RegistryError, Source, fetch};
+use kinetic_registry::{Descriptor, RegistryError, Source};
 use serde_json::{Value, json};
 
-use crate::admission::{Discovered, Loaded, Pace, Refusal, Verified};
-use crate::injection::Link;
+use crate::admission::Loaded;
 use crate::intake::Closed;
-use crate::life::{Binding, Former, Move, Named};
-use crate::quarantine::Step;
+use crate::life::{Binding, Former, Move};
 use crate::swap::{Steps, Taking};
 use crate::{Actor, Capsule, Cause, Kernel, KernelError, State};
 
@@ -126,9 +123,15 @@ impl Kernel {
                 Err(error) => return Err(Fault::from(&error)),
             }
         }
-        match self.registries().find(what).await {
-            Ok((source, descriptor)) => as_asked(what, source, descriptor),
-            Err(RegistryError::NotFound { origin, .. }) => {
+        let missed = match self.registries().find_or_miss(what).await {
+            Ok((source, descriptor)) => return as_asked(what, source, descriptor),
+            Err(missed) => missed,
+        };
+        if let Some((source, descriptor)) = self.find_kept(what, &missed).await {
+            return as_asked(what, source, descriptor);
+        }
+        match *missed.error {
+            RegistryError::NotFound { origin, .. } => {
                 places.extend(Some(origin).filter(|origin| !origin.is_empty()));
                 Err(KernelError::NotFound {
                     what: what.to_string(),
@@ -136,7 +139,7 @@ impl Kernel {
                 }
                 .into())
             }
-            Err(error) => Err(Fault::from(&error)),
+            error => Err(Fault::from(&error)),
         }
     }
 
@@ -153,22 +156,6 @@ impl Kernel {
         what
     }
 
-    /// Fetches and admits what a registry described.
-    pub(crate) async fn load(
-        &self,
-        source: &dyn Source,
-        descriptor: Descriptor,
-        actor: Actor,
-    ) -> Result<Loaded, Fault> {
-        self.refuse_quarantined(&descriptor)?;
-        let bytes_max = self.engine().config().component_bytes_max;
-        let bytes = fetch(source, &descriptor, bytes_max)
-            .await
-            .map_err(|e| Fault::from(&e))?;
-        let found = (Cause::Found, Value::Null);
-        self.admit(descriptor, bytes, source.name(), actor, found).await
-    }
-
     pub(crate) fn refuse_quarantined(&self, descriptor: &Descriptor) -> Result<(), Fault> {
         let manifest = Digest::of(descriptor.manifest.as_bytes());
         let Some(entry) = self.quarantine().forbids(&descriptor.digest, &manifest) else {
@@ -182,102 +169,6 @@ impl Kernel {
             why: entry.message,
         };
         Err(error.into())
-    }
-
-    /// Verifies, compiles, links and probes; quarantines what fails. `found` says how it came here, and where from beside its
-    /// source.
-    pub(crate) async fn admit(
-        &self,
-        descriptor: Descriptor,
-        bytes: Bytes,
-        source: &str,
-        actor: Actor,
-        found: (Cause, Value),
-    ) -> Result<Loaded, Fault> {
-        let (urn, version) = (descriptor.urn.clone(), descriptor.version.clone());
-        let named = self.journal().begin(urn, version, descriptor.digest, source);
-        let manifest_digest = Digest::of(descriptor.manifest.as_bytes());
-        let (cause, mut place) = found;
-        if place.is_null() {
-            place = json!({});
-        }
-        if let Some(members) = place.as_object_mut() {
-            members.insert("source".into(), source.into());
-        }
-        self.admitted(&named, State::Discovered, cause, actor, place).await?;
-        let discovered = Discovered {
-            descriptor,
-            bytes,
-            named: named.clone(),
-        };
-        let pace = if self.current(&named.urn).is_ok() {
-            Pace::Behind
-        } else {
-            Pace::AsCalls
-        };
-        let kernel = self.clone();
-        let verified = pace.take(async move { discovered.verify(&kernel.0.judge) });
-        let admitted = match verified.await {
-            Ok(verified) => {
-                self.admitted(&named, State::Verified, Cause::Admitted, actor, Value::Null)
-                    .await?;
-                match self.allowed_links(&verified, actor).await {
-                    // What policies and other capsules say is not its fault, and can be otherwise tomorrow.
-                    Err(fault) => {
-                        let reason = json!({ "step": Step::Link, "code": fault.code, "message": fault.message });
-                        self.admitted(&named, State::Unloaded, Cause::HostFailed, actor, reason)
-                            .await?;
-                        return Err(fault);
-                    }
-                    Ok(links) => {
-                        // Not while others are made active that it requires: they need one of these, too. Closing the
-                        // semaphore is the only way it fails, and nothing closes it.
-                        let _permit = self.0.admissions.acquire().await.ok();
-                        verified.load(&self.0.judge, links, pace).await
-                    }
-                }
-            }
-            Err(refusal) => Err(refusal),
-        };
-        match admitted {
-            Ok(loaded) => {
-                self.admitted(&named, State::Loaded, Cause::Admitted, actor, Value::Null)
-                    .await?;
-                self.quarantine().clear_admitted(&loaded.digest);
-                Ok(loaded)
-            }
-            Err(Refusal { step, fault }) => {
-                tracing::warn!(urn = %named.urn, version = %named.version, ?step, "refused: {fault}");
-                let reason = json!({ "step": step, "code": fault.code, "message": fault.message });
-                if is_passing(&fault) {
-                    self.admitted(&named, State::Unloaded, Cause::HostFailed, actor, reason)
-                        .await?;
-                } else {
-                    self.admitted(&named, State::Quarantined, Cause::Refused, actor, reason)
-                        .await?;
-                    self.keep_out(&named, manifest_digest, step, &fault)?;
-                }
-                Err(fault)
-            }
-        }
-    }
-
-    /// What policy says of it, then who provides what it requires; before anything of it is compiled.
-    async fn allowed_links(&self, verified: &Verified, actor: Actor) -> Result<Vec<Arc<Link>>, Fault> {
-        let (manifest, digest, signer) = verified.what();
-        self.policy().check_activation(manifest, signer, actor)?;
-        self.links_for(manifest, digest).await
-    }
-
-    async fn admitted(&self, what: &Named, to: State, cause: Cause, actor: Actor, reason: Value) -> Result<(), Fault> {
-        let step = Move {
-            what,
-            to,
-            cause,
-            actor,
-            reason,
-        };
-        self.journal().step(step).await
     }
 
     /// Puts an admitted capsule where calls find it; `cause` is why, if it becomes what the URN means.

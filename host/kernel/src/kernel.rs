@@ -8,14 +8,16 @@ use arc_swap::ArcSwap;
 use kinetic_engine::Engine;
 use kinetic_ledger::Ledger;
 use kinetic_model::{CapsuleRef, Fault, Pin, Urn};
-use kinetic_registry::{Carried, FolderStore, Registries};
+use kinetic_registry::{Cache, Carried, FolderStore, Registries};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedMutexGuard, Semaphore, watch};
 
 use crate::admission::Judge;
 use crate::capsule::Capsule;
+use crate::crystallize::CrystallizationKeys;
 use crate::discovery::Discovery;
 use crate::executors::{Board, ExecutorSettings};
+use crate::kept::Kept;
 use crate::life::{Binding, Former, Journal};
 use crate::outbox::Outbox;
 use crate::parts::Parts;
@@ -55,6 +57,8 @@ pub struct KernelConfig {
     pub store: Arc<FolderStore>,
     /// Where else capsules come from.
     pub registries: Arc<Registries>,
+    /// Where what registries delivered is kept; the default keeps nothing.
+    pub cache: Cache,
     /// The versions of the host's own parts that the program carries. They are trusted as the program is, without a
     /// signature, and their URNs are called by nobody but the host.
     pub carried: Arc<Carried>,
@@ -91,8 +95,11 @@ pub(crate) struct Inner {
     pub(crate) watched: watched::Board,
     store: Arc<FolderStore>,
     pub(crate) registries: Arc<Registries>,
+    pub(crate) kept: Kept,
     /// Where publications wait; opened by a host that delivers them.
     pub(crate) outbox: OnceLock<Outbox>,
+    /// What promotions are signed with, on a host that may make some.
+    pub(crate) crystallization: OnceLock<CrystallizationKeys>,
     quarantine: Quarantine,
     parts: Parts,
     pub(crate) active: ArcSwap<Active>,
@@ -156,7 +163,9 @@ impl Kernel {
             watched: watched::Board::default(),
             store: config.store,
             registries: config.registries,
+            kept: Kept::new(config.cache),
             outbox: OnceLock::new(),
+            crystallization: OnceLock::new(),
             quarantine: Quarantine::open(&config.quarantine)?,
             parts: Parts::new(config.carried),
             active: ArcSwap::default(),

@@ -7,11 +7,14 @@
 //! same way.
 
 mod admission;
+mod admit;
 mod boot;
 mod call_record;
 mod calling;
 mod capsule;
+mod checked;
 mod composed;
+mod crystallize;
 mod discovery;
 mod error;
 mod executors;
@@ -19,6 +22,7 @@ mod governance;
 mod injection;
 mod install;
 mod intake;
+mod kept;
 mod kernel;
 mod life;
 mod manage;
@@ -27,6 +31,7 @@ mod outbox;
 mod parts;
 mod placement;
 mod policy;
+mod provenance;
 mod publish;
 mod pull;
 mod quarantine;
@@ -48,8 +53,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub use boot::{Boot, Reconciled};
 pub use calling::Execution;
 pub use capsule::Capsule;
+pub use checked::{Check, Checked, Outcome};
 pub use composed::composed;
-pub use discovery::{Found, Hit};
+pub use crystallize::{Crystallization, CrystallizationKeys};
+pub use discovery::{Found, Hit, search_manifests};
 pub use error::KernelError;
 pub use executors::{ExecutorSettings, Executors, LastCall, LastResult, Trigger, TriggerState, When};
 pub use governance::{Denied, Party, Rules};
@@ -59,11 +66,12 @@ pub use manage::{Process, Use};
 pub use manifest::{Capabilities, FunctionText, Governance, Manifest, WhenReplaced};
 pub use outbox::{
     CapsulePayload, Deliveries, OUTBOX_EVENT, OutboxCounts, OutboxEntry, OutboxSettings, OutboxState, OutboxView,
-    Payload,
+    Payload, PromotionPayload,
 };
 pub use parts::{Occupant, Reports, Seat, Successor};
 pub use placement::{Architecture, NodeSettings, PlacementAsk, PlacementPolicy, label_fault};
 pub use policy::Policy;
+pub use provenance::{ProvenanceLevel, ProvenancePolicy};
 pub use pull::Pulled;
 pub use quarantine::{Quarantined, Step};
 pub use release::{RELEASE, override_statement};
@@ -72,7 +80,9 @@ pub use resolve::Interface;
 pub use statement::{Build, RUNTIME_EVENT};
 pub use stats::Counts;
 pub use swap::{Shadow, Side, StepTaken, SwapAsk, SwapPlan, SwapSettings, SwapTo, Swapped};
-pub use watched::{WATCHED_FOLDERS_MAX, WatchSettings, WatchState, Watched};
+pub use watched::{
+    RegistryWatch, WATCHED_FOLDERS_MAX, WATCHED_NAMES_MAX, WatchSettings, WatchState, Watched, WatchedName,
+};
 pub use zones::{PerZone, Permit, Place, Quota, TenantStatus, ZonePool, ZoneSettings, ZoneStatus, Zones};
 
 fn unix_ms() -> u64 {

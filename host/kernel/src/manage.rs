@@ -325,6 +325,8 @@ impl Kernel {
     /// admissions fail until it can.
     pub async fn check_trust(&self) -> Result<Vec<Urn>, Fault> {
         let root = TrustRoot::load(self.trust_root()).map_err(|error| Fault::from(&error))?;
+        // What was kept under other keys goes now, and not when somebody asks for it.
+        self.enter_epoch().await;
         let (mut revoked, mut failed) = (Vec::new(), None);
         for capsule in self.active().into_iter().chain(self.pinned()) {
             if self.parts().carried().holds(&capsule.digest, &capsule.manifest_digest) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kinetic_identity::LockFile;
 use kinetic_model::{Digest, GovernanceTier, Limits, LimitsAsk, TrustZone};
 
-use crate::{Actor, KernelError, Manifest, PlacementPolicy, Rules};
+use crate::{Actor, KernelError, Manifest, PlacementPolicy, ProvenancePolicy, Rules};
 
 /// What the operator allows.
 #[derive(Clone, Debug)]
@@ -20,6 +20,8 @@ pub struct Policy {
     pub placement: PlacementPolicy,
     /// With it only what it holds is admitted, beside what the program carries.
     pub lock: Option<Arc<LockFile>>,
+    /// What receipts have to say about how a capsule was built.
+    pub provenance: ProvenancePolicy,
 }
 
 impl Default for Policy {
@@ -30,6 +32,7 @@ impl Default for Policy {
             rules: Rules::default(),
             placement: PlacementPolicy::default(),
             lock: None,
+            provenance: ProvenancePolicy::default(),
         }
     }
 }
@@ -46,6 +49,12 @@ impl Policy {
         // A policy without one has the digest it had before there were lock files.
         if let (Some(lock), Some(members)) = (&self.lock, policy.as_object_mut()) {
             members.insert("lock".into(), Digest::of(lock.to_json().as_bytes()).to_string().into());
+        }
+        // The same for a rule of provenance.
+        if self.provenance != ProvenancePolicy::default()
+            && let Some(members) = policy.as_object_mut()
+        {
+            members.insert("provenance".into(), serde_json::json!(self.provenance));
         }
         Digest::of(policy.to_string().as_bytes())
     }
@@ -123,6 +132,7 @@ mod tests {
     use kinetic_identity::LockEntry;
 
     use super::*;
+    use crate::ProvenanceLevel;
     use crate::manifest::tests::SMALL;
 
     #[test]
@@ -192,6 +202,23 @@ mod tests {
         lock.put("urn:acme:actionspace:solver:echo:v1".parse().unwrap(), entry)
             .unwrap();
         assert_ne!(locked(&lock).digest(), empty);
+    }
+
+    #[test]
+    fn a_rule_of_provenance_is_part_of_the_policy_epoch() {
+        let policy = |level| Policy {
+            provenance: ProvenancePolicy {
+                level,
+                ..ProvenancePolicy::default()
+            },
+            ..Policy::default()
+        };
+        assert_eq!(policy(ProvenanceLevel::Any).digest(), Policy::default().digest());
+        assert_ne!(policy(ProvenanceLevel::Required).digest(), Policy::default().digest());
+        assert_ne!(
+            policy(ProvenanceLevel::Required).digest(),
+            policy(ProvenanceLevel::Complete).digest()
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use kinetic_identity::{BuildSubject, Receipt, TrustRoot};
-use kinetic_model::{CapsuleRef, Digest, Fault, LimitsAsk, Pin, Urn};
+use kinetic_model::{CapsuleRef, Digest, Fault, Hashed, LimitsAsk, Pin, Urn};
 use kinetic_registry::{Descriptor, RegistryError, Source as _};
 use serde_json::{Value, json};
 
@@ -27,6 +27,8 @@ struct Way {
     found: (Cause, Value),
     /// Why it becomes what its URN means.
     active: Cause,
+    /// Where its bytes came from.
+    source: String,
 }
 
 impl Default for Way {
@@ -34,6 +36,7 @@ impl Default for Way {
         Self {
             found: (Cause::Found, Value::Null),
             active: Cause::Activated,
+            source: PUBLISHER.to_string(),
         }
     }
 }
@@ -58,7 +61,7 @@ impl Kernel {
             .await
     }
 
-    /// As [`Kernel::publish`], of what was found in a watched folder.
+    /// As [`Kernel::publish`], of what was found in a watched folder or registry.
     ///
     /// # Errors
     /// As [`Kernel::publish`]'s.
@@ -67,6 +70,7 @@ impl Kernel {
         let way = Way {
             found: (Cause::Watched, json!({ "entry": candidate.entry })),
             active: Cause::Watched,
+            source: candidate.source,
         };
         let handed = Handed {
             manifest: candidate.manifest,
@@ -78,15 +82,15 @@ impl Kernel {
     }
 
     /// Whether the store has just this, under this receipt or one that counts as well.
-    pub(crate) async fn has_stored(&self, candidate: &Candidate) -> bool {
+    pub(crate) async fn has_stored(&self, found: &Descriptor) -> bool {
         let reference = CapsuleRef {
-            urn: candidate.urn.clone(),
-            pin: Pin::Version(candidate.version.clone()),
+            urn: found.urn.clone(),
+            pin: Pin::Version(found.version.clone()),
         };
         let stored = self.store().describe(&reference).await;
         stored.is_ok_and(|stored| {
-            let same = stored.digest == Digest::of(&candidate.component) && stored.manifest == candidate.manifest;
-            same && (stored.receipt == candidate.receipt || self.still_counts(&stored))
+            let same = stored.digest == found.digest && stored.manifest == found.manifest;
+            same && (stored.receipt == found.receipt || self.still_counts(&stored))
         })
     }
 
@@ -120,7 +124,7 @@ impl Kernel {
 
     async fn publish_now(&self, handed: Handed, way: Way) -> Result<Arc<Capsule>, Fault> {
         let component = handed.component.clone();
-        let (loaded, descriptor) = self.admit_published(handed, way.found).await?;
+        let (loaded, descriptor) = self.admit_published(handed, way.found, &way.source).await?;
         let urn = loaded.manifest.id.clone();
         if let Ok(current) = self.current(&urn)
             && current.digest != loaded.digest
@@ -165,7 +169,7 @@ impl Kernel {
 
     async fn stage_now(&self, handed: Handed) -> Result<Descriptor, Fault> {
         let component = handed.component.clone();
-        let (loaded, descriptor) = self.admit_published(handed, Way::default().found).await?;
+        let (loaded, descriptor) = self.admit_published(handed, Way::default().found, PUBLISHER).await?;
         // Said before it is there: a host that is killed in between would start it.
         self.choose(&loaded.manifest.id).await?;
         self.leave_waiting(&loaded).await?;
@@ -220,17 +224,23 @@ impl Kernel {
 
     /// Admitted before it is stored, stored before it is active: a crash in between leaves a version that the next start
     /// admits again.
-    async fn admit_published(&self, handed: Handed, found: (Cause, Value)) -> Result<(Loaded, Descriptor), Fault> {
+    async fn admit_published(
+        &self,
+        handed: Handed,
+        found: (Cause, Value),
+        source: &str,
+    ) -> Result<(Loaded, Descriptor), Fault> {
         let Handed {
             manifest,
             receipt,
             component,
         } = handed;
         let parsed = Manifest::parse(&manifest)?;
+        let component = Hashed::of(component);
         let descriptor = Descriptor {
             urn: parsed.id.clone(),
             version: parsed.version.clone(),
-            digest: Digest::of(&component),
+            digest: component.digest(),
             size_bytes: component.len() as u64,
             manifest,
             receipt,
@@ -254,7 +264,7 @@ impl Kernel {
         }
         self.refuse_quarantined(&descriptor)?;
         let loaded = self
-            .admit(descriptor.clone(), component, PUBLISHER, Actor::Publisher, found)
+            .admit(descriptor.clone(), component, source, Actor::Publisher, found)
             .await?;
         Ok((loaded, descriptor))
     }

@@ -126,6 +126,11 @@ impl Quarantine {
 
     pub(crate) fn add(&self, entry: Quarantined) -> Result<(), KernelError> {
         let failed = |e: std::io::Error| KernelError::QuarantineFailed { why: e.to_string() };
+        let known = self.get(&entry.digest);
+        if entry.step == Step::Receipt && known.is_some_and(|known| known.step.is_final()) {
+            // Anybody can lay a bad receipt beside a digest: it must not make up for what the bytes themselves did.
+            return Ok(());
+        }
         let path = self.path(&entry.digest);
         let temporary = path.with_extension("tmp");
         let mut file = fs::File::create(&temporary).map_err(failed)?;
@@ -221,6 +226,23 @@ mod tests {
         assert_eq!(again.list().len(), 1);
         assert!(again.forbids(&Digest::of(b"a"), &Digest::of(b"manifest")).is_some());
         assert!(again.forbids(&Digest::of(b"a"), &Digest::of(b"other")).is_none());
+    }
+
+    #[test]
+    fn a_bad_receipt_does_not_take_the_place_of_what_the_bytes_did() {
+        let folder = tempfile::tempdir().unwrap();
+        let quarantine = Quarantine::open(folder.path()).unwrap();
+        quarantine.add(sample(b"a", Step::Compile)).unwrap();
+        let other = Quarantined {
+            manifest: Digest::of(b"other"),
+            ..sample(b"a", Step::Receipt)
+        };
+        quarantine.add(other).unwrap();
+        assert!(
+            quarantine
+                .forbids(&Digest::of(b"a"), &Digest::of(b"manifest"))
+                .is_some()
+        );
     }
 
     #[test]

@@ -16,7 +16,7 @@ use kinetic_model::{CapsuleRef, Digest, Pin};
 use kinetic_provider_events::EventsProvider;
 use kinetic_provider_http::{HttpPolicy, HttpProvider};
 use kinetic_provider_state::StateProvider;
-use kinetic_registry::{Descriptor, FolderStore, Registries, RegistryError, Source as _};
+use kinetic_registry::{Cache, Descriptor, FolderStore, Registries, RegistryError, Source as _};
 use serde_json::json;
 
 use crate::config::Config;
@@ -120,6 +120,7 @@ pub fn policy(config: &Config) -> Result<Policy, KernelError> {
         ceiling: config.limits.ceiling,
         rules,
         placement: config.placement.policy(),
+        provenance: config.kernel.provenance(),
         ..Policy::default()
     })
 }
@@ -199,10 +200,16 @@ async fn assemble(
         tracing::warn!(path = %damaged.path.display(), "damaged and not offered: {}", damaged.why);
     }
     seed(data, &store).await?;
-    let registries = Arc::new(registries::of(data)?);
+    let registries = Arc::new(registries::of(data, config)?);
     let mut kernel = KernelConfig {
         // Who only looks runs nothing, wherever it would run.
         node: ledger.is_some().then(|| config.node.settings()),
+        cache: if ledger.is_some() {
+            let cache = &config.registry;
+            Cache::new(&data.cache(), cache.cache_memory_bytes_max, cache.cache_disk_bytes_max)
+        } else {
+            Cache::default()
+        },
         ledger,
         carried: Arc::new(embedded::carried()?),
         ..kernel_config(config, data, store, registries)?
@@ -250,6 +257,7 @@ fn kernel_config(
         quarantine: data.quarantine(),
         store: Arc::new(store),
         registries,
+        cache: Cache::default(),
         carried: Arc::default(),
         ledger: None,
     })
@@ -268,7 +276,7 @@ pub fn trial_kernel(config: &Config, data: &DataDir) -> anyhow::Result<Kernel> {
 /// # Errors
 /// When a part cannot start, or the lock file cannot be read.
 pub fn pulling_kernel(config: &Config, data: &DataDir) -> anyhow::Result<Kernel> {
-    small_kernel(config, data, Arc::new(registries::of(data)?), lock(config)?)
+    small_kernel(config, data, Arc::new(registries::of(data, config)?), lock(config)?)
 }
 
 fn small_kernel(

@@ -72,12 +72,17 @@ impl DataDir {
         self.root.join("trust.json")
     }
 
+    /// The folder of namespaces' private keys, which need not be there.
+    pub fn keys(&self) -> PathBuf {
+        self.root.join("keys")
+    }
+
     /// The private key of a namespace; its folder is made on the way.
     ///
     /// # Errors
     /// When the folder cannot be made.
     pub fn key_file(&self, namespace: &str) -> Result<PathBuf, CliError> {
-        let folder = self.root.join("keys");
+        let folder = self.keys();
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -89,6 +94,11 @@ impl DataDir {
     /// The registries by name.
     pub fn registries_file(&self) -> PathBuf {
         self.root.join("registries.json")
+    }
+
+    /// The signed indexes that were seen last, by registry.
+    pub fn indexes(&self) -> PathBuf {
+        self.root.join("indexes")
     }
 
     /// Capsules and their bytes.
@@ -109,6 +119,11 @@ impl DataDir {
     /// Compiled code.
     pub fn code_cache(&self) -> PathBuf {
         self.root.join("code-cache")
+    }
+
+    /// What registries delivered; all of it can be had again.
+    pub fn cache(&self) -> PathBuf {
+        self.root.join("cache").join("components")
     }
 
     /// Aggregates of telemetry.

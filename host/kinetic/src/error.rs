@@ -129,6 +129,22 @@ kinetic_model::coded_errors! {
         "0031" NotServed { path: String } => Unavailable,
             "this asks a running host, and none serves the data folder {path} now.",
             "Start it with `kinetic up --data {path}`, or name another host with --host.";
+        /// A file that holds no topology.
+        "0037" BadTopology { path: String, why: String } => Invalid,
+            "{path} holds no topology: {why}.",
+            "Write one JSON object in UTF-8, each member once in its object.";
+        /// The capsule folder changed since it was built or signed.
+        "0040" FolderChanged { attested: String, found: String } => Conflict,
+            "the capsule folder changed since it was built: then {attested}, now {found}.",
+            "Build again with `kinetic build`: the receipt speaks for manifest, component, policy.yaml, spec/, tests/ and wit/ together.";
+        /// A version that a check refuses.
+        "0042" NotVerified { what: String, refused: String } => Integrity,
+            "{what} is refused: {refused}.",
+            "What each check found stands above; mend what the first refusal names.";
+        /// Some of what was to be synchronised did not come.
+        "0043" NotAllSynced { refused: usize, all: usize } => Integrity,
+            "{refused} of {all} versions did not come.",
+            "Each is named with its reason; run the same command again to go on where it stopped.";
     }
 }
 
@@ -190,6 +206,7 @@ areas! {
     "Telemetry: gold" => kinetic_gold::GoldError,
     "Engine: calls and their limits" => kinetic_engine::EngineError,
     "Registry: storing and fetching" => kinetic_registry::RegistryError,
+    "Registry: a server of one's own" => kinetic_registry_server::ServerError,
     "Identity: keys and receipts" => kinetic_identity::IdentityError,
     "Providers: HTTP" => kinetic_provider_http::HttpError,
     "Providers: events" => kinetic_provider_events::EventsError,

@@ -2,6 +2,8 @@
 
 mod authoring;
 mod boot;
+mod capsule_folder;
+mod checkout;
 mod cli;
 mod client;
 mod compose;

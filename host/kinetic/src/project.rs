@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use kinetic_identity::Receipt;
+use kinetic_identity::{FolderDigest, Receipt};
 use kinetic_model::Urn;
 use serde_json::json;
 use toml::{Table, Value};
 
 use crate::error::{self, CliError};
-use crate::{lockfile, sbom};
+use crate::{capsule_folder, lockfile, sbom};
 
 /// The files of a new project; what stands in double braces is filled in.
 const TEMPLATE: [(&str, &str); 7] = [
@@ -215,6 +215,10 @@ pub struct Built {
     pub receipt: Option<Receipt>,
     /// What it was made from, in CycloneDX's JSON, if that was written down.
     pub sbom: Option<Vec<u8>>,
+    /// The digest over the capsule folder, as far as it lies here: of a project the whole, else component and manifest.
+    pub folder: FolderDigest,
+    /// Whether that is of the whole.
+    pub whole: bool,
 }
 
 /// The name of the receipt that several people sign.
@@ -230,17 +234,17 @@ impl Built {
     /// [`CliError::NotBuilt`], or a file that cannot be read.
     pub fn at(path: &Path) -> anyhow::Result<Self> {
         if path.is_file() {
-            return Self::read(path);
+            return Self::read(path, None);
         }
         // A folder that is a capsule, as `kinetic compose` leaves it.
         let component = path.join("component.wasm");
         if component.is_file() {
-            return Self::read(&component);
+            return Self::read(&component, None);
         }
         let project = Project::open(path)?;
         let component = project.capsule().join("component.wasm");
         if component.is_file() {
-            return Self::read(&component);
+            return Self::read(&component, Some(&project.root));
         }
         Err(CliError::NotBuilt {
             path: project.root.display().to_string(),
@@ -248,7 +252,7 @@ impl Built {
         .into())
     }
 
-    fn read(component: &Path) -> anyhow::Result<Self> {
+    fn read(component: &Path, project: Option<&Path>) -> anyhow::Result<Self> {
         let text = |name: &str| {
             let path = component.with_file_name(name);
             std::fs::read_to_string(&path).map_err(error::file(&path))
@@ -271,11 +275,14 @@ impl Built {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
             Err(error) => return Err(error::file(&path)(error).into()),
         };
+        let manifest = text("manifest.json")?;
         Ok(Self {
             receipt_file,
             receipt,
             info: serde_json::from_str(&text("build.json")?).unwrap_or_else(|_| json!({})),
-            manifest: text("manifest.json")?,
+            folder: capsule_folder::digest(project, manifest.as_bytes(), &bytes)?,
+            whole: project.is_some(),
+            manifest,
             component: bytes,
             sbom,
         })

@@ -1,8 +1,9 @@
 //! The registries that a data folder knows by name, and the one that a variable of the environment names.
 
-use kinetic_registry::{Registries, Registry, RegistryError, Scope};
+use kinetic_registry::{Indexes, Registries, Registry, RegistryError, Scope};
 
 use crate::client;
+use crate::config::Config;
 use crate::data_dir::DataDir;
 
 /// A name users know from older runtimes.
@@ -10,14 +11,17 @@ const ECOSYSTEM_URL: &str = "ECOSYSTEM_REGISTRY_URL";
 /// What the registry is called that it names.
 pub const ECOSYSTEM: &str = "ecosystem";
 
-/// Those of a data folder; its file is read when they are asked.
+/// Those of a data folder; its file is read when they are asked. What they say about a namespace with a root document is held
+/// against its signed index.
 ///
 /// # Errors
 /// [`RegistryError::BadBaseUrl`] of the environment's.
-pub fn of(data: &DataDir) -> Result<Registries, RegistryError> {
+pub fn of(data: &DataDir, config: &Config) -> Result<Registries, RegistryError> {
     let with_token = std::env::var(client::TOKEN).is_ok_and(|token| !token.trim().is_empty());
     let besides = ecosystem(std::env::var(ECOSYSTEM_URL).ok(), with_token)?;
-    Ok(Registries::new(data.registries_file(), besides.into_iter().collect()))
+    let registries = Registries::new(data.registries_file(), besides.into_iter().collect());
+    let indexes = Indexes::new(data.indexes(), data.trust_file(), config.registry.index_max_age());
+    Ok(registries.held_against(indexes))
 }
 
 fn ecosystem(url: Option<String>, with_token: bool) -> Result<Option<Registry>, RegistryError> {

@@ -2,19 +2,22 @@
 
 use std::path::Path;
 
-use kinetic_identity::{BuildInfo, BuildSubject, Receipt, Role, SigningKey, SourceDigest, TrustRoot};
+use kinetic_identity::{
+    BuildInfo, BuildSubject, Checkout, FolderDigest, PublicKey, Receipt, Role, SigningKey, SourceDigest, TrustRoot,
+};
 use kinetic_kernel::Manifest;
 use kinetic_model::Digest;
 use serde_json::Value;
 
 use crate::data_dir::DataDir;
-use crate::error::CliError;
+use crate::error::{self, CliError};
 use crate::project::Built;
 
 /// Who builds, in receipts.
 const BUILDER: &str = env!("CARGO_PKG_REPOSITORY");
 
-/// Signs a receipt for a component and the manifest that goes with it.
+/// Signs a receipt for a component and the manifest that goes with it; where nothing else is known of the capsule folder,
+/// the two are all there is in it.
 ///
 /// # Errors
 /// When the receipt would be too large.
@@ -25,7 +28,12 @@ pub fn sign(
     info: &BuildInfo,
     key: &SigningKey,
 ) -> anyhow::Result<Value> {
-    Ok(Receipt::sign(&subject(manifest_text, manifest, component), info, key)?.to_value())
+    let two = FolderDigest::of_two(manifest_text.as_bytes(), component);
+    let info = BuildInfo {
+        folder: info.folder.or(Some(two)),
+        ..info.clone()
+    };
+    Ok(Receipt::sign(&subject(manifest_text, manifest, component), &info, key)?.to_value())
 }
 
 /// What a receipt for a component and the manifest that goes with it is about.
@@ -48,19 +56,61 @@ pub fn receipt_of(built: &Built, manifest: &Manifest, key: Option<&SigningKey>) 
     match (built.receipt.clone(), key) {
         (Some(mut receipt), key) => {
             // What is signed is what lies here, and not what somebody wrote beside it.
-            receipt.check_subject(&subject)?;
+            check(&receipt, built, &subject)?;
             if let Some(key) = key {
                 receipt.add_signature(key)?;
             }
             Ok(receipt)
         }
-        (None, Some(key)) => Ok(Receipt::sign(&subject, &build_info(&built.info), key)?),
+        (None, Some(key)) => Ok(Receipt::sign(&subject, &info_of(built)?, key)?),
         (None, None) => Err(CliError::NoKey {
             namespace: manifest.id.namespace().to_string(),
             path: built.receipt_file.display().to_string(),
         }
         .into()),
     }
+}
+
+/// Checks that a receipt is about what lies here: its subjects, and the capsule folder as far as that is here.
+///
+/// # Errors
+/// Another subject; [`CliError::FolderChanged`].
+pub fn check(receipt: &Receipt, built: &Built, subject: &BuildSubject) -> anyhow::Result<()> {
+    receipt.check_subject(subject)?;
+    unchanged(receipt.folder()?, built)
+}
+
+/// The statement that whoever signs something built has to sign, the same bytes for each of them.
+///
+/// # Errors
+/// [`CliError::FolderChanged`].
+pub fn statement_of(built: &Built, manifest: &Manifest) -> anyhow::Result<Vec<u8>> {
+    let subject = subject(&built.manifest, manifest, &built.component);
+    Ok(Receipt::statement(&subject, &info_of(built)?)?)
+}
+
+/// What is known of the build of something built, with the digest over its capsule folder.
+fn info_of(built: &Built) -> anyhow::Result<BuildInfo> {
+    let info = build_info(&built.info);
+    unchanged(info.folder, built)?;
+    Ok(BuildInfo {
+        folder: info.folder.or(Some(built.folder)),
+        ..info
+    })
+}
+
+/// Compares the digest over the folder with that of what lies here; with the two files alone only where there are no others.
+fn unchanged(attested: Option<FolderDigest>, built: &Built) -> anyhow::Result<()> {
+    let Some(attested) = attested else { return Ok(()) };
+    let all_here = built.whole || attested.files == FolderDigest::ALWAYS;
+    if all_here && attested != built.folder {
+        let changed = CliError::FolderChanged {
+            attested: attested.to_string(),
+            found: built.folder.to_string(),
+        };
+        return Err(changed.into());
+    }
+    Ok(())
 }
 
 /// What a receipt says about a build of this program.
@@ -72,6 +122,7 @@ pub fn build_info(recorded: &Value) -> BuildInfo {
             .unwrap_or_default()
             .to_string()
     };
+    let some = |name: &str| Some(text(name)).filter(|text| !text.is_empty());
     let source = |source: &Value| {
         let part = |name: &str| source.get(name).and_then(Value::as_str);
         Some(SourceDigest {
@@ -91,8 +142,24 @@ pub fn build_info(recorded: &Value) -> BuildInfo {
         builder_version: env!("CARGO_PKG_VERSION").to_string(),
         toolchain: text("toolchain"),
         sources,
-        ..BuildInfo::default()
+        invocation_id: None,
+        started_on: some("started_on"),
+        finished_on: some("finished_on"),
+        checkout: some("commit").map(|commit| Checkout {
+            uri: some("repository"),
+            commit,
+            dirty: recorded.get("dirty").and_then(Value::as_bool).unwrap_or(true),
+        }),
+        folder: folder(recorded),
     }
+}
+
+fn folder(recorded: &Value) -> Option<FolderDigest> {
+    let digest = recorded.pointer("/folder/digest").and_then(Value::as_str)?;
+    Some(FolderDigest {
+        digest: digest.parse().ok()?,
+        files: recorded.pointer("/folder/files").and_then(Value::as_u64)?,
+    })
 }
 
 /// The key of a namespace on this machine, made and trusted on the way if the namespace has none yet.
@@ -158,6 +225,15 @@ pub fn existing_key(path: &Path, namespace: &str) -> anyhow::Result<SigningKey> 
         .into());
     }
     Ok(SigningKey::load(path)?)
+}
+
+/// The public key in a file that `cosign generate-key-pair` wrote.
+///
+/// # Errors
+/// A file that cannot be read, or holds another kind of key.
+pub fn cosign_key(path: &Path) -> anyhow::Result<PublicKey> {
+    let pem = std::fs::read_to_string(path).map_err(error::file(path))?;
+    Ok(PublicKey::from_cosign_pem(&pem)?)
 }
 
 #[cfg(test)]
@@ -226,6 +302,88 @@ mod tests {
         roots.remove("acme").unwrap();
         pin(&mine);
         assert_eq!(own_key(&data, "acme", "mine").unwrap().public(), mine.public());
+    }
+
+    const MANIFEST: &str = r#"{ "id": "urn:acme:actionspace:solver:app:v1", "version": "1.0.0", "type": "logic",
+        "description": "A whole.", "capabilities": { "provides": ["acme:app/api@1.0.0"] },
+        "governance": { "tier": "local", "trust_zone": "tenant", "determinism": "D0_bit_exact" } }"#;
+
+    /// A project with a test and something built of it, as `kinetic build` leaves it.
+    fn project(info: &Value) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in [
+            ("Cargo.toml", ""),
+            ("tests/it.rs", "test"),
+            ("target/capsule/component.wasm", "component"),
+            ("target/capsule/manifest.json", MANIFEST),
+            ("target/capsule/build.json", &info.to_string()),
+        ] {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        folder
+    }
+
+    fn changed(error: &anyhow::Error) -> bool {
+        matches!(error.downcast_ref(), Some(CliError::FolderChanged { .. }))
+    }
+
+    #[test]
+    fn a_receipt_speaks_for_the_whole_folder_and_whoever_has_it_sees_what_changed() {
+        let folder = project(&serde_json::json!({}));
+        let manifest = Manifest::parse(MANIFEST).unwrap();
+        let (first, second) = (SigningKey::generate().unwrap(), SigningKey::generate().unwrap());
+        let mut built = Built::at(folder.path()).unwrap();
+        let receipt = receipt_of(&built, &manifest, Some(&first)).unwrap();
+        let attested = receipt.folder().unwrap().unwrap();
+        assert_eq!((attested, attested.files), (built.folder, 3));
+        built.receipt = Some(receipt.clone());
+        receipt_of(&built, &manifest, Some(&second)).unwrap();
+
+        std::fs::write(folder.path().join("tests/it.rs"), "another").unwrap();
+        let mut later = Built::at(folder.path()).unwrap();
+        later.receipt = Some(receipt.clone());
+        assert!(changed(&receipt_of(&later, &manifest, Some(&second)).unwrap_err()));
+        // Who has component and manifest alone cannot tell.
+        let mut alone = Built::at(&folder.path().join("target/capsule")).unwrap();
+        alone.receipt = Some(receipt);
+        receipt_of(&alone, &manifest, Some(&second)).unwrap();
+    }
+
+    #[test]
+    fn what_changed_since_the_build_is_not_signed() {
+        let folder = project(&serde_json::json!({}));
+        let found = Built::at(folder.path()).unwrap().folder;
+        let info = |digest: Digest| serde_json::json!({ "folder": { "digest": digest, "files": 3 } });
+        let (manifest, key) = (Manifest::parse(MANIFEST).unwrap(), SigningKey::generate().unwrap());
+        for (digest, good) in [(found.digest, true), (Digest::of(b"another"), false)] {
+            let path = folder.path().join("target/capsule/build.json");
+            std::fs::write(path, info(digest).to_string()).unwrap();
+            let built = Built::at(folder.path()).unwrap();
+            match receipt_of(&built, &manifest, Some(&key)) {
+                Ok(_) => assert!(good),
+                Err(error) => assert!(!good && changed(&error), "{error}"),
+            }
+            assert_eq!(statement_of(&built, &manifest).is_ok(), good);
+        }
+    }
+
+    #[test]
+    fn what_was_recorded_of_a_build_is_said_and_nothing_else() {
+        let recorded = serde_json::json!({
+            "toolchain": "rustc", "started_on": "2026-01-01T00:00:00Z", "finished_on": "2026-01-01T00:00:09Z",
+            "commit": "ab", "dirty": false, "repository": "git+https://example.com/echo",
+        });
+        let info = build_info(&recorded);
+        assert_eq!(info.started_on.as_deref(), Some("2026-01-01T00:00:00Z"));
+        let checkout = info.checkout.unwrap();
+        assert_eq!((checkout.commit.as_str(), checkout.dirty), ("ab", false));
+        let nothing = build_info(&Value::Null);
+        assert_eq!(
+            (nothing.started_on, nothing.checkout, nothing.folder),
+            (None, None, None)
+        );
     }
 
     #[test]

@@ -2,10 +2,9 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::stream;
 use kinetic_model::{CapsuleRef, Digest, Pin, Urn};
 
-use crate::{ByteStream, Descriptor, RegistryError, Source, Summary};
+use crate::{Descriptor, Download, RegistryError, Rest, Source, Summary};
 
 /// What it is called where a list of places is shown.
 const NAME: &str = "this program";
@@ -81,11 +80,15 @@ impl Source for Carried {
         meant.cloned().ok_or_else(|| Self::not_found(what.to_string()))
     }
 
-    async fn download(&self, descriptor: &Descriptor) -> Result<ByteStream, RegistryError> {
+    fn is_here(&self) -> bool {
+        true
+    }
+
+    async fn download(&self, descriptor: &Descriptor, _: &Rest) -> Result<Download, RegistryError> {
         let mut capsules = self.capsules.iter();
         let found = capsules.find(|capsule| capsule.descriptor.digest == descriptor.digest);
         let capsule = found.ok_or_else(|| Self::not_found(format!("component {}", descriptor.digest)))?;
-        Ok(Box::pin(stream::iter([Ok(capsule.component.clone())])))
+        Ok(Download::whole(capsule.component.clone()))
     }
 
     async fn list(&self) -> Result<Vec<Summary>, RegistryError> {

@@ -1,6 +1,7 @@
 //! Everything that can go wrong between a URN and its bytes.
 
-use kinetic_model::coded_errors;
+use kinetic_identity::IdentityError;
+use kinetic_model::{Coded as _, coded_errors};
 
 coded_errors! {
     /// Errors of stores, sources and downloads.
@@ -149,6 +150,71 @@ coded_errors! {
         "0036" NotACapsule { origin: String, what: String, why: String } => Conformance,
             "what {origin} holds as {what} is no capsule: {why}.",
             "Push it with `kinetic publish`, under a version that is free.";
+        /// The answer was encoded, which nobody asked for.
+        "0050" Encoded { origin: String, encoding: String } => Security,
+            "{origin} sends its answer encoded as \"{encoding}\"; nothing is decoded here, so that no answer grows.",
+            "Have the registry, or the proxy before it, send components and JSON as they are.";
+        /// A version that the signed index of its namespace does not list.
+        "0060" NotInIndex { what: String, origin: String, version: u64 } => Security,
+            "{origin} offers {what}, which version {version} of the index of its namespace does not list.",
+            "Have the owner of the namespace list it (`kinetic registry index`), or use a version that is listed.";
+        /// The owner of the namespace took it back.
+        "0061" Yanked { what: String, origin: String, why: String } => Conflict,
+            "{what} at {origin} was yanked by the owner of its namespace: {why}.",
+            "Use another version; who needs this one all the same pins it: URN@VERSION.";
+        /// What a registry holds is not what the signed index says of the version.
+        "0062" NotAsIndexed { what: String, origin: String, part: String, listed: String, found: String } => Integrity,
+            "the {part} of {what} at {origin} is {found}, and the index of its namespace lists {listed}.",
+            "Do not use this registry before its operator has found out why.";
+        /// A registry without an index of a namespace that has index keys.
+        "0063" NoIndex { namespace: String, origin: String } => Security,
+            "the root document of \"{namespace}\" names index keys, and {origin} has no index of it.",
+            "Have the owner put one up with `kinetic registry index {namespace}`, or ask another registry.";
+        /// A registry that hides what its index lists.
+        "0064" IndexedMissing { what: String, origin: String, version: u64 } => Integrity,
+            "{origin} does not hold {what}, the newest that version {version} of the index of its namespace lists.",
+            "Ask another registry, publish it there again, or pin an older version.";
+        /// An index that is not believed.
+        "0065" IndexRefused { origin: String, code: String, error: Box<IdentityError>, fix: String } => Security,
+            "what {origin} answers as its index is refused: {code}: {error}",
+            "Its own advice: {fix}";
+        /// What was last seen of an index cannot be read.
+        "0066" IndexStateDamaged { path: String, why: String } => Integrity,
+            "{path}, which remembers the index that was seen last, is damaged: {why}.",
+            "Put it back from a copy. Removing it lets the next index pass as the first one, however old: do that only if you have compared it with its owner's.";
+        /// A registry that takes no index.
+        "0067" TakesNoIndex { origin: String } => Conflict,
+            "{origin} takes no index: a registry behind HTTP signs its own.",
+            "Put indexes up at registries of kind dir: and oci:.";
+        /// A version to yank that is not listed.
+        "0068" NotListed { what: String, namespace: String } => NotFound,
+            "the index of \"{namespace}\" would not list {what}.",
+            "Name a version that the registry holds; of an OCI registry name new URNs with --urn.";
+        /// A permanent name that another topology has.
+        "0070" PromotionTaken { what: String, origin: String, there: String, digest: String } => Conflict,
+            "{what} is {there} in {origin} already, and not {digest}; what has a permanent name never changes.",
+            "Crystallize it under the next version, or under another URN.";
+        /// What is there is no promotion.
+        "0071" BadPromotion { origin: String, what: String, why: String } => Conformance,
+            "what {origin} holds as {what} is no promotion: {why}.",
+            "Crystallize it under a version that is free; a damaged file in a folder can be removed first.";
+    }
+}
+
+impl RegistryError {
+    /// Whether nobody was reached: no answer of any kind came.
+    pub const fn is_away(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::SourceTimeout { .. })
+    }
+
+    /// That an index, or the keys that count for it, are not believed, with the reason's own code and fix.
+    pub(crate) fn index_refused(origin: &str, error: IdentityError) -> Self {
+        Self::IndexRefused {
+            origin: origin.to_string(),
+            code: error.code().to_string(),
+            fix: error.fix(),
+            error: Box::new(error),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! A remote registry over HTTP: where to ask, how long to wait, and what an answer must match.
 
+mod asked;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,7 +13,7 @@ use serde::Deserialize;
 
 use crate::descriptor::DESCRIPTOR_BYTES_MAX;
 use crate::error::tame;
-use crate::{ByteStream, Descriptor, RegistryError, Source, Summary, wire};
+use crate::{Descriptor, Download, FoundThere, IndexAnswer, RegistryError, Rest, Source, Summary, range, wire};
 
 /// The routes' common path, below the base URL.
 const ROUTES: [&str; 4] = ["api", "v1", "registry", "capabilities"];
@@ -165,11 +167,17 @@ impl Source for HttpSource {
         Ok(descriptor)
     }
 
-    async fn download(&self, descriptor: &Descriptor) -> Result<ByteStream, RegistryError> {
+    async fn download(&self, descriptor: &Descriptor, rest: &Rest) -> Result<Download, RegistryError> {
         // Pinned by digest: another version may have become active since the descriptor was read.
         let what = format!("{}@{}", descriptor.urn, descriptor.digest);
-        let response = wire::send(self.client.get(self.url(&[&what, "download"])), &self.name, &what).await?;
-        wire::stream(response, &self.name, descriptor.size_bytes)
+        let request = range::ask(self.client.get(self.url(&[&what, "download"])), rest);
+        let response = wire::sent(request, &self.name).await?;
+        let response = if range::is_part(&response, rest) {
+            response
+        } else {
+            wire::accepted(response, &self.name, &what).await?
+        };
+        range::stream(response, &self.name, descriptor.size_bytes, rest)
     }
 
     async fn list(&self) -> Result<Vec<Summary>, RegistryError> {
@@ -178,6 +186,14 @@ impl Source for HttpSource {
         let mut capabilities = listing.capabilities;
         capabilities.sort_by(|a, b| (&a.urn, &a.version).cmp(&(&b.urn, &b.version)));
         Ok(capabilities)
+    }
+
+    async fn index(&self, namespace: &str, tag: Option<&str>) -> Result<IndexAnswer, RegistryError> {
+        self.ask_index(namespace, tag).await
+    }
+
+    async fn search(&self, words: &str, limit: usize) -> Result<Option<Vec<FoundThere>>, RegistryError> {
+        self.ask_search(words, limit).await
     }
 }
 

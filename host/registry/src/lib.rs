@@ -4,6 +4,7 @@
 //! A registry is believed in nothing. What it hands out is bounded, and checked against the digest that was asked for;
 //! whether the digest itself is to be trusted is decided by the receipt, elsewhere.
 
+mod cache;
 mod carried;
 mod credentials;
 mod descriptor;
@@ -11,20 +12,24 @@ mod error;
 mod fetch;
 mod http_source;
 mod oci;
+mod promotion;
 mod publish;
+mod range;
 mod registries;
 mod source;
 mod store;
 mod wire;
 
+pub use cache::Cache;
 pub use carried::Carried;
 pub use descriptor::{DESCRIPTOR_BYTES_MAX, Descriptor, MANIFEST_BYTES_MAX, Summary};
 pub use error::RegistryError;
 pub use fetch::fetch;
 pub use http_source::{HttpOptions, HttpSource, install_ring_provider_once};
 pub use oci::OciAddress;
+pub use promotion::{AcceptedPromotion, Promoted, accept_promotion, promotion_path, same_promotion};
 pub use publish::Published;
-pub use registries::{Place, Publish, Registries, Registry, Scope};
-pub use source::{ByteStream, Source};
+pub use registries::{Indexes, Left, Missed, Place, Publish, Registries, Registry, Renewal, Renewed, Scope};
+pub use source::{ByteStream, Download, FoundThere, IndexAnswer, Rest, Source};
 pub use store::{BlobFolder, COMPONENT_BYTES_MAX_DEFAULT, Damaged, FolderSource, FolderStore};
 pub use wire::refusal_of;

@@ -9,6 +9,8 @@ mod artifact;
 mod attach;
 mod challenge;
 mod client;
+mod indexed;
+mod promotion;
 mod push;
 #[cfg(test)]
 mod tests;
@@ -30,7 +32,10 @@ use self::artifact::{Artifact, Blob, OCI_MANIFEST, Parts, tag_of, version_of};
 use self::client::{Access, OciClient};
 use crate::credentials::Credentials;
 use crate::descriptor::{at_most, read_json};
-use crate::{ByteStream, Descriptor, HttpOptions, MANIFEST_BYTES_MAX, RegistryError, Source, Summary, wire};
+use crate::{
+    Descriptor, Download, HttpOptions, IndexAnswer, MANIFEST_BYTES_MAX, RegistryError, Rest, Source, Summary, range,
+    wire,
+};
 
 /// The largest OCI manifest read, in bytes; ours have less than one thousand.
 const OCI_MANIFEST_BYTES_MAX: u64 = 65_536;
@@ -70,7 +75,7 @@ impl OciSource {
     }
 
     /// Every version there is a tag for, oldest first.
-    async fn versions(&self, urn: &Urn, repository: &str) -> Result<BTreeSet<Version>, RegistryError> {
+    async fn tagged(&self, urn: &Urn, repository: &str) -> Result<BTreeSet<Version>, RegistryError> {
         let mut versions = BTreeSet::new();
         let mut url = self.client.url(repository, &["tags", "list"]);
         url.query_pairs_mut().append_pair("n", TAGS_PAGE);
@@ -175,7 +180,10 @@ impl OciSource {
         at_most(what, blob.size, bytes_max)?;
         let origin = || self.name().to_string();
         let timeout = self.client.metadata_timeout();
-        let response = self.client.blob(repository, &blob.digest, timeout).await;
+        let response = self
+            .client
+            .blob(repository, &blob.digest, timeout, &Rest::default())
+            .await;
         let response = response.map_err(|error| match error {
             // Its artifact is there, so it is not one that has nothing: a farther registry would be asked, or the tag be
             // taken for a free one.
@@ -213,7 +221,7 @@ impl OciSource {
         what: &CapsuleRef,
         digest: &Digest,
     ) -> Result<(Version, Parts), RegistryError> {
-        let versions = self.versions(&what.urn, repository).await?;
+        let versions = self.tagged(&what.urn, repository).await?;
         for version in versions.into_iter().rev().take(DIGEST_VERSIONS_MAX) {
             match self.parts(repository, &what.urn, &version).await {
                 Ok(parts) if parts.component.digest == *digest => return Ok((version, parts)),
@@ -253,7 +261,7 @@ impl Source for OciSource {
             Pin::Version(version) => (version.clone(), self.parts(&repository, urn, version).await?),
             Pin::Digest(digest) => self.with_digest(&repository, what, digest).await?,
             Pin::Active => {
-                let versions = self.versions(urn, &repository).await?;
+                let versions = self.tagged(urn, &repository).await?;
                 let released = versions.iter().rev().find(|version| version.pre.is_empty());
                 let newest = released.or_else(|| versions.last()).cloned();
                 let newest = newest.ok_or_else(|| self.not_found(what))?;
@@ -271,16 +279,33 @@ impl Source for OciSource {
         self.descriptor(&repository, urn, version, parts).await
     }
 
-    async fn download(&self, descriptor: &Descriptor) -> Result<ByteStream, RegistryError> {
+    async fn download(&self, descriptor: &Descriptor, rest: &Rest) -> Result<Download, RegistryError> {
         let repository = self.address.repository(&descriptor.urn)?;
         let timeout = self.client.component_timeout();
-        let response = self.client.blob(&repository, &descriptor.digest, timeout).await?;
-        wire::stream(response, self.name(), descriptor.size_bytes)
+        let response = self.client.blob(&repository, &descriptor.digest, timeout, rest).await?;
+        range::stream(response, self.name(), descriptor.size_bytes, rest)
     }
 
     async fn list(&self) -> Result<Vec<Summary>, RegistryError> {
         Err(RegistryError::CannotList {
             origin: self.name().to_string(),
         })
+    }
+
+    async fn versions(&self, urn: &Urn) -> Result<Vec<Version>, RegistryError> {
+        let repository = self.address.repository(urn)?;
+        match self.tagged(urn, &repository).await {
+            Ok(versions) => Ok(versions.into_iter().collect()),
+            Err(RegistryError::NotFound { .. }) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn index(&self, namespace: &str, tag: Option<&str>) -> Result<IndexAnswer, RegistryError> {
+        self.read_index(namespace, tag).await
+    }
+
+    async fn has_sbom(&self, descriptor: &Descriptor) -> Result<Option<bool>, RegistryError> {
+        self.has_attached(descriptor).await.map(Some)
     }
 }

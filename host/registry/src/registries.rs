@@ -7,23 +7,31 @@
 
 mod entry;
 mod file;
+mod indexes;
+mod named;
 mod place;
 mod publish;
+mod renewal;
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
-use async_trait::async_trait;
 use futures_util::future::join_all;
+use kinetic_identity::SignedIndex;
 use kinetic_model::{CapsuleRef, Digest, Pin, Urn};
 use parking_lot::Mutex;
+use semver::Version;
 
 pub use self::entry::{Registry, Scope};
+pub use self::indexes::Indexes;
+use self::named::Named;
 pub use self::place::Place;
 pub use self::publish::Publish;
-use crate::{ByteStream, Descriptor, RegistryError, Source, Summary};
+pub use self::renewal::{Left, Renewal, Renewed};
+use crate::{Descriptor, FoundThere, RegistryError, Source, Summary};
 
 /// The longest a registry may take to say what it has, over all it is asked for that. Everyone is waited for, so one that
 /// trickles would keep what the others have from being called.
@@ -34,7 +42,27 @@ const DESCRIBE_TIMEOUT: Duration = Duration::from_mins(1);
 pub struct Registries {
     file: Option<PathBuf>,
     besides: Vec<Registry>,
+    /// What is asked whether a registry's word may count; none where nobody has index keys.
+    indexes: Option<Indexes>,
     read: Mutex<Option<(Stamp, Arc<[Member]>)>>,
+}
+
+/// Why nothing was found, and whether anybody could say so.
+#[derive(Debug)]
+pub struct Missed {
+    /// What stands in the way.
+    pub error: Box<RegistryError>,
+    /// Who was asked, by their labels, if not one of them could be reached; nobody if one answered, whatever it said.
+    pub away: Vec<String>,
+}
+
+impl From<RegistryError> for Missed {
+    fn from(error: RegistryError) -> Self {
+        Self {
+            error: Box::new(error),
+            away: Vec::new(),
+        }
+    }
 }
 
 /// What tells one state of the file from another; none when there is no file.
@@ -52,8 +80,16 @@ impl Registries {
         Self {
             file: Some(file),
             besides,
+            indexes: None,
             read: Mutex::default(),
         }
+    }
+
+    /// As they are, but what they say about namespaces with index keys must be in the signed index of the namespace.
+    #[must_use]
+    pub fn held_against(mut self, indexes: Indexes) -> Self {
+        self.indexes = Some(indexes);
+        self
     }
 
     /// All of them, in the order they are asked in.
@@ -109,13 +145,24 @@ impl Registries {
     /// [`RegistryError::NotFound`] with all who were asked; [`RegistryError::Shadowed`]; those of asking; and as
     /// [`Registries::list`]'s.
     pub async fn find(&self, what: &CapsuleRef) -> Result<(Arc<dyn Source>, Descriptor), RegistryError> {
+        self.find_or_miss(what).await.map_err(|missed| *missed.error)
+    }
+
+    /// As [`Registries::find`]; what is missed says also whether anybody answered.
+    ///
+    /// # Errors
+    /// As [`Registries::find`]'s.
+    pub async fn find_or_miss(&self, what: &CapsuleRef) -> Result<(Arc<dyn Source>, Descriptor), Missed> {
         let members = self.members()?;
         let asked = members_for(&members, what.urn.namespace());
         let mut asking = Vec::with_capacity(asked.len());
         for member in &asked {
-            asking.push(member.describe(what));
+            asking.push(self.describe(member, what));
         }
         let answers = join_all(asking).await;
+        let nobody_answered = answers
+            .iter()
+            .all(|answer| answer.as_ref().is_err_and(RegistryError::is_away));
         let mut found: Option<(&Member, Descriptor)> = None;
         let mut rivals = Vec::new();
         for (member, answer) in asked.iter().copied().zip(answers) {
@@ -124,19 +171,27 @@ impl Registries {
                 Ok(descriptor) if first => found = Some((member, descriptor)),
                 Ok(descriptor) => rivals.push((member, descriptor)),
                 Err(RegistryError::NotFound { .. }) => {}
-                Err(error) if first => return Err(error),
+                Err(error) if first => {
+                    let away = asked.iter().filter(|_| nobody_answered);
+                    let away = away.map(|member| member.registry.label()).collect();
+                    return Err(Missed {
+                        error: Box::new(error),
+                        away,
+                    });
+                }
                 Err(error) => passed_over(member, &what.urn, &error),
             }
         }
         let Some((member, descriptor)) = found else {
             let labels: Vec<_> = asked.iter().map(|member| member.registry.label()).collect();
-            return Err(RegistryError::NotFound {
+            let error = RegistryError::NotFound {
                 what: what.to_string(),
                 origin: labels.join(", "),
-            });
+            };
+            return Err(error.into());
         };
         for (rival, other) in rivals {
-            agree((member, &descriptor), (rival, other)).await?;
+            self.agree((member, &descriptor), (rival, other)).await?;
         }
         Ok((member.source()?, descriptor))
     }
@@ -147,9 +202,206 @@ impl Registries {
     /// As [`Registries::named`]'s, [`RegistryError::NotFound`], and those of asking.
     pub async fn find_in(&self, name: &str, what: &CapsuleRef) -> Result<(Arc<dyn Source>, Descriptor), RegistryError> {
         let members = self.members()?;
-        let source = member_for(&members, name, what.urn.namespace())?.source()?;
-        let descriptor = source.describe(what).await?;
-        Ok((source, descriptor))
+        let member = member_for(&members, name, what.urn.namespace())?;
+        let descriptor = self.describe(member, what).await?;
+        Ok((member.source()?, descriptor))
+    }
+
+    /// The signed index that a registry has of a namespace; none when nobody has index keys for that, or there is none.
+    ///
+    /// # Errors
+    /// As [`Registries::named`]'s, those of asking, and [`RegistryError::IndexRefused`].
+    pub async fn index_of(&self, name: &str, namespace: &str) -> Result<Option<Arc<SignedIndex>>, RegistryError> {
+        let members = self.members()?;
+        let member = member_for(&members, name, namespace)?;
+        match &self.indexes {
+            Some(indexes) => indexes.index_of(name, &*member.source()?, namespace).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Puts a signed index up as it is at a registry that mirrors another one, if whoever follows that could take it there:
+    /// it must not undo an index that the registry had.
+    ///
+    /// # Errors
+    /// As [`Registries::named`]'s, [`RegistryError::TakesNoIndex`], [`RegistryError::IndexRefused`], and those of reaching
+    /// it.
+    pub async fn put_index(&self, name: &str, index: &SignedIndex) -> Result<(), RegistryError> {
+        let namespace = &index.document().namespace;
+        let members = self.members()?;
+        let member = member_for(&members, name, namespace)?;
+        if let Some(indexes) = &self.indexes {
+            indexes.may_follow(name, &*member.source()?, index)?;
+        }
+        member.registry.put_index(namespace, index.to_json().into()).await
+    }
+
+    /// Every version that a registry has of these namespaces, or of all it has; those of a namespace with index keys as
+    /// its index lists them, without the yanked ones.
+    ///
+    /// # Errors
+    /// [`RegistryError::NoSuchRegistry`]; [`RegistryError::CannotList`] of one that can only be asked for URNs; those of
+    /// asking, and [`RegistryError::IndexRefused`].
+    pub async fn list_of(&self, name: &str, namespaces: &[String]) -> Result<Vec<Summary>, RegistryError> {
+        let members = self.members()?;
+        let member = members.iter().find(|member| member.registry.name == name);
+        let member = member.ok_or_else(|| no_such(name))?;
+        let wanted = if namespaces.is_empty() {
+            member.registry.namespaces.as_slice()
+        } else {
+            namespaces
+        };
+        let may = |namespace: &str| {
+            let asked = members_for(&members, namespace);
+            asked.iter().any(|other| std::ptr::eq(*other, member))
+        };
+        let source = member.source()?;
+        // Asked for where it is needed only: some have no such list.
+        let mut all = None;
+        let names: BTreeSet<String> = if wanted.is_empty() {
+            let held = all.insert(source.list().await?);
+            held.iter().map(|held| held.urn.namespace().to_string()).collect()
+        } else {
+            wanted.iter().cloned().collect()
+        };
+        let mut listed = Vec::new();
+        for namespace in names.iter().filter(|namespace| may(namespace.as_str())) {
+            let index = match &self.indexes {
+                Some(indexes) => indexes.index_of(name, &*source, namespace).await?,
+                None => None,
+            };
+            if let Some(index) = index {
+                listed.extend(indexes::offered(&index));
+                continue;
+            }
+            let held = match all.take() {
+                Some(held) => held,
+                None => source.list().await?,
+            };
+            listed.extend(held.iter().filter(|held| held.urn.namespace() == namespace).cloned());
+            all = Some(held);
+        }
+        listed.sort_by(|a, b| (&a.urn, &a.version).cmp(&(&b.urn, &b.version)));
+        Ok(listed)
+    }
+
+    /// What a registry finds by words, in its own order; none where it has no search of its own. Nothing of it is
+    /// believed: whoever calls what was found has it checked then.
+    ///
+    /// # Errors
+    /// [`RegistryError::NoSuchRegistry`], and those of asking.
+    pub async fn search_in(
+        &self,
+        name: &str,
+        words: &str,
+        limit: usize,
+    ) -> Result<Option<Vec<FoundThere>>, RegistryError> {
+        let members = self.members()?;
+        let member = members.iter().find(|member| member.registry.name == name);
+        let found = member
+            .ok_or_else(|| no_such(name))?
+            .source()?
+            .search(words, limit)
+            .await?;
+        let asked = |found: &FoundThere| member_for(&members, name, found.urn.namespace()).is_ok();
+        Ok(found.map(|found| found.into_iter().filter(asked).collect()))
+    }
+
+    /// Why the owner of the namespace took a version back, by the index of the first registry that lists it; none where
+    /// it was not, or no index is asked for.
+    ///
+    /// # Errors
+    /// As [`Registries::list`]'s, those of asking, and [`RegistryError::IndexRefused`].
+    pub async fn yanked(&self, urn: &Urn, version: &Version) -> Result<Option<RegistryError>, RegistryError> {
+        let Some(indexes) = &self.indexes else { return Ok(None) };
+        let members = self.members()?;
+        for member in members_for(&members, urn.namespace()) {
+            let name = &member.registry.name;
+            let index = indexes.index_of(name, &*member.source()?, urn.namespace()).await?;
+            let Some(index) = index else { continue };
+            if let Some(entry) = indexes::entry(&index, urn, version) {
+                return Ok(entry.yanked.as_ref().map(|why| RegistryError::Yanked {
+                    what: format!("{urn}@{version}"),
+                    origin: member.registry.label(),
+                    why: why.clone(),
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether a version was taken back as far as is remembered here: nobody is asked.
+    ///
+    /// # Errors
+    /// As [`Registries::list`]'s, and [`RegistryError::IndexStateDamaged`].
+    pub async fn was_yanked(&self, urn: &Urn, version: &Version) -> Result<bool, RegistryError> {
+        let Some(indexes) = &self.indexes else { return Ok(false) };
+        let members = self.members()?;
+        for member in members_for(&members, urn.namespace()) {
+            if indexes.was_yanked(&member.registry.name, urn, version).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// What a member says, held against the index of the namespace where one is asked for.
+    async fn describe(&self, member: &Member, what: &CapsuleRef) -> Result<Descriptor, RegistryError> {
+        let source = member.source()?;
+        match &self.indexes {
+            Some(indexes) => indexes.describe(&member.registry.name, &*source, what).await,
+            None => source.describe(what).await,
+        }
+    }
+
+    /// What a registry has, whether or not its index lists it yet; but the index may not say otherwise.
+    async fn held_in(&self, name: &str, what: &CapsuleRef) -> Result<Descriptor, RegistryError> {
+        let members = self.members()?;
+        let member = member_for(&members, name, what.urn.namespace())?;
+        match self.describe(member, what).await {
+            Err(RegistryError::NotInIndex { .. } | RegistryError::NoIndex { .. }) => {
+                member.source()?.describe(what).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// Refuses two who hold different things as one version.
+    async fn agree(
+        &self,
+        (member, descriptor): (&Member, &Descriptor),
+        (rival, other): (&Member, Descriptor),
+    ) -> Result<(), RegistryError> {
+        let version = CapsuleRef {
+            urn: descriptor.urn.clone(),
+            pin: Pin::Version(descriptor.version.clone()),
+        };
+        let other = if other.version == descriptor.version {
+            other
+        } else {
+            match self.describe(rival, &version).await {
+                Ok(other) => other,
+                Err(RegistryError::NotFound { .. }) => return Ok(()),
+                Err(error) => {
+                    passed_over(rival, &descriptor.urn, &error);
+                    return Ok(());
+                }
+            }
+        };
+        let differ_in: fn(&Descriptor) -> String = if other.digest != descriptor.digest {
+            |of: &Descriptor| of.digest.to_string()
+        } else if other.manifest != descriptor.manifest {
+            |of: &Descriptor| format!("manifest {}", Digest::of(of.manifest.as_bytes()))
+        } else {
+            return Ok(());
+        };
+        Err(RegistryError::Shadowed {
+            what: version.to_string(),
+            first: member.registry.label(),
+            first_digest: differ_in(descriptor),
+            second: rival.registry.label(),
+            second_digest: differ_in(&other),
+        })
     }
 
     /// Reads the file, if it is another than the last time.
@@ -190,10 +442,6 @@ impl Member {
         Ok(self.source.get_or_init(|| Arc::new(named)).clone())
     }
 
-    async fn describe(&self, what: &CapsuleRef) -> Result<Descriptor, RegistryError> {
-        self.source()?.describe(what).await
-    }
-
     fn has(&self, namespace: &str) -> bool {
         self.registry.namespaces.iter().any(|name| name == namespace)
     }
@@ -230,43 +478,6 @@ fn member_for<'a>(members: &'a [Member], name: &str, namespace: &str) -> Result<
     })
 }
 
-/// Refuses two who hold different things as one version.
-async fn agree(
-    (member, descriptor): (&Member, &Descriptor),
-    (rival, other): (&Member, Descriptor),
-) -> Result<(), RegistryError> {
-    let version = CapsuleRef {
-        urn: descriptor.urn.clone(),
-        pin: Pin::Version(descriptor.version.clone()),
-    };
-    let other = if other.version == descriptor.version {
-        other
-    } else {
-        match rival.describe(&version).await {
-            Ok(other) => other,
-            Err(RegistryError::NotFound { .. }) => return Ok(()),
-            Err(error) => {
-                passed_over(rival, &descriptor.urn, &error);
-                return Ok(());
-            }
-        }
-    };
-    let differ_in: fn(&Descriptor) -> String = if other.digest != descriptor.digest {
-        |of: &Descriptor| of.digest.to_string()
-    } else if other.manifest != descriptor.manifest {
-        |of: &Descriptor| format!("manifest {}", Digest::of(of.manifest.as_bytes()))
-    } else {
-        return Ok(());
-    };
-    Err(RegistryError::Shadowed {
-        what: version.to_string(),
-        first: member.registry.label(),
-        first_digest: differ_in(descriptor),
-        second: rival.registry.label(),
-        second_digest: differ_in(&other),
-    })
-}
-
 fn passed_over(member: &Member, urn: &Urn, error: &RegistryError) {
     tracing::warn!(%urn, registry = %member.registry.name, "could not be asked and is passed over: {error}");
 }
@@ -281,37 +492,6 @@ fn stamp(file: &Path) -> Stamp {
     let metadata = file.metadata().ok()?;
     // Files are written anew beside the old one: the number tells them apart within one tick of the clock.
     Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
-}
-
-/// A source under the name its registry has here.
-struct Named {
-    label: String,
-    source: Arc<dyn Source>,
-    within: Duration,
-}
-
-#[async_trait]
-impl Source for Named {
-    fn name(&self) -> &str {
-        &self.label
-    }
-
-    async fn describe(&self, what: &CapsuleRef) -> Result<Descriptor, RegistryError> {
-        let answer = tokio::time::timeout(self.within, self.source.describe(what)).await;
-        answer.unwrap_or_else(|_| {
-            Err(RegistryError::SourceTimeout {
-                origin: self.label.clone(),
-            })
-        })
-    }
-
-    async fn download(&self, descriptor: &Descriptor) -> Result<ByteStream, RegistryError> {
-        self.source.download(descriptor).await
-    }
-
-    async fn list(&self) -> Result<Vec<Summary>, RegistryError> {
-        self.source.list().await
-    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! ```text
 //! blobs/sha256/<hex>                                             a component
 //! capabilities/<namespace>/<class>/<name>/v<N>/<version>.json    a descriptor
+//! promotions/<namespace>/<class>/<name>/v<N>/<version>.json      a signed topology
 //! tmp/                                                           files being written; emptied at open
 //! lock                                                           held while one process writes
 //! ```
@@ -12,6 +13,7 @@ mod blobs;
 mod disk;
 mod index;
 mod layout;
+mod promotions;
 #[cfg(test)]
 pub(crate) mod tests;
 mod view;
@@ -25,14 +27,15 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use kinetic_model::{CapsuleRef, Digest};
 use parking_lot::RwLock;
+use tokio::io::AsyncSeekExt as _;
 use tokio_util::io::ReaderStream;
 
 pub use self::blobs::BlobFolder;
-use self::index::Index;
+pub(crate) use self::index::Index;
 use self::layout::Layout;
 pub use self::view::FolderSource;
 use crate::descriptor::at_most;
-use crate::{ByteStream, Descriptor, RegistryError, Source, Summary};
+use crate::{Descriptor, Download, RegistryError, Rest, Source, Summary};
 
 /// The largest component a store accepts unless told otherwise, in bytes; the bound clients of older registries know.
 pub const COMPONENT_BYTES_MAX_DEFAULT: u64 = 10_485_760;
@@ -247,8 +250,12 @@ impl Source for FolderStore {
         }
     }
 
-    async fn download(&self, descriptor: &Descriptor) -> Result<ByteStream, RegistryError> {
-        open_component(&self.inner.layout, &descriptor.digest, NAME).await
+    fn is_here(&self) -> bool {
+        true
+    }
+
+    async fn download(&self, descriptor: &Descriptor, rest: &Rest) -> Result<Download, RegistryError> {
+        open_component(&self.inner.layout, &descriptor.digest, NAME, rest.from_byte).await
     }
 
     async fn list(&self) -> Result<Vec<Summary>, RegistryError> {
@@ -256,20 +263,31 @@ impl Source for FolderStore {
     }
 }
 
-/// The component's bytes as they are on disk.
-async fn open_component(layout: &Layout, digest: &Digest, origin: &str) -> Result<ByteStream, RegistryError> {
+/// The component's bytes as they are on disk, from one of them on.
+async fn open_component(
+    layout: &Layout,
+    digest: &Digest,
+    origin: &str,
+    from_byte: u64,
+) -> Result<Download, RegistryError> {
     let path = layout.blob(digest);
-    let file = tokio::fs::File::open(&path).await.map_err(|error| match error.kind() {
+    let mut file = tokio::fs::File::open(&path).await.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => RegistryError::NotFound {
             what: format!("component {digest}"),
             origin: origin.into(),
         },
         _ => disk::failed(&path, &error),
     })?;
+    if from_byte > 0 {
+        let sought = file.seek(io::SeekFrom::Start(from_byte)).await;
+        sought.map_err(|error| disk::failed(&path, &error))?;
+    }
     let chunks = ReaderStream::with_capacity(file, CHUNK_BYTES);
-    Ok(Box::pin(
-        chunks.map(move |chunk| chunk.map_err(|error| disk::failed(&path, &error))),
-    ))
+    Ok(Download {
+        from_byte,
+        tag: None,
+        bytes: Box::pin(chunks.map(move |chunk| chunk.map_err(|error| disk::failed(&path, &error)))),
+    })
 }
 
 /// Runs disk work where it may block. It finishes even when nobody waits for it any more, so nothing stops half-way.

@@ -3,14 +3,14 @@
 use std::error::Error as _;
 
 use futures_util::StreamExt;
-use reqwest::header::{CONTENT_TYPE, LOCATION};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, LOCATION};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::RegistryError;
 use crate::descriptor::{at_most, read_json};
 use crate::error::tame;
-use crate::{ByteStream, RegistryError};
 
 /// The largest refusal read, in bytes.
 const PROBLEM_BYTES_MAX: u64 = 65_536;
@@ -19,7 +19,16 @@ const PROBLEM_BYTES_MAX: u64 = 65_536;
 ///
 /// `what` is named when the registry answers that it holds no such thing.
 pub(crate) async fn send(request: RequestBuilder, origin: &str, what: &str) -> Result<Response, RegistryError> {
-    let response = request.send().await.map_err(|error| unreachable(origin, &error))?;
+    accepted(sent(request, origin).await?, origin, what).await
+}
+
+/// Sends a request and gives whatever is answered.
+pub(crate) async fn sent(request: RequestBuilder, origin: &str) -> Result<Response, RegistryError> {
+    request.send().await.map_err(|error| unreachable(origin, &error))
+}
+
+/// The answer, if it is a success; see [`send`].
+pub(crate) async fn accepted(response: Response, origin: &str, what: &str) -> Result<Response, RegistryError> {
     match response.status() {
         StatusCode::OK | StatusCode::CREATED => Ok(response),
         status if status.is_redirection() => {
@@ -76,6 +85,7 @@ pub(crate) fn unreachable(origin: &str, error: &reqwest::Error) -> RegistryError
 /// Reads an answer of at most `bytes_max` bytes.
 pub(crate) async fn read_bytes(response: Response, origin: &str, bytes_max: u64) -> Result<Vec<u8>, RegistryError> {
     let what = || format!("the answer of {origin}");
+    plain(&response, origin)?;
     at_most(&what(), response.content_length().unwrap_or_default(), bytes_max)?;
     let mut bytes = Vec::new();
     let mut chunks = response.bytes_stream();
@@ -179,12 +189,14 @@ pub(crate) fn announces(response: &Response, origin: &str, expected_bytes: u64) 
     }
 }
 
-/// The body of an answer as it comes, if it announces no other length than was promised.
-pub(crate) fn stream(response: Response, origin: &str, expected_bytes: u64) -> Result<ByteStream, RegistryError> {
-    announces(&response, origin, expected_bytes)?;
-    let origin = origin.to_string();
-    let chunks = response.bytes_stream();
-    Ok(Box::pin(
-        chunks.map(move |chunk| chunk.map_err(|error| unreachable(&origin, &error))),
-    ))
+/// Refuses an answer that was encoded: nothing here decodes any, so that a few bytes never become many.
+pub(crate) fn plain(response: &Response, origin: &str) -> Result<(), RegistryError> {
+    let mut encodings = response.headers().get_all(CONTENT_ENCODING).iter();
+    let odd = encodings.find(|value| !value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"));
+    odd.map_or(Ok(()), |encoding| {
+        Err(RegistryError::Encoded {
+            origin: origin.into(),
+            encoding: tame(&String::from_utf8_lossy(encoding.as_bytes())),
+        })
+    })
 }

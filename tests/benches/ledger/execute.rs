@@ -107,7 +107,8 @@ async fn kernel(engine: &Engine, recorded: bool) -> (Kernel, TempDir) {
         trust_root,
         quarantine: folder.path().join("quarantine"),
         store: Arc::new(FolderStore::open(&folder.path().join("store"), 10_485_760).unwrap()),
-        sources: Vec::new(),
+        registries: Arc::default(),
+        cache: kinetic_registry::Cache::default(),
         carried: Arc::default(),
         ledger: recorded.then(|| (ours::open(&folder.path().join("ledger")), build)),
     };

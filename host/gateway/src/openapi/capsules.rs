@@ -34,7 +34,7 @@ pub(super) fn paths() -> Value {
         "/api/v1/capsules": { "get": new(
             "listCapsules", "How every capsule stands: state, generation, limits and what was used of them",
             answer(
-                "Those that are active, suspended or pinned, sorted by URN; and what lies in watched folders.",
+                "Those that are active, suspended or pinned, sorted by URN; and what lies in watched folders and registries.",
                 "ProcessList",
             ),
         ).write() },
@@ -222,7 +222,7 @@ pub(super) fn schemas() -> Value {
 fn watched() -> Value {
     object(
         json!({
-            "entry": text("The name of the watched folder and, behind a slash, of the capsule folder in it."),
+            "entry": text("The name of the watched folder and, behind a slash, of the capsule folder in it; or registries/ and the URN that is looked for there."),
             "state": { "enum": WatchState::ALL, "description": "What became of it." },
             "urn": schema("Urn"),
             "version": schema("Version"),

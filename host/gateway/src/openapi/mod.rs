@@ -5,6 +5,7 @@ mod discovery;
 mod ledger;
 mod outbox;
 mod paths;
+mod promotions;
 mod schemas;
 mod telemetry;
 mod topics;

@@ -53,7 +53,7 @@ pub(super) fn paths() -> Value {
 /// The schemas of what they take and answer.
 pub(super) fn schemas() -> Value {
     let states = OutboxState::ALL.map(OutboxState::as_str);
-    let payload = json!({
+    let capsule = json!({
         "kind": { "const": "capsule" },
         "urn": schema("Urn"),
         "version": schema("Version"),
@@ -62,11 +62,20 @@ pub(super) fn schemas() -> Value {
         "envelope": schema("Digest"),
         "size_bytes": count("Size of the component, in bytes."),
     });
+    let promotion = json!({
+        "kind": { "const": "promotion" },
+        "urn": schema("Urn"),
+        "version": schema("Version"),
+        "digest": schema("Digest"),
+        "event_cid": text("The promotion's event, by its content."),
+        "envelope": schema("Digest"),
+        "size_bytes": count("Size of the signed envelope, in bytes."),
+    });
     let entry = json!({
         "id": text("Made from the registry's name and the digests of what is delivered."),
         "number": count("The lower came first."),
         "registry": text("The registry it is for, by its name on this host."),
-        "payload": object(payload, &[]),
+        "payload": { "oneOf": [object(capsule, &[]), object(promotion, &[])] },
         "bytes": count("Bytes kept for it."),
         "since_unix_ms": count("When it was accepted, or last tried anew by somebody, in milliseconds since 1970."),
         "state": { "enum": states },

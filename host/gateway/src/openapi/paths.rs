@@ -154,6 +154,7 @@ pub(super) fn paths() -> Value {
         super::discovery::paths(),
         super::zones::paths(),
         super::outbox::paths(),
+        super::promotions::paths(),
         super::ledger::paths(),
         super::topics::paths(),
         super::telemetry::paths(),
@@ -188,7 +189,8 @@ fn host_paths() -> Value {
         "/api/v1/registry/capabilities/{reference}/download": { "get": Operation::new(
             "downloadVersion", "registry", "One version's component",
             ok("The bytes, streamed.", content("application/wasm", json!({}))),
-        ).with(reference()).write() },
+        ).described("A `Range` of bytes, with `If-Range` and the ETag of before, is answered 206 with just that part.")
+         .with(reference()).write() },
         "/api/v1/registry/capabilities/publish": { "post": Operation::new(
             "publishVersion", "registry", "Admit, store and activate one version",
             ("201", json!({ "description": "It is stored, and active unless activate is false.", "content": content(JSON, schema("Published")) })),

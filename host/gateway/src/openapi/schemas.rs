@@ -86,6 +86,7 @@ pub(super) fn schemas() -> Value {
         super::discovery::schemas(),
         super::zones::schemas(),
         super::outbox::schemas(),
+        super::promotions::schemas(),
     ] {
         all = extended(&all, more);
     }
@@ -249,7 +250,7 @@ fn registry() -> Value {
         &summary,
         json!({
             "manifest": text("The exact text of manifest.json; its digest is over these bytes."),
-            "receipt": { "type": "object", "description": "The signed receipt: a DSSE envelope of an in-toto statement." },
+            "receipt": { "type": "object", "description": "The signed receipt: a DSSE envelope of an in-toto statement, or a Sigstore bundle with one in it." },
         }),
     );
     json!({

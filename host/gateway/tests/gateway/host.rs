@@ -103,6 +103,7 @@ impl Host {
                 quarantine: folder.path().join("quarantine"),
                 store: Arc::new(FolderStore::open(&folder.path().join("store"), 10_485_760).unwrap()),
                 registries: Arc::default(),
+                cache: kinetic_registry::Cache::default(),
                 carried: Arc::default(),
                 ledger: None,
             },

@@ -43,6 +43,51 @@ async fn what_is_published_is_active_listed_described_and_downloaded_whole() {
 }
 
 #[tokio::test]
+async fn the_rest_of_a_component_is_answered_and_of_another_content_all_of_it() {
+    let host = Host::start().await;
+    let component = host.publication("echo", "1.0.0").component;
+    let size = component.len();
+    let url = format!("{}{ROUTES}/{ECHO}/download", host.url);
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .tls_certs_only([])
+        .build()
+        .unwrap();
+    let whole = client.get(&url).send().await.unwrap();
+    assert_eq!(whole.status().as_u16(), 200);
+    assert_eq!(whole.headers()["accept-ranges"], "bytes");
+    let tag = whole.headers()["etag"].clone();
+    assert_eq!(tag, format!("\"{}\"", Digest::of(&component)).as_str());
+    let asked = |range: String, tag: &str| {
+        let request = client.get(&url).header("range", range).header("if-range", tag);
+        async move {
+            let response = request.send().await.unwrap();
+            let (status, headers) = (response.status().as_u16(), response.headers().clone());
+            (status, headers, response.bytes().await.unwrap())
+        }
+    };
+    for from in [1, size / 2, size - 1] {
+        let (status, headers, bytes) = asked(format!("bytes={from}-"), tag.to_str().unwrap()).await;
+        assert_eq!(status, 206);
+        assert_eq!(
+            headers["content-range"],
+            format!("bytes {from}-{}/{size}", size - 1).as_str()
+        );
+        assert_eq!(headers["content-length"], (size - from).to_string().as_str());
+        assert_eq!(bytes, component[from..]);
+    }
+    let (status, _, bytes) = asked("bytes=10-19".into(), tag.to_str().unwrap()).await;
+    assert_eq!((status, &bytes[..]), (206, &component[10..20]));
+    for (range, tag) in [
+        ("bytes=10-", "\"other\""),
+        (&*format!("bytes={size}-"), tag.to_str().unwrap()),
+    ] {
+        let (status, _, bytes) = asked(range.to_string(), tag).await;
+        assert_eq!((status, bytes.len()), (200, size), "{range}");
+    }
+}
+
+#[tokio::test]
 async fn a_version_never_changes_and_what_nobody_signed_is_refused() {
     let host = Host::start().await;
     let source = source(&host);
@@ -114,7 +159,7 @@ async fn a_host_that_does_not_trust_the_publishers_key_refuses_what_it_fetched()
     let bytes = fetch(&source(&publisher), &descriptor, 1 << 20).await.unwrap();
     let refused = stranger
         .kernel
-        .publish(descriptor.manifest, descriptor.receipt, bytes)
+        .publish(descriptor.manifest, descriptor.receipt, bytes.into_bytes())
         .await;
     assert_eq!(refused.unwrap_err().kind, kinetic_model::ErrorKind::Security);
 }

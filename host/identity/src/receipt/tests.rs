@@ -8,6 +8,8 @@ use serde_json::json;
 use super::*;
 use crate::dsse::{SIGNATURES_MAX, Signature};
 
+mod said;
+
 fn subject() -> BuildSubject {
     BuildSubject {
         urn: "urn:kinetic:actionspace:solver:redact:v1".parse().unwrap(),

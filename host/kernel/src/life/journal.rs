@@ -26,7 +26,8 @@ pub const LIFECYCLE_TOPIC: &str = "kinetic.lifecycle.v1";
 pub const TRANSITION_EVENT: &str = "kinetic.lifecycle.transition";
 /// The type of its events that are steps of a swap.
 pub const SWAP_EVENT: &str = "kinetic.lifecycle.swap";
-/// The type of its events that are refusals of what was found in a watched folder.
+/// The type of its events that are refusals of what was found in a watched folder or registry, or say that what is active
+/// was yanked there.
 pub const WATCHED_EVENT: &str = "kinetic.lifecycle.watched";
 /// The type of its events that are phases of the host's own start.
 pub const BOOT_EVENT: &str = "kinetic.lifecycle.boot";
@@ -271,7 +272,7 @@ impl Journal {
         self.commit(BOOT_EVENT, about, &[document], counted).await
     }
 
-    /// Writes that a version which was found in a watched folder was refused, whatever the step.
+    /// Writes that a version which was found in what is watched was refused, whatever the step.
     pub(crate) async fn refused_entry(&self, what: &Named, entry: &str, fault: &Fault) -> Result<(), Fault> {
         let document = json!({
             "event": "watched",

@@ -54,7 +54,7 @@ pub enum Cause {
     Overridden,
     /// The host started and found it in this place.
     Restarted,
-    /// It was laid into a watched folder.
+    /// It was laid into a watched folder, or found at a watched registry.
     Watched,
 }
 

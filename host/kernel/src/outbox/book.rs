@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use kinetic_identity::Promotion;
 use kinetic_ledger::bus::{Envelope, NewEvent};
 use kinetic_ledger::state::{BranchId, Key, KeyRange, Owner, Write};
 use kinetic_ledger::{Commit, Durability, Ledger, LedgerError};
 use kinetic_model::{Coded as _, Digest, Fault};
-use kinetic_registry::{BlobFolder, Descriptor, Publish};
+use kinetic_registry::{BlobFolder, Descriptor, FolderStore, Publish, RegistryError};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::{OnceCell, watch};
@@ -19,7 +20,7 @@ use tokio::time::Instant;
 use super::entry::PREFIX;
 use super::{
     CapsulePayload, Held, Inner, Known, OUTBOX_EVENT, Outbox, OutboxCounts, OutboxEntry, OutboxSettings, OutboxState,
-    OutboxView, Payload,
+    OutboxView, Payload, PromotionPayload,
 };
 use crate::life::{LIFECYCLE_TOPIC, ensure_topic};
 use crate::statement::{self, Build};
@@ -50,7 +51,7 @@ impl Outbox {
         (ledger, build): (Ledger, Build),
         folder: &Path,
         settings: OutboxSettings,
-        publisher: Arc<dyn Publish>,
+        (publisher, store): (Arc<dyn Publish>, Arc<FolderStore>),
     ) -> Result<Self, Fault> {
         let known = Known {
             entries: read(&ledger)?,
@@ -65,6 +66,7 @@ impl Outbox {
             settings,
             blobs,
             publisher,
+            store,
             changing: tokio::sync::Mutex::new(()),
             known: Mutex::new(known),
             changes: watch::Sender::new(0),
@@ -89,12 +91,31 @@ impl Outbox {
             envelope: Digest::of(&envelope),
             size_bytes: descriptor.size_bytes,
         });
+        self.take(registry, payload, vec![component, envelope.into()]).await
+    }
+
+    /// Takes a promotion that was verified. What is here already, or was delivered lately, is answered as it stands.
+    pub(crate) async fn accept_promotion(&self, registry: String, promotion: &Promotion) -> Result<OutboxView, Fault> {
+        let envelope = Bytes::from(promotion.to_json());
+        let payload = Payload::Promotion(PromotionPayload {
+            urn: promotion.urn().clone(),
+            version: promotion.version().clone(),
+            digest: promotion.digest(),
+            event_cid: promotion.event().event_cid.clone(),
+            envelope: Digest::of(&envelope),
+            size_bytes: envelope.len() as u64,
+        });
+        self.take(registry, payload, vec![envelope]).await
+    }
+
+    async fn take(&self, registry: String, payload: Payload, blobs: Vec<Bytes>) -> Result<OutboxView, Fault> {
         let id = payload.id(&registry);
         let _turn = self.0.changing.lock().await;
         if let Ok(there) = self.one(&id) {
             return Ok(there);
         }
-        let bytes = (component.len() + envelope.len()) as u64;
+        self.name_is_free(&payload)?;
+        let bytes: u64 = blobs.iter().map(|bytes| bytes.len() as u64).sum();
         self.check_room(bytes)?;
         // A ledger that has stopped takes no record: nothing is to be kept for one.
         self.0.ledger.check().map_err(fault)?;
@@ -110,7 +131,7 @@ impl Outbox {
             code: None,
             reason: None,
         };
-        if let Err(fault) = self.keep(&entry, [component, Bytes::from(envelope)]).await {
+        if let Err(fault) = self.keep(&entry, blobs).await {
             // Bytes that no record names count in no bound, and a disk may be full already.
             if !may_be_recorded(&fault) {
                 self.tidy(&entry.payload).await;
@@ -121,7 +142,7 @@ impl Outbox {
     }
 
     /// Bytes before the record that names them: a crash in between leaves some that the next start removes.
-    async fn keep(&self, entry: &OutboxEntry, blobs: [Bytes; 2]) -> Result<(), Fault> {
+    async fn keep(&self, entry: &OutboxEntry, blobs: Vec<Bytes>) -> Result<(), Fault> {
         for bytes in blobs {
             self.0.blobs.put(bytes).await?;
         }
@@ -139,6 +160,7 @@ impl Outbox {
     pub(super) async fn retry(&self, id: &str) -> Result<OutboxView, Fault> {
         let _turn = self.0.changing.lock().await;
         let mut entry = self.undelivered(id, "tried again")?;
+        self.name_is_free(&entry.payload)?;
         entry.state = OutboxState::Waiting;
         entry.since_unix_ms = unix_ms();
         entry.attempts = 0;
@@ -201,16 +223,18 @@ impl Outbox {
         let Inner { ledger, build, .. } = &*self.0;
         let entry = step.entry;
         self.0.topic.get_or_try_init(|| ensure_topic(ledger)).await?;
-        let document = json!({
+        let mut document = json!({
             "event": "outbox",
             "step": step.name,
             "entry": entry.id,
             "registry": entry.registry,
-            "capsule": entry.payload.json(),
             "attempts": entry.attempts,
             "actor": step.actor,
             "reason": step.reason,
         });
+        if let Some(members) = document.as_object_mut() {
+            members.insert(entry.payload.kind().into(), entry.payload.json());
+        }
         let (name, digest) = entry.payload.subject();
         let number = self.0.events.fetch_add(1, Ordering::Relaxed);
         let data = serde_json::to_vec(&document).unwrap_or_default();
@@ -298,9 +322,35 @@ impl Outbox {
     /// Removes the bytes of a payload that no other entry needs.
     async fn tidy(&self, payload: &Payload) {
         let needed = self.0.known.lock().blobs();
-        let mut gone = payload.blobs().to_vec();
+        let mut gone = payload.blobs();
         gone.retain(|digest| !needed.contains(digest));
         self.0.blobs.remove(gone).await;
+    }
+
+    /// Passes when no other topology waits or was delivered under a promotion's name: each of two registries would take one,
+    /// and the name is permanent. One that is dead has no name.
+    fn name_is_free(&self, payload: &Payload) -> Result<(), RegistryError> {
+        let Payload::Promotion(mine) = payload else {
+            return Ok(());
+        };
+        let known = self.0.known.lock();
+        let living = known.entries.values().map(|held| &held.entry);
+        let mut living = living.filter(|entry| entry.state != OutboxState::Dead);
+        let other = living.find_map(|entry| match &entry.payload {
+            Payload::Promotion(other) if other.urn == mine.urn && other.version == mine.version => {
+                Some(other.digest).filter(|digest| *digest != mine.digest)
+            }
+            _ => None,
+        });
+        drop(known);
+        other.map_or(Ok(()), |there| {
+            Err(RegistryError::PromotionTaken {
+                what: payload.what(),
+                origin: "the outbox".into(),
+                there: there.to_string(),
+                digest: mine.digest.to_string(),
+            })
+        })
     }
 
     fn check_room(&self, bytes: u64) -> Result<(), KernelError> {

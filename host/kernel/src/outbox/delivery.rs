@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use kinetic_identity::{PROMOTION_BYTES_MAX, Promotion};
 use kinetic_model::{CapsuleRef, Coded as _, Fault, Pin};
 use kinetic_registry::{DESCRIPTOR_BYTES_MAX, Descriptor, RegistryError};
 use serde_json::{Value, json};
@@ -11,7 +12,7 @@ use tokio::time::Instant;
 
 use super::book::Step;
 use super::verdict::{is_away, is_final, is_open, pause};
-use super::{Away, CapsulePayload, Outbox, OutboxEntry, OutboxState, Payload};
+use super::{Away, CapsulePayload, Outbox, OutboxEntry, OutboxState, Payload, PromotionPayload};
 use crate::executors::Stop;
 use crate::{Actor, KernelError, unix_ms};
 
@@ -124,6 +125,7 @@ impl Outbox {
         let trying = async {
             match &entry.payload {
                 Payload::Capsule(capsule) => self.deliver(&entry.registry, capsule).await,
+                Payload::Promotion(promotion) => self.promote(&entry.registry, promotion).await,
             }
         };
         tokio::time::timeout(TRY_WITHIN, trying).await.unwrap_or_else(|_| {
@@ -151,6 +153,71 @@ impl Outbox {
             return Ok(Told::HasIt);
         }
         Err(error)
+    }
+
+    /// As with a capsule; then it is kept here too, so that whoever hears of it by the record finds it in the local store.
+    async fn promote(&self, registry: &str, payload: &PromotionPayload) -> Result<Told, RegistryError> {
+        let envelope = self.0.blobs.get(payload.envelope, PROMOTION_BYTES_MAX as u64).await?;
+        let promotion = Promotion::from_json(&envelope).map_err(|error| RegistryError::BadPromotion {
+            origin: "the outbox".into(),
+            what: format!("{}@{}", payload.urn, payload.version),
+            why: error.to_string().trim_end_matches('.').into(),
+        })?;
+        self.has_no_other(&promotion).await?;
+        let told = self.promote_once(registry, &promotion).await?;
+        self.0.store.put_promotion(promotion).await?;
+        Ok(told)
+    }
+
+    /// Passes when the local store has no other topology under the name, as when somebody published one here meanwhile.
+    async fn has_no_other(&self, promotion: &Promotion) -> Result<(), RegistryError> {
+        let what = CapsuleRef {
+            urn: promotion.urn().clone(),
+            pin: Pin::Version(promotion.version().clone()),
+        };
+        match self.0.store.promotion(&what).await {
+            Ok(there) if there.digest() != promotion.digest() => Err(RegistryError::PromotionTaken {
+                what: what.to_string(),
+                origin: "the local store".into(),
+                there: there.digest().to_string(),
+                digest: promotion.digest().to_string(),
+            }),
+            Ok(_) | Err(RegistryError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn promote_once(&self, registry: &str, promotion: &Promotion) -> Result<Told, RegistryError> {
+        match self.has_promotion(registry, promotion).await {
+            Ok(true) => return Ok(Told::HadIt),
+            Ok(false) | Err(RegistryError::SourceUnauthenticated { .. } | RegistryError::SourceForbids { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        let Err(error) = self.0.publisher.publish_promotion(registry, promotion).await else {
+            return Ok(Told::Took);
+        };
+        if is_open(&error) && matches!(self.has_promotion(registry, promotion).await, Ok(true)) {
+            return Ok(Told::HasIt);
+        }
+        Err(error)
+    }
+
+    /// Whether the registry has this topology under this name.
+    async fn has_promotion(&self, registry: &str, promotion: &Promotion) -> Result<bool, RegistryError> {
+        let what = CapsuleRef {
+            urn: promotion.urn().clone(),
+            pin: Pin::Version(promotion.version().clone()),
+        };
+        match self.0.publisher.held_promotion(registry, &what).await? {
+            None => Ok(false),
+            Some(there) if there.digest() == promotion.digest() => Ok(true),
+            Some(there) => Err(RegistryError::PromotionTaken {
+                what: what.to_string(),
+                origin: registry.into(),
+                there: there.digest().to_string(),
+                digest: promotion.digest().to_string(),
+            }),
+        }
     }
 
     /// Whether the registry has just this.

@@ -10,9 +10,9 @@ pub(super) const PREFIX: &[u8] = b"outbox/";
 /// How many hexadecimal digits of a digest are an id.
 const ID_DIGITS: usize = 32;
 
-/// What is to be delivered. There is one kind so far.
+/// What is to be delivered.
 ///
-/// Another kind must bring three things. A digest over all that is delivered: with the registry's name it makes the
+/// A kind must bring three things. A digest over all that is delivered: with the registry's name it makes the
 /// entry's id, so that the same again is the same entry. The digests of its bytes in the outbox's folder: they are kept
 /// as long as the entry may be delivered. And a way to publish that does no harm the second time, with a way to see
 /// whether the registry has it already: what breaks in the middle is decided by looking, not by guessing.
@@ -21,6 +21,8 @@ const ID_DIGITS: usize = 32;
 pub enum Payload {
     /// A version of a capsule.
     Capsule(CapsulePayload),
+    /// A topology that is to have a permanent URN.
+    Promotion(PromotionPayload),
 }
 
 /// A version of a capsule, signed.
@@ -40,12 +42,30 @@ pub struct CapsulePayload {
     pub size_bytes: u64,
 }
 
+/// A topology that is to have a permanent URN, signed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PromotionPayload {
+    /// The URN.
+    pub urn: Urn,
+    /// Its version.
+    pub version: Version,
+    /// SHA-256 of the topology document.
+    pub digest: Digest,
+    /// The promotion's event, by its content: over URN, version, document and sources.
+    pub event_cid: String,
+    /// SHA-256 of the signed envelope.
+    pub envelope: Digest,
+    /// Size of the envelope, in bytes.
+    pub size_bytes: u64,
+}
+
 impl Payload {
     /// What an entry with this payload for that registry is called.
     pub(super) fn id(&self, registry: &str) -> String {
         // No part holds a NUL, so no two lists of parts are one text.
         let key = match self {
             Self::Capsule(capsule) => format!("capsule\0{registry}\0{}\0{}", capsule.digest, capsule.manifest),
+            Self::Promotion(promotion) => format!("promotion\0{registry}\0{}", promotion.event_cid),
         };
         let mut id = Digest::of(key.as_bytes()).hex();
         id.truncate(ID_DIGITS);
@@ -53,9 +73,10 @@ impl Payload {
     }
 
     /// The bytes it needs in the outbox's folder.
-    pub(super) const fn blobs(&self) -> [Digest; 2] {
+    pub(super) fn blobs(&self) -> Vec<Digest> {
         match self {
-            Self::Capsule(capsule) => [capsule.digest, capsule.envelope],
+            Self::Capsule(capsule) => vec![capsule.digest, capsule.envelope],
+            Self::Promotion(promotion) => vec![promotion.envelope],
         }
     }
 
@@ -63,6 +84,15 @@ impl Payload {
     pub(super) fn subject(&self) -> (&str, Digest) {
         match self {
             Self::Capsule(capsule) => (capsule.urn.as_str(), capsule.digest),
+            Self::Promotion(promotion) => (promotion.urn.as_str(), promotion.digest),
+        }
+    }
+
+    /// The word for it: the member of a record that says what it is.
+    pub(super) const fn kind(&self) -> &'static str {
+        match self {
+            Self::Capsule(_) => "capsule",
+            Self::Promotion(_) => "promotion",
         }
     }
 
@@ -72,6 +102,13 @@ impl Payload {
             Self::Capsule(capsule) => {
                 json!({ "urn": capsule.urn, "version": capsule.version, "digest": capsule.digest })
             }
+            Self::Promotion(promotion) => json!({
+                "urn": promotion.urn,
+                "version": promotion.version,
+                "digest": promotion.digest,
+                "event_cid": promotion.event_cid,
+                "envelope": promotion.envelope,
+            }),
         }
     }
 
@@ -79,6 +116,7 @@ impl Payload {
     pub(super) fn what(&self) -> String {
         match self {
             Self::Capsule(capsule) => format!("{}@{}", capsule.urn, capsule.version),
+            Self::Promotion(promotion) => format!("{}@{}", promotion.urn, promotion.version),
         }
     }
 }

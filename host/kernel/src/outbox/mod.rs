@@ -21,15 +21,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use kinetic_ledger::Ledger;
 use kinetic_model::{Digest, Fault};
-use kinetic_registry::{BlobFolder, Descriptor, Publish, RegistryError};
+use kinetic_registry::{BlobFolder, Descriptor, FolderStore, Publish, RegistryError};
 use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-pub use self::entry::{CapsulePayload, OutboxEntry, OutboxState, OutboxView, Payload};
-use crate::admission::Discovered;
+pub use self::entry::{CapsulePayload, OutboxEntry, OutboxState, OutboxView, Payload, PromotionPayload};
+use crate::admission::Described;
 use crate::executors::Stop;
 use crate::publish::PUBLISHER;
 use crate::statement::Build;
@@ -86,6 +86,8 @@ struct Inner {
     settings: OutboxSettings,
     blobs: BlobFolder,
     publisher: Arc<dyn Publish>,
+    /// Where promotions are kept that a registry has taken.
+    store: Arc<FolderStore>,
     /// Held while an entry changes: records, bytes and what is known here change together.
     changing: tokio::sync::Mutex<()>,
     known: Mutex<Known>,
@@ -163,7 +165,7 @@ impl Kernel {
             (recorder.ledger.clone(), *recorder.build()),
             folder,
             settings,
-            publisher,
+            (publisher, self.store().clone()),
         )?;
         self.0
             .outbox
@@ -208,12 +210,12 @@ impl Kernel {
         self.registries().permits(&registry, descriptor.urn.namespace())?;
         self.refuse_quarantined(&descriptor)?;
         let (urn, version) = (descriptor.urn.clone(), descriptor.version.clone());
-        let discovered = Discovered {
+        // Digest and size are those of these very bytes.
+        let described = Described {
             named: self.journal().begin(urn, version, descriptor.digest, PUBLISHER),
             descriptor: descriptor.clone(),
-            bytes: component.clone(),
         };
-        discovered.verify(&self.0.judge).map_err(|refusal| refusal.fault)?;
+        described.vouch(&self.0.judge).map_err(|refusal| refusal.fault)?;
         self.to_the_end(async move { outbox.accept(registry, descriptor, component).await })
             .await
     }
@@ -257,7 +259,7 @@ impl Kernel {
         self.to_the_end(async move { outbox.discard(&id, &reason).await }).await
     }
 
-    fn open_one(&self) -> Result<&Outbox, KernelError> {
+    pub(crate) fn open_one(&self) -> Result<&Outbox, KernelError> {
         self.0.outbox.get().ok_or_else(|| KernelError::NoOutbox {
             why: "it was not opened".into(),
         })

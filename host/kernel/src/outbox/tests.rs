@@ -1,11 +1,14 @@
 //! What is put into the outbox is delivered once, whatever breaks, or says why not.
 
+mod promotions;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use async_trait::async_trait;
-use kinetic_identity::SigningKey;
+use kinetic_identity::{Promotion, SigningKey};
 use kinetic_ledger::LedgerConfig;
 use kinetic_model::{CapsuleRef, Pin};
+use kinetic_registry::COMPONENT_BYTES_MAX_DEFAULT;
 use tempfile::TempDir;
 
 use super::*;
@@ -30,6 +33,7 @@ struct Script {
     away: bool,
     acts: VecDeque<Act>,
     versions: BTreeMap<String, Descriptor>,
+    promotions: BTreeMap<String, Promotion>,
     /// Publications that arrived.
     sent: usize,
 }
@@ -76,6 +80,32 @@ impl Publish for Scripted {
             None => Ok(()),
         }
     }
+
+    async fn held_promotion(&self, registry: &str, what: &CapsuleRef) -> Result<Option<Promotion>, RegistryError> {
+        let script = self.0.lock();
+        if script.away {
+            return Err(unreachable());
+        }
+        Ok(script.promotions.get(&format!("{registry} {what}")).cloned())
+    }
+
+    async fn publish_promotion(&self, registry: &str, promotion: &Promotion) -> Result<(), RegistryError> {
+        let mut script = self.0.lock();
+        if script.away {
+            return Err(unreachable());
+        }
+        let act = script.acts.pop_front();
+        if let Some(Act::Refuse(error)) = act {
+            return Err(error);
+        }
+        script.sent += 1;
+        let name = format!("{registry} {}@{}", promotion.urn(), promotion.version());
+        script.promotions.insert(name, promotion.clone());
+        match act {
+            Some(_) => Err(unreachable()),
+            None => Ok(()),
+        }
+    }
 }
 
 fn descriptor(version: &str, bytes: &[u8]) -> Descriptor {
@@ -113,7 +143,9 @@ fn open(folder: &Path, settings: OutboxSettings, registry: &Arc<Scripted>) -> (L
         engine: Digest::of(b"engine"),
     };
     let publisher: Arc<dyn Publish> = registry.clone();
-    let outbox = Outbox::open((ledger.clone(), build), &folder.join("outbox"), settings, publisher).unwrap();
+    let store = FolderStore::open(&folder.join("store"), COMPONENT_BYTES_MAX_DEFAULT).unwrap();
+    let parts = (publisher, Arc::new(store));
+    let outbox = Outbox::open((ledger.clone(), build), &folder.join("outbox"), settings, parts).unwrap();
     (ledger, outbox)
 }
 

@@ -29,7 +29,9 @@ pub(super) const fn is_final(error: &RegistryError) -> bool {
         | RegistryError::SourceConflict { .. }
         | RegistryError::NoOciName { .. }
         | RegistryError::NotForNamespace { .. }
-        | RegistryError::NotACapsule { .. } => true,
+        | RegistryError::NotACapsule { .. }
+        | RegistryError::PromotionTaken { .. }
+        | RegistryError::BadPromotion { .. } => true,
         _ => false,
     }
 }
@@ -47,10 +49,7 @@ pub(super) const fn is_open(error: &RegistryError) -> bool {
 
 /// Whether nothing at all can be delivered there now, whatever it is.
 pub(super) const fn is_away(error: &RegistryError) -> bool {
-    matches!(
-        error,
-        RegistryError::Unreachable { .. } | RegistryError::SourceTimeout { .. }
-    )
+    error.is_away()
 }
 
 /// How long to wait after so many failures: any time up to a bound that doubles with each, so that many who wait for one

@@ -294,6 +294,10 @@ impl Kernel {
             // There has to be something that comes back when all else fails.
             return Ok(());
         }
+        // A receipt that is not good says nothing about a component: anybody can lay it beside a good one's digest.
+        if step != Step::Receipt {
+            self.forget_kept(&what.digest);
+        }
         let names = (what.urn.to_string(), what.version.to_string());
         self.quarantine()
             .add(entry((what.digest, manifest), names, step, fault, unix_ms()))?;

@@ -1,4 +1,4 @@
-//! How each watched capsule folder stands, for whoever looks.
+//! How each watched capsule folder, and what is looked for at registries, stands, for whoever looks.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,10 @@ use serde::Serialize;
 
 use crate::unix_ms;
 
-/// A capsule folder of a watched folder, or a watched folder that cannot be read.
+/// A capsule folder of a watched folder, a watched folder that cannot be read, or a capsule whose registries are watched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Watched {
-    /// The name of the watched folder and, behind a slash, of the capsule folder in it.
+    /// The name of the watched folder and, behind a slash, of the capsule folder in it; or `registries/` and the URN.
     pub entry: String,
     /// What became of it.
     pub state: WatchState,
@@ -35,7 +35,7 @@ pub struct Watched {
     pub at_unix_ms: u64,
 }
 
-/// What became of a watched capsule folder.
+/// What became of what is watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WatchState {
@@ -45,13 +45,15 @@ pub enum WatchState {
     Waiting,
     /// It was refused.
     Refused,
-    /// The watched folder itself cannot be read, or only in part.
+    /// The watched folder itself cannot be read, or only in part; or the registries are away.
     Lost,
+    /// The owner of its namespace took the version back that is active here. It stays until a newer one comes.
+    Yanked,
 }
 
 impl WatchState {
     /// Every state.
-    pub const ALL: [Self; 4] = [Self::Taken, Self::Waiting, Self::Refused, Self::Lost];
+    pub const ALL: [Self; 5] = [Self::Taken, Self::Waiting, Self::Refused, Self::Lost, Self::Yanked];
 }
 
 /// What is known of all of them.
@@ -79,6 +81,10 @@ impl Board {
         self.put(folder, WatchState::Lost, None, Some(fault));
     }
 
+    pub(super) fn yanked(&self, entry: &str, what: (&Urn, &Version), fault: &Fault) {
+        self.put(entry, WatchState::Yanked, Some(what), Some(fault));
+    }
+
     pub(super) fn forget(&self, entry: &str) {
         self.0.lock().remove(entry);
     }
@@ -94,6 +100,18 @@ impl Board {
             fix: fault.map(|fault| fault.fix.clone()),
             at_unix_ms: unix_ms(),
         };
-        self.0.lock().insert(entry.to_string(), watched);
+        let mut all = self.0.lock();
+        let same = |there: &&Watched| {
+            let at_unix_ms = there.at_unix_ms;
+            **there
+                == Watched {
+                    at_unix_ms,
+                    ..watched.clone()
+                }
+        };
+        // Since when it stands so, and not when it was last looked at.
+        if all.get(entry).filter(same).is_none() {
+            all.insert(entry.to_string(), watched);
+        }
     }
 }

@@ -1,10 +1,13 @@
 //! Watched folders: what is laid into one is published, as if somebody had handed it over; only what changed is read.
 //!
+//! Registries can be watched for newer versions of what is active, and those go the same way.
+//!
 //! A scanner looks at the folders and gives candidates; what becomes of a candidate is decided here, through the same door
 //! as publishing. Whatever else can give candidates needs no other door.
 
 mod board;
 mod part;
+mod registries;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -15,18 +18,19 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
-use kinetic_model::Urn;
+use kinetic_model::{Digest, Urn};
+use kinetic_registry::Descriptor;
 use semver::Version;
 use serde_json::Value;
 use tokio::time::{MissedTickBehavior, interval};
 
 pub(crate) use self::board::Board;
 pub use self::board::{WatchState, Watched};
+pub use self::registries::{NAMES_MAX as WATCHED_NAMES_MAX, RegistryWatch, WatchedName};
 pub use self::scan::FOLDERS_MAX as WATCHED_FOLDERS_MAX;
 use self::scan::{Scanner, Sight};
 use self::tries::{Try, World};
 use crate::Kernel;
-use crate::publish::PUBLISHER;
 
 /// Which folders are watched, and how often.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,8 +54,11 @@ impl Default for WatchSettings {
 /// A version that was found whole, and may be published.
 #[derive(Clone, Debug)]
 pub(crate) struct Candidate {
-    /// Where it was found: the name of the watched folder and, behind a slash, of the capsule folder in it.
+    /// Where it was found: the name of the watched folder and, behind a slash, of the capsule folder in it; or what is
+    /// looked for at registries.
     pub(crate) entry: String,
+    /// Where its bytes came from, as records name it.
+    pub(crate) source: String,
     /// What its manifest says it is.
     pub(crate) urn: Urn,
     pub(crate) version: Version,
@@ -62,8 +69,22 @@ pub(crate) struct Candidate {
     pub(crate) component: Bytes,
 }
 
+impl Candidate {
+    /// It as a registry describes it.
+    pub(crate) fn descriptor(&self) -> Descriptor {
+        Descriptor {
+            urn: self.urn.clone(),
+            version: self.version.clone(),
+            manifest: self.manifest.clone(),
+            receipt: self.receipt.clone(),
+            digest: Digest::of(&self.component),
+            size_bytes: self.component.len() as u64,
+        }
+    }
+}
+
 impl Kernel {
-    /// How each capsule folder of the watched folders stands, sorted by name.
+    /// How each capsule folder of the watched folders stands, and what is looked for at registries, sorted by name.
     pub fn watched(&self) -> Vec<Watched> {
         self.0.watched.list()
     }
@@ -141,14 +162,15 @@ impl Kernel {
         let content = candidate.digests();
         let before = tries.remove(&entry).filter(|before| before.is_of(content));
         // One that was refused after it was stored has to go through the door again.
-        if before.is_none() && self.has_stored(&candidate).await {
+        if before.is_none() && self.has_stored(&candidate.descriptor()).await {
             self.0.watched.taken(&entry, (&urn, &version));
             return;
         }
         let then = World::now(self, &content.0);
+        let source = candidate.source.clone();
         match self.publish_watched(candidate).await {
             Ok(_) => {
-                tracing::info!(%entry, %urn, %version, "taken from a watched folder");
+                tracing::info!(%entry, %urn, %version, "taken from what is watched");
                 self.0.watched.taken(&entry, (&urn, &version));
             }
             Err(fault) => {
@@ -157,7 +179,7 @@ impl Kernel {
                 // Once for the same bytes and the same reason, however often they are tried.
                 if refused.is_news(before.as_ref()) {
                     tracing::warn!(%entry, %urn, %version, "not taken: {fault}");
-                    let named = self.journal().begin(urn, version, content.0, PUBLISHER);
+                    let named = self.journal().begin(urn, version, content.0, &source);
                     if let Err(lost) = self.journal().refused_entry(&named, &entry, &fault).await {
                         tracing::warn!(%entry, "that could not be recorded: {lost}");
                     }

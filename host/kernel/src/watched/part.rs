@@ -10,6 +10,7 @@ use kinetic_model::{Digest, Fault};
 use kinetic_registry::MANIFEST_BYTES_MAX;
 
 use super::Candidate;
+use crate::publish::PUBLISHER;
 use crate::{KernelError, Manifest};
 
 const COMPONENT: &str = "component.wasm";
@@ -94,6 +95,7 @@ pub(super) fn read(root: &Path, folder: &Path, entry: &str, bytes_max: u64) -> R
         .map_err(|error| unfit(format!("its files are not of one version: {}", plain(&error))))?;
     let candidate = Candidate {
         entry: entry.to_string(),
+        source: PUBLISHER.to_string(),
         urn: subject.urn,
         version: subject.version,
         manifest,

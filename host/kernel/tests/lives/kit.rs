@@ -103,6 +103,7 @@ fn open(folder: &Path, engine: &Engine, swap: SwapSettings, carried: Arc<Carried
         quarantine: folder.join("quarantine"),
         store: Arc::new(FolderStore::open(&folder.join("store"), 10_485_760).unwrap()),
         registries: Arc::default(),
+        cache: kinetic_registry::Cache::default(),
         carried,
         ledger: Some((ledger.clone(), build)),
     };

@@ -6,6 +6,7 @@ use std::process::{Command, ExitCode, Stdio};
 use bytes::Bytes;
 use clap::Args;
 use kinetic_engine::{Admit, Function, Interface};
+use kinetic_identity::{now_unix_ms, utc_text};
 use kinetic_kernel::Manifest;
 use kinetic_model::{Digest, Fault};
 use serde_json::{Value, json};
@@ -14,7 +15,7 @@ use super::Context;
 use crate::data_dir::DataDir;
 use crate::error::{self, CliError};
 use crate::project::{Project, RECEIPT_FILE, SBOM};
-use crate::{authoring, boot, render, sbom, signing};
+use crate::{authoring, boot, capsule_folder, checkout, render, sbom, signing};
 
 /// Build a capability project into a component
 ///
@@ -37,6 +38,7 @@ pub struct Build {
 impl Build {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let project = Project::open(&self.path)?;
+        let started_on = utc_text(now_unix_ms());
         let compiled = compile(&project, &self.path)?;
         let wit = project.path("wit");
         let component = if wit.is_dir() {
@@ -48,10 +50,11 @@ impl Build {
         let manifest_path = project.path("manifest.json");
         let text = std::fs::read_to_string(&manifest_path).map_err(error::file(&manifest_path))?;
         let manifest = Manifest::parse(&text)?;
-        let written = write(&project, &text, &component)?;
+        let info = record(&project, &text, &component, started_on)?;
+        let written = write(&project, &text, &component, &info)?;
         let size = component.len() as u64;
         let digest = Digest::of(&component);
-        let (interface, refusal) = super::block_on(check(context, component, &text, &manifest))?;
+        let (interface, refusal) = super::block_on(check(context, component, &text, &manifest, &info))?;
         let document = json!({
             "component": written,
             "manifest": project.capsule().join("manifest.json"),
@@ -127,11 +130,30 @@ fn components(message: &Value, manifest: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
+/// What is known of the build, and will be signed: never a path of this machine.
+fn record(project: &Project, manifest: &str, component: &[u8], started_on: String) -> anyhow::Result<Value> {
+    let root = project.path("");
+    let folder = capsule_folder::digest(Some(&root), manifest.as_bytes(), component)?;
+    let mut info = json!({
+        "toolchain": toolchain(),
+        "sources": sources(project)?,
+        "started_on": started_on,
+        "finished_on": utc_text(now_unix_ms()),
+        "folder": { "digest": folder.digest, "files": folder.files },
+    });
+    if let (Some(checkout), Some(members)) = (checkout::of(&root), info.as_object_mut()) {
+        members.insert("commit".into(), checkout.commit.into());
+        members.insert("dirty".into(), checkout.dirty.into());
+        members.extend(checkout.uri.map(|uri| ("repository".into(), uri.into())));
+    }
+    Ok(info)
+}
+
 /// Leaves component, manifest and a record of the build for `kinetic publish`.
-fn write(project: &Project, manifest: &str, component: &[u8]) -> anyhow::Result<PathBuf> {
+fn write(project: &Project, manifest: &str, component: &[u8], info: &Value) -> anyhow::Result<PathBuf> {
     let folder = project.capsule();
     std::fs::create_dir_all(&folder).map_err(error::file(&folder))?;
-    let info = render::pretty(&json!({ "toolchain": toolchain(), "sources": sources(project)? }));
+    let info = render::pretty(info);
     let written = folder.join("component.wasm");
     let files = [
         (written.clone(), component),
@@ -209,11 +231,12 @@ async fn check(
     component: Vec<u8>,
     text: &str,
     manifest: &Manifest,
+    info: &Value,
 ) -> anyhow::Result<(Interface, Option<Fault>)> {
     let (data, _folder) = DataDir::temporary()?;
     let kernel = boot::trial_kernel(&context.load(None)?.config, &data)?;
     let key = signing::own_key(&data, manifest.id.namespace(), "trial")?;
-    let receipt = signing::sign(text, manifest, &component, &signing::build_info(&Value::Null), &key)?;
+    let receipt = signing::sign(text, manifest, &component, &signing::build_info(info), &key)?;
     let component = Bytes::from(component);
     let fault = match kernel.publish(text.to_string(), receipt, component.clone()).await {
         Ok(capsule) => return Ok((capsule.capability.interface().clone(), None)),

@@ -41,11 +41,12 @@ fn line(event: &Value, _topic: &str) -> String {
     let data = event.get("data").unwrap_or(&Value::Null);
     let text = |path: &str| data.pointer(path).and_then(Value::as_str).unwrap_or_default();
     let time = event.get("time").and_then(Value::as_str).unwrap_or_default();
-    let mut capsule = match (text("/capsule/urn"), text("/capsule/version")) {
+    let named = |what: &str| match (text(&format!("/{what}/urn")), text(&format!("/{what}/version"))) {
         // The host itself.
-        ("", "") => String::new(),
-        (urn, version) => format!("{urn} {version}"),
+        ("", "") => None,
+        (urn, version) => Some(format!("{urn} {version}")),
     };
+    let mut capsule = named("capsule").or_else(|| named("promotion")).unwrap_or_default();
     if let Some(generation) = data
         .pointer("/capsule/generation")
         .and_then(Value::as_u64)
@@ -172,6 +173,14 @@ mod tests {
         assert_eq!(
             line(&event, ""),
             "  urn:a 1.1.0  outbox: retrying, acme  by host  KIN-X: no."
+        );
+        let event = json!({ "data": {
+            "event": "outbox", "step": "delivered", "entry": "ab", "registry": "acme", "attempts": 0, "actor": "host",
+            "promotion": { "urn": "urn:t", "version": "1.0.0" }, "reason": "the registry took it",
+        } });
+        assert_eq!(
+            line(&event, ""),
+            "  urn:t 1.0.0  outbox: delivered, acme  by host  the registry took it"
         );
     }
 

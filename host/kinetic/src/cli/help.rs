@@ -36,7 +36,10 @@ pub(super) const GROUPS: [(&str, &[&str]); 7] = [
         &[
             "registry",
             "pull",
+            "sync",
             "outbox",
+            "crystallize",
+            "promotion",
             "keys",
             "trust",
             "lock",

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::Context;
 use crate::data_dir::DataDir;
 use crate::error::CliError;
-use crate::render;
+use crate::{render, signing};
 
 /// Make signing keys, and say whose keys may sign for which namespace
 ///
@@ -25,6 +25,7 @@ use crate::render;
 ///     kinetic keys new acme
 ///     kinetic keys show acme
 ///     kinetic keys trust partner ed25519:3q2+7w... --comment "release key"
+///     kinetic keys trust partner --cosign-key cosign.pub
 ///     kinetic keys distrust partner 0123456789abcdef
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
@@ -55,7 +56,11 @@ enum What {
         /// The second part of the URNs it may sign
         namespace: String,
         /// Their public key, as `kinetic keys show` prints it on their machine
-        public_key: PublicKey,
+        #[arg(required_unless_present = "cosign_key", conflicts_with = "cosign_key")]
+        public_key: Option<PublicKey>,
+        /// Their cosign.pub, as `cosign generate-key-pair` wrote it (ECDSA P-256)
+        #[arg(long, value_name = "FILE")]
+        cosign_key: Option<PathBuf>,
         /// Whose it is
         #[arg(long, default_value = "")]
         comment: String,
@@ -94,8 +99,14 @@ impl Keys {
             What::Trust {
                 namespace,
                 public_key,
+                cosign_key,
                 comment,
             } => {
+                let public_key = match (public_key, cosign_key) {
+                    (Some(key), _) => key,
+                    (None, Some(path)) => signing::cosign_key(&path)?,
+                    (None, None) => return Err(CliError::NoSuchKey { namespace }.into()),
+                };
                 let data = DataDir::open(&context.data()?)?;
                 data.change_trust(|root| Ok(root.add(&namespace, public_key, &comment)?))?;
                 context.print(&entry(&namespace, &public_key, &comment, None), || {

@@ -8,6 +8,7 @@ mod compile_worker;
 mod completions;
 mod compose;
 mod config;
+mod crystallize;
 mod docs_reference;
 mod doctor;
 mod errors;
@@ -26,6 +27,7 @@ mod manifest;
 mod mcp;
 mod new;
 mod outbox;
+mod promotion;
 mod ps;
 mod publish;
 mod pull;
@@ -33,9 +35,13 @@ mod quarantine;
 mod rebuild;
 mod receipt;
 mod registry;
+mod registry_index;
+mod registry_serve;
+mod registry_token;
 mod replay;
 mod run;
 mod search;
+mod search_registries;
 mod sign;
 mod signed;
 mod state;
@@ -43,12 +49,14 @@ mod state_branch;
 mod state_watch;
 mod suspend;
 mod swap;
+mod sync;
 mod tail;
 mod time_travel;
 mod topics;
 mod trust;
 mod up;
 mod verify;
+mod verify_capsule;
 mod worker;
 mod zones;
 
@@ -163,7 +171,10 @@ enum Command {
     Verify(verify::Verify),
     Registry(registry::Registry),
     Pull(pull::Pull),
+    Sync(sync::Sync),
     Outbox(outbox::Outbox),
+    Crystallize(crystallize::Crystallize),
+    Promotion(promotion::Promotion),
     #[command(name = "config")]
     Settings(config::Config),
     Doctor(doctor::Doctor),
@@ -358,7 +369,10 @@ impl Command {
             Self::Verify(command) => command.run(context),
             Self::Registry(command) => command.run(context),
             Self::Pull(command) => command.run(context),
+            Self::Sync(command) => command.run(context),
             Self::Outbox(command) => command.run(context),
+            Self::Crystallize(command) => command.run(context),
+            Self::Promotion(command) => command.run(context),
             Self::Settings(command) => command.run(context),
             Self::Doctor(_) => doctor::Doctor::run(context),
             Self::Errors(command) => command.run(context),

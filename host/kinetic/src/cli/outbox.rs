@@ -10,7 +10,8 @@ use crate::render;
 
 /// List what waits in the host's outbox for registries, and what could not be delivered
 ///
-/// `kinetic publish PATH --to REGISTRY --via-host` puts a capsule there. The host delivers it as
+/// `kinetic publish PATH --to REGISTRY --via-host` puts a capsule there, and `kinetic crystallize`
+/// a topology, whose URN is permanent when it is delivered. The host delivers it as
 /// soon as the registry takes it, across restarts, once as the registry sees it. What the registry
 /// refuses for good, or does not take within outbox.give_up_after_ms, is dead: it is kept, with
 /// the reason, until somebody has it tried again or drops it. Asks the running host: with --data
@@ -86,9 +87,11 @@ fn listed(document: &Value) -> String {
 fn entry(entry: &Value) -> String {
     let text = |path: &str| entry.pointer(path).and_then(Value::as_str).unwrap_or_default();
     let number = |path: &str| entry.pointer(path).and_then(Value::as_u64).unwrap_or_default();
+    let is_promotion = text("/payload/kind") == "promotion";
     let mut lines = vec![
         format!(
-            "{} {} for {}: {}",
+            "{}{} {} for {}: {}",
+            if is_promotion { "topology " } else { "" },
             text("/payload/urn"),
             text("/payload/version"),
             text("/registry"),
@@ -101,6 +104,13 @@ fn entry(entry: &Value) -> String {
             number("/attempts")
         ),
     ];
+    if is_promotion {
+        lines.push(format!(
+            "  document {}, event {}",
+            text("/payload/digest"),
+            text("/payload/event_cid")
+        ));
+    }
     match (text("/code"), text("/reason")) {
         ("", "") => {}
         ("", reason) => lines.push(format!("  {reason}")),
@@ -128,5 +138,16 @@ mod tests {
         assert!(lines[1].starts_with("  ab, ") && lines[1].ends_with("failed 2 times"));
         assert_eq!(lines[2..], ["  KIN-REG-0015: it is away.", "  next try in 7 ms"]);
         assert_eq!(listed(&json!({ "entries": [] })), "the outbox is empty");
+        let promoted = json!({
+            "id": "ab", "registry": "acme", "bytes": 3, "attempts": 0, "state": "delivered",
+            "payload": { "kind": "promotion", "urn": "urn:a", "version": "1.0.0", "digest": "sha256:d", "event_cid": "sha256:e" },
+            "reason": "the registry took it",
+        });
+        let lines: Vec<String> = entry(&promoted).lines().map(String::from).collect();
+        assert_eq!(lines[0], "topology urn:a 1.0.0 for acme: delivered");
+        assert_eq!(
+            lines[2..],
+            ["  document sha256:d, event sha256:e", "  the registry took it"]
+        );
     }
 }

@@ -11,8 +11,8 @@ use crate::render;
 /// Show how every capsule stands: state, generation, calls, limits against what was used
 ///
 /// One line for each capsule that is active, suspended or pinned, and below them what lies in
-/// watched folders (kernel.watch) and was not taken, with why. Errors are calls the capsule
-/// itself failed.
+/// watched folders (kernel.watch) or registries (kernel.watch_registries) and was not taken, with
+/// why, and what was yanked there and is active here. Errors are calls the capsule itself failed.
 ///
 /// With --wide also: zone, tenant, calls that run now and dependents; memory, the most a call held, and fuel, what a call takes on average, each
 /// of its limit; the tier, how repeatable results are; triggers, what makes the host call it by

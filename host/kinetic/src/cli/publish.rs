@@ -177,7 +177,7 @@ impl Publish {
 
 fn to_registry(context: &Context, name: &str, signed: Signed) -> anyhow::Result<ExitCode> {
     let data = DataDir::existing(&context.data()?)?;
-    let registry = registries::of(&data)?.named(name, signed.manifest.id.namespace())?;
+    let registry = registries::of(&data, &context.load(None)?.config)?.named(name, signed.manifest.id.namespace())?;
     let signer = signed.signer.clone();
     let (descriptor, component, sbom) = signed.into_parts();
     super::block_on(async { Ok(registry.publish(&descriptor, component, sbom).await?) })?;

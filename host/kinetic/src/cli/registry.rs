@@ -1,4 +1,4 @@
-//! `kinetic registry`: where else capsules come from, and go to.
+//! `kinetic registry`: where else capsules come from, and go to; and a registry of one's own.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,7 +7,8 @@ use clap::{Args, Subcommand};
 use kinetic_registry::{Place, Registries, Registry as Known, Scope};
 use serde_json::{Value, json};
 
-use super::Context;
+use super::registry_index::Index;
+use super::{Context, registry_serve, registry_token};
 use crate::data_dir::DataDir;
 use crate::error::{self, CliError};
 use crate::{client, registries, render};
@@ -34,6 +35,9 @@ const SETTINGS: &str = "KINETIC_";
 ///     kinetic registry add acme oci://registry.example.com/team --namespace acme
 ///     kinetic registry add site dir:/srv/capsules --scope local
 ///     kinetic registry list
+///
+/// A registry of one's own is served by `kinetic registry serve`; `kinetic registry token` says
+/// who may publish there.
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
 pub struct Registry {
@@ -64,11 +68,14 @@ enum What {
     },
     /// Show all, in the order they are asked in, and where their credentials come from
     List,
+    Index(Index),
     /// Forget a registry; what came from it stays
     Remove {
         /// Its name
         name: String,
     },
+    Serve(registry_serve::Serve),
+    Token(registry_token::Token),
 }
 
 impl Registry {
@@ -95,12 +102,15 @@ impl Registry {
                 add(context, known)
             }
             What::List => list(context),
+            What::Index(index) => index.run(context),
             What::Remove { name } => {
                 let data = DataDir::existing(&context.data()?)?;
                 Registries::remove(&data.registries_file(), &name)?;
                 context.print(&json!({ "removed": name }), || format!("{name} is forgotten"));
                 Ok(ExitCode::SUCCESS)
             }
+            What::Serve(command) => command.run(context),
+            What::Token(command) => command.run(context),
         }
     }
 }
@@ -146,7 +156,7 @@ fn add(context: &Context, known: Known) -> anyhow::Result<ExitCode> {
 
 fn list(context: &Context) -> anyhow::Result<ExitCode> {
     let data = DataDir::existing(&context.data()?)?;
-    let known = registries::of(&data)?.list()?;
+    let known = registries::of(&data, &context.load(None)?.config)?.list()?;
     let entries: Value = known.iter().map(entry).collect();
     context.print(&json!({ "data": data.root(), "registries": entries }), || {
         if known.is_empty() {

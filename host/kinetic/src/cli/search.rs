@@ -6,7 +6,7 @@ use clap::Args;
 use kinetic_kernel::search::{Query, RESULTS_DEFAULT};
 use serde_json::{Value, json};
 
-use super::{Context, Place};
+use super::{Context, Place, search_registries};
 use crate::{boot, render};
 
 /// Find capabilities by words: what they are called, what they do, what they need
@@ -18,7 +18,11 @@ use crate::{boot, render};
 /// Asks the running host. With --data and without --host: what a host on that data folder would
 /// answer.
 ///
+/// With --registry also at a registry, or at all of them: by its own search where it has one, else
+/// over what it lists. What is here comes first. One that does not answer is named.
+///
 ///     kinetic search redact e-mail addresses
+///     kinetic search word count --registry all
 ///     kinetic search markdwon --limit 3 --output json
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
@@ -29,6 +33,9 @@ pub struct Search {
     /// How many results at most
     #[arg(long, value_name = "N", default_value_t = RESULTS_DEFAULT)]
     limit: usize,
+    /// A registry to search as well, or "all"; each gives at most --limit results
+    #[arg(long, value_name = "NAME|all")]
+    registry: Option<String>,
 }
 
 impl Search {
@@ -36,17 +43,21 @@ impl Search {
         let text = self.words.join(" ");
         let query = Query::parse(&text, Some(self.limit))?;
         let document = super::block_on(async {
-            match context.place()? {
+            let mut document = match context.place()? {
                 Place::Host(client) => {
                     let body = json!({ "query": text, "limit": self.limit });
-                    client.post(&["discovery", "search"], &body).await
+                    client.post(&["discovery", "search"], &body).await?
                 }
                 Place::Here(config, data) => {
                     let kernel = boot::looking_kernel(&config, &data).await?;
                     kernel.activate_all().await;
-                    Ok(serde_json::to_value(kernel.search(&query))?)
+                    serde_json::to_value(kernel.search(&query))?
                 }
+            };
+            if let Some(registry) = &self.registry {
+                search_registries::add(context, &mut document, registry, &text, self.limit).await?;
             }
+            anyhow::Ok(document)
         })?;
         context.print(&document, || shown(&document));
         Ok(ExitCode::SUCCESS)
@@ -59,7 +70,10 @@ fn shown(document: &Value) -> String {
     let mut lines = Vec::new();
     for (line, hit) in render::table(&rows).lines().zip(&hits) {
         lines.push(line.to_string());
-        lines.push(format!("    {}", text(hit, "description").replace('\n', " ")));
+        let description = text(hit, "description").replace('\n', " ");
+        if !description.is_empty() {
+            lines.push(format!("    {description}"));
+        }
         lines.push(format!("    why: {}", reasons(hit)));
     }
     let unknown: Vec<_> = members(document, "unknown").filter_map(Value::as_str).collect();
@@ -79,7 +93,14 @@ fn shown(document: &Value) -> String {
             render::grouped(left_out)
         ));
     }
-    lines.join("\n")
+    let unsearched = members(document, "unsearched");
+    lines.extend(unsearched.map(|one| {
+        let (name, code, message) = (text(one, "registry"), text(one, "code"), text(one, "message"));
+        format!("registry {name} was not searched: {code}: {message}")
+    }));
+    // What registries answer may be anything.
+    let plain = |line: String| -> String { line.chars().filter(|c| !c.is_control()).collect() };
+    lines.into_iter().map(plain).collect::<Vec<_>>().join("\n")
 }
 
 fn row(hit: &Value) -> Vec<String> {
@@ -87,7 +108,11 @@ fn row(hit: &Value) -> Vec<String> {
     vec![
         text(hit, "urn").to_string(),
         text(hit, "version").to_string(),
-        if active { "active" } else { "stored" }.to_string(),
+        match text(hit, "registry") {
+            "" if active => "active".to_string(),
+            "" => "stored".to_string(),
+            registry => format!("at {registry}"),
+        },
         points(number(hit, "score")),
     ]
 }
@@ -100,7 +125,12 @@ fn reasons(hit: &Value) -> String {
             known => format!("\"{}\" spelled like \"{known}\"", text(why, "word")),
         };
         let field = text(why, "field").replace('_', " ");
-        format!("{word} in {field} +{}", points(number(why, "points")))
+        // A registry's own search need not say what each word counts.
+        let points = match number(why, "points") {
+            0 => String::new(),
+            of => format!(" +{}", points(of)),
+        };
+        format!("{word} in {field}{points}")
     };
     members(hit, "why").map(reason).collect::<Vec<_>>().join("; ")
 }

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::Context;
 use crate::data_dir::DataDir;
 use crate::error::{self, CliError};
-use crate::render;
+use crate::{render, signing};
 
 /// Pin root documents: whose keys count for a namespace, and how many of them have to sign
 ///
@@ -57,8 +57,11 @@ enum Root {
         /// The second part of the URNs it is for
         namespace: String,
         /// A public key, with all roles or those behind an @, like ed25519:...@release,index; again for each further one
-        #[arg(long, value_name = "KEY[@ROLES]", required = true)]
+        #[arg(long, value_name = "KEY[@ROLES]", required_unless_present = "cosign_key")]
         key: Vec<String>,
+        /// A cosign.pub (ECDSA P-256), with the role release; again for each further one
+        #[arg(long, value_name = "FILE")]
+        cosign_key: Vec<PathBuf>,
         /// How many keys have to sign as root, release or index, like release=2; again for each role [default: 1]
         #[arg(long, value_name = "ROLE=COUNT")]
         threshold: Vec<String>,
@@ -115,6 +118,7 @@ impl Trust {
             Root::Draft {
                 namespace,
                 key,
+                cosign_key,
                 threshold,
                 revoke,
                 version,
@@ -122,7 +126,7 @@ impl Trust {
             } => {
                 let document = RootDocument {
                     expires_unix_ms: now_unix_ms().saturating_add(days * 86_400_000),
-                    keys: keys(&key)?,
+                    keys: keys(&key, &cosign_key)?,
                     namespace,
                     revoked_digests: sorted(revoke),
                     thresholds: thresholds(&threshold)?,
@@ -301,8 +305,16 @@ fn text(root: &SignedRoot) -> String {
     lines.join("\n")
 }
 
-fn keys(given: &[String]) -> anyhow::Result<Vec<RootKey>> {
+fn keys(given: &[String], by_cosign: &[PathBuf]) -> anyhow::Result<Vec<RootKey>> {
     let mut keys = Vec::new();
+    for path in by_cosign {
+        let public_key = signing::cosign_key(path)?;
+        keys.push(RootKey {
+            key_id: public_key.id(),
+            public_key,
+            roles: vec![Role::Release],
+        });
+    }
     for text in given {
         let (key, roles) = text.split_once('@').unwrap_or((text.as_str(), "index,release,root"));
         let public_key: PublicKey = key.parse()?;
@@ -359,7 +371,7 @@ mod tests {
             .collect();
         let mut given = public.clone();
         given[0].push_str("@release,root,release");
-        let keys = keys(&given).unwrap();
+        let keys = keys(&given, &[]).unwrap();
         assert!(keys.is_sorted_by(|a, b| a.key_id < b.key_id));
         let first = keys.iter().find(|key| key.public_key.to_string() == public[0]).unwrap();
         assert_eq!(first.roles, [Role::Release, Role::Root]);
@@ -370,7 +382,7 @@ mod tests {
             &format!("{}@", public[0]),
             &format!("{}@boss", public[0]),
         ] {
-            assert!(super::keys(&[bad.to_string()]).is_err(), "{bad}");
+            assert!(super::keys(&[bad.to_string()], &[]).is_err(), "{bad}");
         }
     }
 

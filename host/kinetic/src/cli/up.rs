@@ -66,15 +66,17 @@ async fn serve(context: &Context, config: &Config, data: &DataDir, mut claim: Cl
     // After all that is stored has been looked at: what is in the store already is not news.
     let (begin, begun) = tokio::sync::oneshot::channel();
     let looking = kernel.clone();
-    let settings = config.kernel.watched();
-    let watching_folders = tokio::spawn(async move {
+    let (folders, names) = (config.kernel.watched(), config.kernel.watched_registries());
+    let watching_others = tokio::spawn(async move {
         if begun.await.is_ok() {
-            looking.watch(settings).await;
+            let (folders, names) = (looking.clone().watch(folders), looking.watch_registries(names));
+            tokio::join!(folders, names);
         }
     });
     let with_telemetry = bound.with_telemetry();
     // Each capsule's triggers begin when it is active.
     let executors = kernel.start_executors();
+    kernel.allow_crystallization(config.crystallization.keys(&data.keys()))?;
     // What waited when the host last stopped is looked at at once.
     let deliveries = kernel.open_outbox(&data.outbox(), config.outbox.settings())?;
     let running = std::sync::Mutex::new(None);
@@ -114,7 +116,7 @@ async fn serve(context: &Context, config: &Config, data: &DataDir, mut claim: Cl
     let serving = async { anyhow::Ok(bound.serve(shutdown()).await?) };
     tokio::try_join!(ready, serving)?;
     // The ledger takes nothing more soon.
-    for watching in [watching, watching_folders] {
+    for watching in [watching, watching_others] {
         watching.abort();
         let _ = watching.await;
     }
@@ -134,7 +136,7 @@ async fn serve(context: &Context, config: &Config, data: &DataDir, mut claim: Cl
 }
 
 /// Ends at the first Ctrl-C or SIGTERM; a second Ctrl-C ends the process at once.
-async fn shutdown() {
+pub(super) async fn shutdown() {
     let terminated = async {
         match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
             Ok(mut signal) => {
@@ -148,7 +150,7 @@ async fn shutdown() {
         _ = tokio::signal::ctrl_c() => {}
         () = terminated => {}
     }
-    tracing::info!("stopping; calls in flight may finish");
+    tracing::info!("stopping; what is in flight may finish");
     tokio::spawn(async {
         if tokio::signal::ctrl_c().await.is_ok() {
             std::process::exit(130);

@@ -1,4 +1,5 @@
-//! `kinetic verify`: whether anything in a ledger was changed, dropped or reordered.
+//! `kinetic verify`: whether anything in a ledger was changed, dropped or reordered; with a URN, everything that can be
+//! checked about a capsule.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,14 +8,15 @@ use std::time::Instant;
 use clap::Args;
 use kinetic_identity::PublicKey;
 use kinetic_ledger::{SystemDisk, Verified, verify};
+use kinetic_model::CapsuleRef;
 use serde_json::json;
 
-use super::{Context, EXIT_FAILED};
+use super::{Context, EXIT_FAILED, verify_capsule};
 use crate::boot;
 use crate::data_dir::DataDir;
 use crate::error::{self, CliError};
 
-/// Prove offline that nothing in a ledger was changed, dropped or reordered
+/// Prove that nothing in a ledger was changed, dropped or reordered; with a URN, check a capsule
 ///
 /// Reads every record of the data folder's ledger: checksum, place, hash chain, Merkle tree and
 /// the signed checkpoints. What is wrong is named by record, file and byte, and the exit status
@@ -26,9 +28,24 @@ use crate::error::{self, CliError};
 ///
 ///     kinetic verify --data ./data
 ///     kinetic verify --data ./data --key ed25519:... --checkpoint yesterday.txt
+///
+/// With a URN everything is checked that decides whether a host would take that capsule, and each
+/// step is told: where it comes from, the signed index of its namespace, its digest, who signed
+/// it and how many must, its manifest, the lock file, policies, the quarantine, and whether a bill
+/// of materials lies beside it. It is fetched from a registry unless the local store has it, and
+/// neither compiled nor stored.
+///
+///     kinetic verify urn:acme:actionspace:solver:word_count:v1
+///     kinetic verify urn:acme:actionspace:solver:word_count:v1@1.2.0 --from acme
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
 pub struct Verify {
+    /// A capability, pinned to a version or to its bytes if you like [default: the ledger]
+    #[arg(value_name = "URN", conflicts_with_all = ["key", "checkpoint"])]
+    what: Option<CapsuleRef>,
+    /// The registry to ask, and not the local store [default: all, behind the local store]
+    #[arg(long, value_name = "REGISTRY", requires = "what")]
+    from: Option<String>,
     /// The public key that must have signed the checkpoints [default: the one beside the ledger]
     #[arg(long, value_name = "KEY")]
     key: Option<PublicKey>,
@@ -39,6 +56,9 @@ pub struct Verify {
 
 impl Verify {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        if let Some(what) = &self.what {
+            return verify_capsule::run(context, what, self.from.as_deref());
+        }
         let data = DataDir::existing(&context.data()?)?;
         let key = match self.key {
             Some(key) => key,

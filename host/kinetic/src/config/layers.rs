@@ -20,7 +20,13 @@ const PREFIX: &str = "KINETIC_";
 const OWN_VARIABLES: [&str; 2] = ["KINETIC_BIN", crate::client::TOKEN];
 
 /// Settings that are paths, or lists of them: a relative one in a file counts from that file.
-const PATHS: [&str; 4] = ["host.data", "kernel.policies", "kernel.lock", "kernel.watch"];
+const PATHS: [&str; 5] = [
+    "host.data",
+    "kernel.policies",
+    "kernel.lock",
+    "kernel.watch",
+    "crystallization.key",
+];
 
 /// Who set a value.
 #[derive(Clone, Debug, PartialEq, Eq)]

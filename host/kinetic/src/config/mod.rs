@@ -1,5 +1,6 @@
 //! The host's configuration: the comments and defaults here are the manual that `kinetic config default` prints.
 
+mod crystallization;
 mod document;
 mod executors;
 mod kernel;
@@ -7,6 +8,7 @@ mod layers;
 mod nearest;
 mod node;
 mod outbox;
+mod registry;
 mod telemetry;
 mod workers;
 mod zones;
@@ -19,12 +21,14 @@ use kinetic_model::{LIMIT_DOCS, Limits};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use crystallization::Crystallization;
 pub use document::default_document;
 pub use executors::Executors;
 pub use kernel::Kernel;
 pub use layers::{Flags, Loaded, Origin, load};
 pub use node::{Node, Placement};
 pub use outbox::Outbox;
+pub use registry::Registry;
 #[cfg(feature = "gold")]
 pub use telemetry::price_of;
 pub use telemetry::{Durable, Telemetry};
@@ -66,6 +70,11 @@ pub struct Config {
     pub executors: Executors,
     /// Where publications wait for registries that are away (`kinetic publish --via-host --to`).
     pub outbox: Outbox,
+    /// What the host signs topologies with that are to have a permanent URN (`kinetic crystallize`).
+    pub crystallization: Crystallization,
+    /// How registries are asked, and what is kept of what they delivered; which ones there are is said with
+    /// `kinetic registry add`.
+    pub registry: Registry,
     /// The log of everything that happens.
     pub ledger: Ledger,
     /// From a token stream to tables.
@@ -313,6 +322,7 @@ impl Config {
             .or_else(|| self.node.fault())
             .or_else(|| self.executors.fault())
             .or_else(|| self.outbox.fault())
+            .or_else(|| self.registry.fault())
             .or_else(|| self.engine.workers.fault(&self.limits.ceiling));
         sections.or_else(|| self.ceiling_fault())
     }

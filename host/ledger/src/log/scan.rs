@@ -48,6 +48,11 @@ impl Record {
         Ok(crate::ledger::receipt_id(self.seq, &self.leaf()?.hash(self.seq)))
     }
 
+    /// What receipt, call and parts take in the log, in bytes.
+    pub fn size_bytes(&self) -> u64 {
+        self.body.len() as u64
+    }
+
     /// Everything else.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! The client against a real server, honest and otherwise.
 
+mod rest;
+
 use std::sync::Arc;
 
 use axum::Router;
@@ -9,7 +11,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use futures_util::stream;
-use kinetic_model::Digest;
+use kinetic_model::{Digest, Hashed};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -84,8 +86,52 @@ async fn raw(answer: &'static str) -> HttpSource {
     HttpSource::new(&base, &patient()).unwrap()
 }
 
-async fn fetched(source: &HttpSource) -> Result<Bytes, RegistryError> {
+async fn fetched(source: &HttpSource) -> Result<Hashed, RegistryError> {
     fetch(source, &wanted(), 1000).await
+}
+
+#[tokio::test]
+async fn an_index_is_asked_for_by_its_tag_and_a_registry_without_one_says_so() {
+    let index = |Path(namespace): Path<String>, headers: HeaderMap| async move {
+        if namespace != "kinetic" {
+            return StatusCode::NOT_FOUND.into_response();
+        }
+        if headers.get(header::IF_NONE_MATCH).is_some_and(|tag| tag == "\"one\"") {
+            return StatusCode::NOT_MODIFIED.into_response();
+        }
+        ([(header::ETAG, "\"one\"")], "signed").into_response()
+    };
+    let source = serve(Router::new().route("/api/v1/registry/index/{namespace}", get(index))).await;
+    let sent = IndexAnswer::Index {
+        bytes: Bytes::from_static(b"signed"),
+        tag: Some("\"one\"".into()),
+    };
+    assert_eq!(source.index("kinetic", None).await.unwrap(), sent);
+    assert_eq!(source.index("kinetic", Some("\"old\"")).await.unwrap(), sent);
+    assert_eq!(
+        source.index("kinetic", Some("\"one\"")).await.unwrap(),
+        IndexAnswer::Same
+    );
+    assert_eq!(source.index("acme", None).await.unwrap(), IndexAnswer::Nothing);
+    let moved = answering(|| (StatusCode::FOUND, [(header::LOCATION, "http://127.0.0.1:1/")])).await;
+    assert!(matches!(
+        moved.index("kinetic", None).await,
+        Err(RegistryError::Redirected { .. })
+    ));
+}
+
+#[tokio::test]
+async fn a_search_is_the_registrys_own_where_it_has_one() {
+    let found = || async {
+        axum::Json(json!({ "query": "redact", "hits": [{
+            "urn": wanted().urn, "version": "1.2.3", "digest": wanted().digest, "score": 7, "why": [{ "word": "redact" }],
+        }] }))
+    };
+    let source = serve(Router::new().route("/api/v1/registry/search", get(found))).await;
+    let hits = source.search("redact", 3).await.unwrap().unwrap();
+    assert_eq!((hits.len(), hits[0].score), (1, 7));
+    let without = answering(|| StatusCode::NOT_FOUND).await;
+    assert_eq!(without.search("redact", 3).await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -93,9 +93,26 @@ impl OciAddress {
         };
         let class = urn.as_str().split(':').nth(3).unwrap_or_default();
         let major = format!("v{}", urn.major());
-        let words = [urn.namespace(), class, urn.name(), &major];
+        self.below(&[urn.namespace(), class, urn.name(), &major])
+            .map_err(no_name)
+    }
+
+    /// The repository of a namespace's index: `[prefix/]<namespace>/kinetic-index`.
+    ///
+    /// # Errors
+    /// As [`OciAddress::repository`]'s.
+    pub(super) fn index_repository(&self, namespace: &str) -> Result<String, RegistryError> {
+        self.below(&[namespace, "kinetic-index"])
+            .map_err(|why| RegistryError::NoOciName {
+                urn: format!("the index of \"{}\"", tame(namespace)),
+                why,
+            })
+    }
+
+    /// A repository below the prefix; else why there is none.
+    fn below(&self, words: &[&str]) -> Result<String, String> {
         if let Some(word) = words.iter().find(|word| !is_component(word)) {
-            return Err(no_name(format!("\"{word}\" is no part of a name there")));
+            return Err(format!("\"{word}\" is no part of a name there"));
         }
         let below = words.join("/");
         let name = if self.prefix.is_empty() {
@@ -104,9 +121,9 @@ impl OciAddress {
             format!("{}/{below}", self.prefix)
         };
         if name.len() > REPOSITORY_BYTES_MAX {
-            return Err(no_name(format!(
+            return Err(format!(
                 "{name} is longer than the {REPOSITORY_BYTES_MAX} bytes a name may have there"
-            )));
+            ));
         }
         Ok(name)
     }

@@ -17,6 +17,11 @@ const CAPSULE_MANIFEST: &str = "application/vnd.kinetic.manifest.v1+json";
 const COMPONENT: &str = "application/wasm";
 /// The second layer: the receipt, a DSSE envelope.
 const RECEIPT: &str = "application/vnd.in-toto+json";
+/// What an artifact is that is the signed index of a namespace, and its one layer.
+const INDEX: &str = "application/vnd.kinetic.index.v1+json";
+/// The config of an artifact that needs none.
+pub(super) const EMPTY_CONFIG: &str = "application/vnd.oci.empty.v1+json";
+pub(super) const EMPTY_CONFIG_TEXT: &[u8] = b"{}";
 /// The artifact's own form.
 pub(super) const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const TITLE: &str = "org.opencontainers.image.title";
@@ -82,6 +87,37 @@ impl Artifact {
                 .into_iter()
                 .map(|(name, text)| (name.to_string(), text))
                 .collect(),
+        }
+    }
+
+    /// The artifact of a signed index, given by its bytes.
+    pub(super) fn of_index(bytes: &[u8]) -> Self {
+        let blob = |media_type: &str, bytes: &[u8]| Blob {
+            media_type: media_type.into(),
+            digest: Digest::of(bytes),
+            size: bytes.len() as u64,
+        };
+        Self {
+            schema_version: 2,
+            media_type: OCI_MANIFEST.into(),
+            artifact_type: INDEX.into(),
+            config: blob(EMPTY_CONFIG, EMPTY_CONFIG_TEXT),
+            layers: vec![blob(INDEX, bytes)],
+            annotations: BTreeMap::new(),
+        }
+    }
+
+    /// The blob of a signed index.
+    ///
+    /// # Errors
+    /// In words, what keeps it from being one.
+    pub(super) fn index(&self) -> Result<Blob, String> {
+        match self.layers.as_slice() {
+            [only] if self.artifact_type == INDEX && only.media_type == INDEX => Ok(only.clone()),
+            _ => Err(format!(
+                "its artifactType is \"{}\" and not {INDEX} with one layer of that type",
+                tame(&self.artifact_type)
+            )),
         }
     }
 

@@ -7,14 +7,13 @@ use reqwest::header::{CONTENT_TYPE, HeaderName};
 use serde_json::{Value, json};
 
 use super::OciSource;
-use super::artifact::OCI_MANIFEST;
+use super::artifact::{EMPTY_CONFIG, EMPTY_CONFIG_TEXT, OCI_MANIFEST};
 use super::client::Access;
 use crate::descriptor::at_most;
 use crate::{RegistryError, Source as _, wire};
 
 /// A bill of materials in CycloneDX's JSON.
 const SBOM: &str = "application/vnd.cyclonedx+json";
-const EMPTY_CONFIG: &str = "application/vnd.oci.empty.v1+json";
 const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 /// The largest bill of materials, in bytes.
 const SBOM_BYTES_MAX: u64 = 4_194_304;
@@ -25,7 +24,7 @@ impl OciSource {
     /// Puts a bill of materials beside an artifact, given by its text, that may come later.
     pub(super) async fn attach(&self, repository: &str, artifact: &[u8], sbom: Bytes) -> Result<(), RegistryError> {
         at_most("the bill of materials", sbom.len() as u64, SBOM_BYTES_MAX)?;
-        let empty = Bytes::from_static(b"{}");
+        let empty = Bytes::from_static(EMPTY_CONFIG_TEXT);
         let subject = Digest::of(artifact);
         let referrer = json!({
             "schemaVersion": 2,

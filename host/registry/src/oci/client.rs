@@ -21,7 +21,7 @@ use crate::credentials::{Credential, Credentials};
 use crate::descriptor::read_json;
 use crate::error::tame;
 use crate::http_source::{builder, client_failed};
-use crate::{HttpOptions, OciAddress, RegistryError, wire};
+use crate::{HttpOptions, OciAddress, RegistryError, Rest, range, wire};
 
 /// How often a registry may point elsewhere for one blob.
 const REDIRECTS_MAX: usize = 3;
@@ -171,15 +171,17 @@ impl OciClient {
         sent.map_err(|error| wire::unreachable(&self.name, &error))
     }
 
-    /// GET of a blob, also where the registry has others keep its blobs. Credentials stay with the registry.
+    /// GET of a blob or of the rest of it, also where the registry has others keep its blobs. Credentials stay with the
+    /// registry.
     pub(super) async fn blob(
         &self,
         repository: &str,
         digest: &Digest,
         timeout: Duration,
+        rest: &Rest,
     ) -> Result<Response, RegistryError> {
         let mut at = self.url(repository, &["blobs", &digest.to_string()]);
-        let get = |http: &Client| http.get(at.clone()).timeout(timeout);
+        let get = |http: &Client| range::ask(http.get(at.clone()).timeout(timeout), rest);
         let mut response = self.send(repository, Access::Pull, &get).await?;
         let from = came_from(&response);
         for _ in 0..REDIRECTS_MAX {
@@ -188,9 +190,12 @@ impl OciClient {
             }
             let to = self.location(&response, &at)?;
             let client = self.client_for(&to, from)?;
-            let sent = client.get(to.clone()).timeout(timeout).send().await;
+            let sent = range::ask(client.get(to.clone()).timeout(timeout), rest).send().await;
             response = sent.map_err(|error| self.broken(&to, &error))?;
             at = to;
+        }
+        if range::is_part(&response, rest) {
+            return Ok(response);
         }
         self.accepted(response, &format!("blob {digest}")).await
     }

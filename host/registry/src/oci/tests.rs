@@ -1,6 +1,7 @@
 //! The client against registries that are honest, and that are not.
 
 mod places;
+mod rest;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

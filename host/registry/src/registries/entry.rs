@@ -1,5 +1,7 @@
 //! One registry as an operator or an author describes it: name, place, scope, who it is for, whom to trust there.
 
+mod promotions;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -202,6 +204,23 @@ impl Registry {
                 let store = blocking(move || FolderStore::open(&path, u64::MAX)).await?;
                 store.put(descriptor.clone(), component).await
             }
+        }
+    }
+
+    /// Puts a signed index up, in the place of the one before. Whether it may stand is decided by whoever calls, and by
+    /// whoever reads it.
+    ///
+    /// # Errors
+    /// [`RegistryError::TakesNoIndex`], and those of reaching it.
+    pub(super) async fn put_index(&self, namespace: &str, bytes: Bytes) -> Result<(), RegistryError> {
+        match &self.place {
+            Place::Oci(address) => {
+                let credentials = Credentials::of(self.token_env.as_deref());
+                let source = OciSource::new(address, credentials, &self.options()?)?;
+                source.put_index(namespace, bytes).await
+            }
+            Place::Http(_) => Err(RegistryError::TakesNoIndex { origin: self.label() }),
+            Place::Folder(path) => FolderSource::new(path).put_index(namespace, bytes).await,
         }
     }
 

@@ -104,7 +104,8 @@ pub(super) fn check(registries: &[Registry]) -> Result<(), RegistryError> {
     Ok(())
 }
 
-fn write(path: &Path, text: &[u8]) -> io::Result<()> {
+/// Writes a file whole or not at all, with mode 0600.
+pub(super) fn write(path: &Path, text: &[u8]) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     // Made with mode 0600, and gone when it does not come to its place.

@@ -1,12 +1,13 @@
 //! Who is asked, who wins, and who may not stand in whose way: over folders, which need no network.
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use tempfile::TempDir;
 
 use super::entry::tests::registry;
 use super::*;
-use crate::fetch;
 use crate::store::tests::descriptor;
+use crate::{Download, FolderStore, Rest, fetch};
 
 const URN: &str = "urn:kinetic:actionspace:solver:redact:v1";
 
@@ -241,6 +242,42 @@ fn registries_beside_the_file_are_among_them_and_their_names_are_taken() {
     assert!(matches!(refused, Err(RegistryError::RegistryExists { .. })));
 }
 
+#[tokio::test]
+async fn it_is_said_when_nobody_could_be_asked_and_not_when_one_answered() {
+    let world = World::new();
+    world.add("near", Scope::Tenant, &[], &[("1.0.0", b"a")]).await;
+    world.add("far", Scope::Global, &[], &[]).await;
+    world.add("gone", Scope::Global, &[], &[("1.0.0", b"a")]).await;
+    let far = world.folder.path().join("far");
+    FolderStore::open(&far, u64::MAX).unwrap();
+    world.unplug("near");
+    world.unplug("gone");
+    let missed = world
+        .registries
+        .find_or_miss(&URN.parse().unwrap())
+        .await
+        .err()
+        .unwrap();
+    assert!(
+        missed.error.is_away() && missed.away.is_empty(),
+        "one has none: {missed:?}"
+    );
+    world.unplug("far");
+    let missed = world
+        .registries
+        .find_or_miss(&URN.parse().unwrap())
+        .await
+        .err()
+        .unwrap();
+    assert!(missed.error.is_away());
+    let names: Vec<_> = missed
+        .away
+        .iter()
+        .map(|label| label.split(' ').next().unwrap())
+        .collect();
+    assert_eq!(names, ["near", "far", "gone"]);
+}
+
 /// Takes every question, and answers none.
 struct Silent;
 
@@ -252,7 +289,7 @@ impl Source for Silent {
     async fn describe(&self, _: &CapsuleRef) -> Result<Descriptor, RegistryError> {
         std::future::pending().await
     }
-    async fn download(&self, _: &Descriptor) -> Result<ByteStream, RegistryError> {
+    async fn download(&self, _: &Descriptor, _: &Rest) -> Result<Download, RegistryError> {
         unreachable!("it is never found")
     }
     async fn list(&self) -> Result<Vec<Summary>, RegistryError> {

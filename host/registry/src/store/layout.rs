@@ -55,6 +55,11 @@ impl Layout {
         self.versions(urn).join(format!("{version}.json"))
     }
 
+    /// `index/<namespace>.json`; the namespace is a word.
+    pub(super) fn index(&self, namespace: &str) -> PathBuf {
+        self.root.join("index").join(format!("{namespace}.json"))
+    }
+
     pub(super) fn temporary(&self) -> PathBuf {
         self.root.join("tmp")
     }

@@ -83,7 +83,7 @@ async fn a_component_of_many_chunks_comes_back_whole() {
     let bytes: Bytes = (0..1_000_003u32).map(|i| i.to_le_bytes()[i as usize % 2]).collect();
     let wanted = descriptor("1.0.0", &bytes);
     store.put(wanted.clone(), bytes.clone()).await.unwrap();
-    let mut chunks = store.download(&wanted).await.unwrap();
+    let mut chunks = store.download(&wanted, &Rest::default()).await.unwrap().bytes;
     while let Some(chunk) = chunks.next().await {
         assert!(chunk.unwrap().len() <= 65_536);
     }

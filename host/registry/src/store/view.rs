@@ -1,21 +1,25 @@
 //! A folder that somebody else's store writes, as a registry: only read, and read anew at each question.
 
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
+use kinetic_identity::INDEX_BYTES_MAX;
 use kinetic_model::{CapsuleRef, Pin};
 
 use super::index::Index;
 use super::layout::Layout;
 use super::{blocking, disk, open_component, read_entry};
-use crate::{ByteStream, Descriptor, RegistryError, Source, Summary};
+use crate::{Descriptor, Download, IndexAnswer, RegistryError, Rest, Source, Summary};
 
-/// A folder of capsules as `FolderStore` lays them out. Nothing is written to it, not even a lock: its files appear
-/// whole or not at all.
+/// A folder of capsules as `FolderStore` lays them out. Whoever asks writes nothing to it, not even a lock: its files
+/// appear whole or not at all.
 pub struct FolderSource {
     name: String,
-    layout: Arc<Layout>,
+    pub(super) layout: Arc<Layout>,
 }
 
 impl FolderSource {
@@ -27,9 +31,29 @@ impl FolderSource {
         }
     }
 
+    /// Puts a signed index there, whole, in the place of the one before.
+    ///
+    /// # Errors
+    /// [`RegistryError::Unreachable`], [`RegistryError::StoreFailed`], [`RegistryError::StoreFull`].
+    pub(crate) async fn put_index(&self, namespace: &str, bytes: Bytes) -> Result<(), RegistryError> {
+        self.is_there()?;
+        let (layout, path) = (self.layout.clone(), self.layout.index(namespace));
+        blocking(move || {
+            let temporary = layout.temporary();
+            disk::make_folders(layout.root(), &temporary)?;
+            // Whoever opens a store empties its folder of temporary files, in his turn.
+            let _turn = disk::lock(&layout.lock())?;
+            if let Some(folder) = path.parent() {
+                disk::make_folders(layout.root(), folder)?;
+            }
+            disk::write_whole(&temporary, &path, &bytes)
+        })
+        .await
+    }
+
     /// A folder that is away is not one that holds nothing. Of a disk that is not mounted an empty folder is left, so it is
     /// looked for what every store has.
-    fn is_there(&self) -> Result<(), RegistryError> {
+    pub(super) fn is_there(&self) -> Result<(), RegistryError> {
         if self.layout.capabilities().is_dir() {
             return Ok(());
         }
@@ -37,6 +61,29 @@ impl FolderSource {
             origin: self.name.clone(),
             why: "no store is there; its disk is not mounted, or nothing was published to it yet".into(),
         })
+    }
+}
+
+/// The index of a namespace, of at most so many bytes as any may have.
+fn read_index(path: &Path) -> Result<Option<Bytes>, RegistryError> {
+    // Opening anything else could wait for ever, and not every folder that is read is ours.
+    if path.metadata().is_ok_and(|found| !found.is_file()) {
+        return Err(RegistryError::StoreDamaged {
+            path: path.display().to_string(),
+            why: "it is no file".into(),
+        });
+    }
+    let bounded = (INDEX_BYTES_MAX as u64).saturating_add(1);
+    let read = File::open(path).and_then(|file| {
+        let mut bytes = Vec::new();
+        file.take(bounded).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    });
+    match read {
+        // One byte more than there may be is refused by whoever reads it.
+        Ok(bytes) => Ok(Some(bytes.into())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(disk::failed(path, &error)),
     }
 }
 
@@ -74,8 +121,8 @@ impl Source for FolderSource {
         })
     }
 
-    async fn download(&self, descriptor: &Descriptor) -> Result<ByteStream, RegistryError> {
-        open_component(&self.layout, &descriptor.digest, &self.name).await
+    async fn download(&self, descriptor: &Descriptor, rest: &Rest) -> Result<Download, RegistryError> {
+        open_component(&self.layout, &descriptor.digest, &self.name, rest.from_byte).await
     }
 
     async fn list(&self) -> Result<Vec<Summary>, RegistryError> {
@@ -91,6 +138,13 @@ impl Source for FolderSource {
             Ok(summaries)
         })
         .await
+    }
+
+    async fn index(&self, namespace: &str, _: Option<&str>) -> Result<IndexAnswer, RegistryError> {
+        self.is_there()?;
+        let path = self.layout.index(namespace);
+        let found = blocking(move || read_index(&path)).await?;
+        Ok(found.map_or(IndexAnswer::Nothing, |bytes| IndexAnswer::Index { bytes, tag: None }))
     }
 }
 
