@@ -122,12 +122,14 @@ fn meter(store: &mut Store<State>) {
 }
 
 /// A component linked and ready.
+#[allow(dead_code, reason = "each benchmark that has this module uses a part of it")]
 pub struct Bare {
     engine: Engine,
     pre: InstancePre<State>,
     tuned: bool,
 }
 
+#[allow(dead_code, reason = "each benchmark that has this module uses a part of it")]
 impl Bare {
     /// Compiles and links. `tuned` has what we found worth
     /// having: memory kept resident between calls, and WASI made only when it is asked for.
