@@ -58,8 +58,11 @@ fuzz: toolchain ## Fuzz every door that takes bytes from outside, FUZZ_SECONDS e
 	cd fuzz; for door in $$($(CARGO) +nightly fuzz list); do \
 		$(CARGO) +nightly fuzz run "$$door" -- -max_total_time=$(FUZZ_SECONDS); done
 
-soak: build ## Call a running host for SOAK_SECONDS and watch its memory
-	SOAK_SECONDS=$(SOAK_SECONDS) $(CARGO) test --release -p kinetic-tests -- soak --nocapture
+soak: toolchain python registry seaweed ## The long form of every torture test: hundreds of kills, swaps, partitions; hours
+	$(CARGO) build --release --workspace --bins --tests
+	SOAK_SECONDS=$(SOAK_SECONDS) KINETIC_BIN="$$(realpath $(TARGET_DIR)/release/kinetic)" \
+		MCP_PYTHON="$$(realpath $(SERVERS)/mcp/bin)/python" S3_SERVER="$$(realpath $(SERVERS)/seaweed/bin/weed)" \
+		$(CARGO) test --release --workspace --no-fail-fast -- soak --nocapture --test-threads=1
 
 docs: build ## Write docs/reference from schema, code tables, limits, configuration and commands
 	$(TARGET_DIR)/release/kinetic docs-reference docs/reference

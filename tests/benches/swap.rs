@@ -1,6 +1,8 @@
-//! What callers notice of a swap: a host with its defaults, callers that never stop, and one swap after the other.
+//! What callers notice of a swap: a host with its defaults, two callers, and one swap after the other; once with callers that
+//! make 10,000 calls a minute together, once with callers that never stop, and so want both processors for themselves.
 //!
 //! For each swap the slowest call that ran while it did; beside it the slowest call of equally long stretches without one.
+//! And of all calls that ran during any swap, how long they took.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -15,6 +17,8 @@ const SWAPS: u64 = 100;
 const CALLERS: usize = 2;
 /// Before each swap nothing happens for so long: longer than any of them takes.
 const QUIET: Duration = Duration::from_millis(500);
+/// Between two calls of a caller that does not call all the time: with two of them 10,000 a minute.
+const PACE: Duration = Duration::from_millis(12);
 /// Between the end of a quiet stretch and its swap.
 const APART: Duration = Duration::from_millis(20);
 
@@ -30,12 +34,14 @@ fn main() {
         ("a sum of a few bytes", COUNTER, Kind::Good, "add"),
         ("10 MB of state", COUNTER, Kind::Large, "add"),
     ] {
-        println!("\n## swap, {name}");
-        measure(urn, kind, function);
+        println!("\n## swap, {name}; 10,000 calls a minute");
+        measure(urn, kind, function, Some(PACE));
+        println!("\n## swap, {name}; callers that never stop");
+        measure(urn, kind, function, None);
     }
 }
 
-fn measure(urn: &'static str, kind: Kind, function: &'static str) {
+fn measure(urn: &'static str, kind: Kind, function: &'static str, pace: Option<Duration>) {
     let host = Arc::new(Host::start_with(&[]));
     let author = Author::trusted_by(&host);
     assert_eq!(author.publish(&host, urn, 0, kind).status, 201);
@@ -54,7 +60,11 @@ fn measure(urn: &'static str, kind: Kind, function: &'static str) {
                 while !stop.load(Ordering::Relaxed) {
                     let begun = Instant::now();
                     assert_eq!(host.execute(urn, function, input.clone()).status, 200);
-                    calls.lock().unwrap().push((begun, begun.elapsed()));
+                    let took = begun.elapsed();
+                    calls.lock().unwrap().push((begun, took));
+                    if let Some(pace) = pace {
+                        thread::sleep(pace.saturating_sub(took));
+                    }
                 }
             })
         })
@@ -87,14 +97,23 @@ fn measure(urn: &'static str, kind: Kind, function: &'static str) {
     show("of it, calls waited for, ms", pauses);
     show("slowest call during a swap, ms", slowest(&calls, &swaps));
     show("slowest call in as long without one, ms", slowest(&calls, &quiet));
+    let (during, others): (Vec<Call>, Vec<Call>) = calls
+        .iter()
+        .copied()
+        .partition(|call| swaps.iter().any(|swap| overlap(call, swap)));
+    let ms = |calls: &[Call]| calls.iter().map(|(_, took)| took.as_secs_f64() * 1e3).collect();
+    show(&format!("all {} calls during a swap, ms", during.len()), ms(&during));
+    show("all other calls, ms", ms(&others));
+}
+
+fn overlap((begun, lasted): &Call, (from, took): &Call) -> bool {
+    *begun < *from + *took && *begun + *lasted > *from
 }
 
 /// The slowest of the calls that ran at some time in each stretch.
 fn slowest(calls: &[Call], stretches: &[Call]) -> Vec<f64> {
-    let during = |(from, took): &Call| {
-        let overlapping = calls
-            .iter()
-            .filter(|(begun, lasted)| *begun < *from + *took && *begun + *lasted > *from);
+    let during = |stretch: &Call| {
+        let overlapping = calls.iter().filter(|call| overlap(call, stretch));
         overlapping
             .map(|(_, lasted)| lasted.as_secs_f64() * 1e3)
             .fold(0.0, f64::max)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kinetic_testkit::host::Host;
-use kinetic_testkit::tenants::{Attackers, echo_for, percentile, publish};
+use kinetic_testkit::tenants::{Attackers, echo_for, percentile, publish_in};
 
 /// For each measurement.
 const TIME: Duration = Duration::from_secs(20);
@@ -14,16 +14,18 @@ fn main() {
         return;
     }
     println!("\n## zones: a quiet tenant beside {ATTACKERS} hostile callers");
-    measure("default quotas", &[]);
+    measure("in the host's process, default quotas", "session", &[]);
+    measure("each tenant in a process of its own, default quotas", "tenant", &[]);
     measure(
-        "the hostile tenant runs one call at a time",
+        "in the host's process, the hostile tenant runs one call at a time",
+        "session",
         &[("KINETIC_TENANTS__HOSTILE__CALLS_RUNNING_MAX", "1")],
     );
 }
 
-fn measure(what: &str, settings: &[(&str, &str)]) {
+fn measure(what: &str, zone: &str, settings: &[(&str, &str)]) {
     let host = Host::start_with(settings);
-    publish(&host);
+    publish_in(&host, zone);
     let alone = echo_for(&host, TIME);
     let attackers = Attackers::start(&host, ATTACKERS);
     let beside = echo_for(&host, TIME);

@@ -5,9 +5,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use kinetic_engine::{Admit, Engine, EngineConfig, LoadedFrom};
-use kinetic_model::Limits;
+use kinetic_identity::SigningKey;
+use kinetic_model::{Digest, Limits};
+use kinetic_testkit::author::{manifest, publication};
 use kinetic_testkit::engine::{call, unnamed, value};
 use kinetic_testkit::guests;
+use kinetic_testkit::host::Host;
+use kinetic_testkit::swappable::wait_for;
 use serde_json::json;
 
 fn engine(folder: &Path) -> Engine {
@@ -90,4 +94,40 @@ async fn another_hosts_entries_are_not_loaded() {
     load(&engine(ours.path()), &bytes).await;
     fs::copy(entry(theirs.path()), entry(ours.path())).unwrap();
     assert_eq!(load(&engine(ours.path()), &bytes).await, LoadedFrom::Compiler);
+}
+
+#[test]
+fn a_stored_component_that_is_damaged_runs_from_its_code_is_told_of_and_reaches_nobody_else() {
+    const URN: &str = "urn:tests:actionspace:solver:echo:v1";
+    let folder = tempfile::tempdir().unwrap();
+    let key = SigningKey::generate().unwrap();
+    let trusting = |host: &Host| {
+        let key = key.public().to_string();
+        host.kinetic(&["--data", "data", "keys", "trust", "tests", &key]).fine();
+    };
+    let echo = |host: &Host| host.execute(URN, "text-back", json!({ "text": "hi" }));
+    let component = guests::rust("echo");
+    let mut host = Host::start_in(folder.path(), &[]);
+    trusting(&host);
+    let body = publication(&manifest("echo", "1.0.0"), &component, &key);
+    assert_eq!(host.post("/api/v1/registry/capabilities/publish", &body).status, 201);
+    host.stop();
+
+    let stored = folder.path().join("data/store/blobs/sha256");
+    let stored = stored.join(Digest::of(&component).hex());
+    let mut damaged = fs::read(&stored).unwrap();
+    *damaged.last_mut().unwrap() ^= 1;
+    fs::remove_file(&stored).unwrap();
+    fs::write(&stored, damaged).unwrap();
+    let host = Host::start_in(folder.path(), &[]);
+    assert_eq!(echo(&host).json()["output"], json!("hi"));
+    wait_for("a word of the damage", || {
+        let log = fs::read_to_string(folder.path().join("host.log")).unwrap();
+        log.lines()
+            .any(|line| line.contains(URN) && line.contains("KIN-REG-0007"))
+            .then_some(())
+    });
+    let other = Host::start_with(&[("ECOSYSTEM_REGISTRY_URL", &host.url)]);
+    trusting(&other);
+    assert_eq!(echo(&other).problem(422), "KIN-REG-0007");
 }

@@ -331,6 +331,6 @@ fn what_is_not_real_not_smaller_or_not_ones_own_is_refused_before_anything_is_ke
     // Nor does a registry take what nobody trusted signed, or what is none.
     let publish = "/api/v1/registry/promotions/publish";
     let refused = host.post(publish, &json!({ "promotion": {} }));
-    assert_eq!(refused.problem(refused.status), "KIN-IDN-0017");
+    assert_eq!(refused.problem(refused.status), "KIN-IDN-0065");
     assert_eq!(files(&host.folder.join("data/store")), [] as [String; 0]);
 }

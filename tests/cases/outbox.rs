@@ -284,6 +284,10 @@ fn an_author_hands_a_capsule_to_the_host_and_sees_what_became_of_it() {
     assert!(host.get("/metrics").text().contains("kinetic_outbox_dead 1"));
     let shown = in_folder(&host, &["outbox", "show", &other]);
     assert_eq!(shown["state"], "dead");
+    // Published again it is tried anew, and nobody is told that it waits when it does not.
+    let again = in_folder(&host, &publish);
+    assert_eq!((&again["id"], &again["state"]), (&json!(other), &json!("waiting")));
+    until(&host, &other, |entry| entry["state"] == "dead");
     in_folder(&host, &["outbox", "retry", &other]);
     until(&host, &other, |entry| entry["state"] == "dead");
     in_folder(&host, &["outbox", "drop", &other, "--reason", "a mistake"]);
@@ -312,6 +316,8 @@ fn an_author_hands_a_capsule_to_the_host_and_sees_what_became_of_it() {
             "accepted",
             "delivered",
             "accepted",
+            "dead",
+            "retried",
             "dead",
             "retried",
             "dead",

@@ -4,11 +4,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use kinetic_identity::{
-    Index, IndexState, Promoting, Promotion, SignedIndex, SigningKey, Topology, TrustRoot, now_unix_ms,
-};
+use kinetic_identity::{Index, IndexState, SignedIndex, SigningKey, TrustRoot, now_unix_ms};
 use kinetic_model::{CapsuleRef, Digest};
 use kinetic_registry::{HttpOptions, HttpSource, Source as _};
+use kinetic_samples::promotion;
 use kinetic_testkit::author::{manifest, publication};
 use kinetic_testkit::guests;
 use kinetic_testkit::host::{Host, Said, kinetic_in};
@@ -17,36 +16,54 @@ use kinetic_testkit::seaweed::{BUCKET, Seaweed};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-const ECHO: &str = "urn:tests:actionspace:solver:echo:v1";
+pub(crate) const ECHO: &str = "urn:tests:actionspace:solver:echo:v1";
 const INDEX: &str = "/api/v1/registry/index/tests";
 
 /// Somebody with a built capsule and no host, who knows the registry as `ours`.
-struct Author {
+pub(crate) struct Author {
     folder: TempDir,
-    token: String,
+    variables: Vec<(String, String)>,
 }
 
 impl Author {
     fn new(place: &RegistryPlace, server: &RegistryServer) -> Self {
+        Self::who_adds(place, server, &[], &[])
+    }
+
+    /// One who adds the registry with flags, and has variables, of ours.
+    pub(crate) fn who_adds(
+        place: &RegistryPlace,
+        server: &RegistryServer,
+        flags: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         place.key.save(&folder.path().join("key.pem")).unwrap();
+        let token = ("OURS", place.token.as_str());
+        let variables = variables.iter().chain([&token]);
         let author = Self {
             folder,
-            token: place.token.clone(),
+            variables: variables
+                .map(|(name, value)| ((*name).to_string(), (*value).to_string()))
+                .collect(),
         };
-        author
-            .kinetic(&["registry", "add", "ours", &server.url, "--token-env", "OURS"])
-            .fine();
+        let mut add = vec!["registry", "add", "ours", &server.url, "--token-env", "OURS"];
+        add.extend(flags);
+        author.kinetic(&add).fine();
         author
             .kinetic(&["keys", "trust", "tests", &place.key.public().to_string()])
             .fine();
         author
     }
 
-    fn kinetic(&self, args: &[&str]) -> Said {
+    pub(crate) fn kinetic(&self, args: &[&str]) -> Said {
         let mut all = vec!["--output", "json", "--data", "data"];
         all.extend(args);
-        kinetic_in(self.folder.path(), &[("OURS", &self.token)], &all)
+        let variables = self
+            .variables
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
+        kinetic_in(self.folder.path(), &variables.collect::<Vec<_>>(), &all)
     }
 
     /// What `kinetic build` leaves behind.
@@ -61,7 +78,7 @@ impl Author {
         std::fs::write(capsule.join("sbom.cdx.json"), sbom.to_string()).unwrap();
     }
 
-    fn publishes(&self, version: &str, component: &[u8]) -> Said {
+    pub(crate) fn publishes(&self, version: &str, component: &[u8]) -> Said {
         self.builds(version, component);
         self.kinetic(&["publish", "capsule", "--to", "ours", "--key", "key.pem"])
     }
@@ -76,7 +93,7 @@ fn host_of(server: &RegistryServer, key: &SigningKey) -> Host {
 }
 
 /// The version that answers, after it said what it is to say.
-fn answering_version(host: &Host) -> Value {
+pub(crate) fn answering_version(host: &Host) -> Value {
     let answer = host.execute(ECHO, "text-back", json!({ "text": "hi" })).json();
     assert_eq!(answer["output"], json!("hi"), "{answer:#}");
     answer["capsule"]["version"].clone()
@@ -138,6 +155,82 @@ fn what_an_author_publishes_is_pulled_and_called_elsewhere_also_after_a_restart_
 }
 
 #[test]
+fn what_is_yanked_from_the_command_line_is_had_by_pin_only_until_that_is_taken_back() {
+    let place = RegistryPlace::new();
+    let server = place.serve();
+    let author = Author::new(&place, &server);
+    author.publishes("1.0.0", &guests::rust("echo")).fine();
+    let version = format!("{ECHO}@1.0.0");
+    let yank = |version: &str, registry: &str, more: &[&str]| {
+        author.kinetic(&[&["registry", "yank", version, "--registry", registry][..], more].concat())
+    };
+    let pull = |what: &str| author.kinetic(&["pull", what, "--from", "ours"]);
+    let because = ["--reason", "answers in the wrong voice"];
+    let yanked = yank(&version, "ours", &because).fine().json();
+    assert_eq!(
+        (&yanked["version"], &yanked["yanked"]),
+        (&json!("1.0.0"), &json!("answers in the wrong voice"))
+    );
+    let mut reader = Reader::default();
+    let listed = reader.believes(&place, &server).document().entries[0].yanked.clone();
+    assert_eq!(listed.as_deref(), Some("answers in the wrong voice"));
+    let refused = pull(ECHO);
+    assert_eq!(refused.code(), "KIN-REG-0061");
+    for told in ["answers in the wrong voice", "1.0.0", "pins it"] {
+        assert!(refused.stdout.contains(told), "{told}: {}", refused.stdout);
+    }
+    pull(&version).fine();
+    let undone = yank(&version, "ours", &["--undo"]).fine().json();
+    assert_eq!(undone["yanked"], Value::Null);
+    assert_eq!(pull(ECHO).fine().json()["version"], "1.0.0");
+
+    assert_eq!(yank(&version, "ours", &[]).status, 2, "it needs a reason");
+    assert_eq!(yank(ECHO, "ours", &because).code(), "KIN-CLI-0011");
+    let missing = format!("{ECHO}@1.9.0");
+    assert_eq!(yank(&missing, "ours", &because).code(), "KIN-REG-0001");
+    author.kinetic(&["registry", "add", "folder", "dir:elsewhere"]).fine();
+    assert_eq!(yank(&version, "folder", &because).code(), "KIN-CLI-0032");
+    let stranger = [
+        &[
+            "--output",
+            "json",
+            "--data",
+            "data",
+            "registry",
+            "yank",
+            version.as_str(),
+        ][..],
+        &because,
+    ];
+    let stranger = [&stranger.concat()[..], &["--registry", "ours"]].concat();
+    let refused = kinetic_in(author.folder.path(), &[("OURS", "guess")], &stranger);
+    assert_eq!(refused.code(), "KIN-REG-0020");
+}
+
+#[test]
+fn a_token_for_publishing_says_where() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = |args: &[&str]| {
+        let command = ["--output", "json", "registry", "token", "--file", "tokens.json"];
+        kinetic_in(folder.path(), &[], &[&command[..], args].concat())
+    };
+    assert_eq!(token(&["ci", "--right", "publish"]).code(), "KIN-RGS-0037");
+    assert_eq!(
+        token(&["ci", "--right", "read", "--right", "yank"]).code(),
+        "KIN-RGS-0037"
+    );
+    let two = ["--namespace", "acme", "--namespace", "other"];
+    let both = [&["ci", "--right", "publish", "--all-namespaces"][..], &two].concat();
+    assert_eq!(token(&both).status, 2);
+    assert!(!folder.path().join("tokens.json").exists());
+    let made = token(&[&["ci", "--right", "publish"][..], &two].concat()).fine().json();
+    assert_eq!(made["namespaces"], json!(["acme", "other"]));
+    let made = token(&["all", "--right", "publish", "--all-namespaces"]).fine().json();
+    assert_eq!(made["namespaces"], json!("all"));
+    token(&["reader", "--right", "read"]).fine();
+}
+
+#[test]
 fn hosts_search_it_and_have_it_keep_promotions() {
     let place = RegistryPlace::new();
     let server = place.serve();
@@ -148,22 +241,9 @@ fn hosts_search_it_and_have_it_keep_promotions() {
         ..HttpOptions::default()
     };
     let source = HttpSource::new(&server.url, &options).unwrap();
-    let Value::Object(members) = json!({ "nodes": [ECHO] }) else {
-        panic!("no object")
-    };
-    let promoting = Promoting {
-        urn: "urn:tests:actionspace:node:plan:v1".parse().unwrap(),
-        version: "1.0.0".parse().unwrap(),
-        topology: Topology::new(members).unwrap(),
-        sources: ["7-0123456789abcdef".to_string()].into(),
-        events_bytes: 1_000,
-        newest_unix_ms: 1,
-        host: place.key.public(),
-        software: "tests".into(),
-        workflow_id: None,
-    };
-    let promotion = Promotion::sign(&promoting, &place.key).unwrap();
-    let what: CapsuleRef = format!("{}@1.0.0", promoting.urn).parse().unwrap();
+    let node = "urn:tests:actionspace:node:plan:v1";
+    let promotion = promotion(node, "1.0.0", 1, &place.key);
+    let what: CapsuleRef = format!("{node}@1.0.0").parse().unwrap();
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let found = source.search("echo", 100).await.unwrap().unwrap();
         let urns: Vec<&str> = found.iter().map(|found| found.urn.as_str()).collect();
@@ -276,7 +356,7 @@ fn fifty_downloads_at_once_take_little_memory() {
     let body = publication(&manifest("large", "1.0.0"), &component, &place.key);
     assert_eq!(server.publish(&place.token, &body).status, 201);
     // Publishing holds the whole body a few times over; what downloads take comes on top of that.
-    let before = peak_bytes(server.pid());
+    let before = server.peak_bytes();
     let url = format!(
         "{}{CAPABILITIES}/urn:tests:actionspace:solver:large:v1/download",
         server.url
@@ -291,16 +371,8 @@ fn fifty_downloads_at_once_take_little_memory() {
             assert_eq!(bytes.unwrap(), component);
         }
     });
-    let grown = peak_bytes(server.pid()) - before;
+    let grown = server.peak_bytes() - before;
     assert!(grown < 134_217_728, "{grown} bytes more for 50 downloads of 8 MiB");
-}
-
-/// The most memory a process ever had, in bytes.
-fn peak_bytes(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-    let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-    kib * 1_024
 }
 
 #[test]

@@ -61,8 +61,11 @@ fn names(width: usize) -> Vec<String> {
     (0..width).map(|at| format!("k{at}")).collect()
 }
 
+/// Keys, and the id that is made of them.
+type TextCase = (Vec<Option<String>>, String);
+
 /// Cases whose keys are texts or nulls, by how many keys they have.
-fn text_cases(vectors: &str, id: &str) -> BTreeMap<usize, Vec<(Vec<Option<String>>, String)>> {
+fn text_cases(vectors: &str, id: &str) -> BTreeMap<usize, Vec<TextCase>> {
     let vectors: Value = serde_json::from_str(vectors).unwrap();
     let mut cases: BTreeMap<usize, Vec<_>> = BTreeMap::new();
     for case in vectors["cases"].as_array().unwrap() {

@@ -20,7 +20,7 @@ const MEBIBYTE: u64 = 1 << 20;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An engine whose unnamed capsules run in workers. One for each case: its processes live as long as the case's runtime.
-fn workers(change: impl FnOnce(&mut WorkerConfig)) -> Engine {
+pub(crate) fn workers(change: impl FnOnce(&mut WorkerConfig)) -> Engine {
     let mut workers = WorkerConfig {
         program: binary().into(),
         args: vec!["worker".into()],
@@ -62,7 +62,7 @@ fn hostile_limits() -> Limits {
     }
 }
 
-async fn hostile(engine: &Engine) -> Capability {
+pub(crate) async fn hostile(engine: &Engine) -> Capability {
     let guest = load(engine, &guests::rust("hostile"), hostile_limits()).await;
     assert_eq!(guest.runs_in(), RunsIn::Worker);
     guest

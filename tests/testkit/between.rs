@@ -107,7 +107,7 @@ fn pass(mut peer: TcpStream, server: SocketAddr, ways: &Mutex<Ways>, passed: &Mu
 }
 
 /// What comes up to the empty line, and what was read behind it.
-fn head(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
+pub(crate) fn head(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
     let mut read = Vec::new();
     loop {
         let mut piece = [0; 4096];

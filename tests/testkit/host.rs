@@ -176,8 +176,13 @@ impl Host {
             host.stop();
             folder
         });
+        Self::start_like(started_once.path(), variables)
+    }
+
+    /// A host in a folder of its own, that is a copy of one in which no host runs now.
+    pub fn start_like(folder: &Path, variables: &[(&str, &str)]) -> Self {
         let temporary = tempfile::tempdir().unwrap();
-        copy(&started_once.path().join("data"), &temporary.path().join("data"));
+        copy(&folder.join("data"), &temporary.path().join("data"));
         let mut host = Self::start_in(temporary.path(), variables);
         host._temporary = Some(temporary);
         host
@@ -230,6 +235,8 @@ impl Host {
                 .build()
                 .unwrap(),
             client: reqwest::Client::builder()
+                // Well before the other side closes what rests: a request may not meet that.
+                .pool_idle_timeout(Duration::from_secs(3))
                 .timeout(Duration::from_secs(120))
                 .build()
                 .unwrap(),

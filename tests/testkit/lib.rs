@@ -3,9 +3,11 @@
 pub mod author;
 pub mod batches;
 pub mod between;
+pub mod certificates;
 pub mod engine;
 pub mod guests;
 pub mod host;
+pub mod hostile;
 pub mod live;
 pub mod oci;
 pub mod parts;

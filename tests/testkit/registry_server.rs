@@ -135,6 +135,8 @@ impl RegistryPlace {
                 .build()
                 .unwrap(),
             client: reqwest::Client::builder()
+                // Well before the other side closes what rests: a request may not meet that.
+                .pool_idle_timeout(Duration::from_secs(3))
                 .timeout(Duration::from_secs(60))
                 .build()
                 .unwrap(),
@@ -152,6 +154,14 @@ impl RegistryServer {
     /// The process.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The most memory it ever had, in bytes.
+    pub fn peak_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+        kib * 1_024
     }
 
     /// GET with headers of ours.

@@ -40,8 +40,13 @@ fn attacks() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// Publishes the capsules of both, each signed by a key of its own namespace.
+/// Publishes the capsules of both in zone `session`, each signed by a key of its own namespace.
 pub fn publish(host: &Host) {
+    publish_in(host, "session");
+}
+
+/// As [`publish`], in any zone.
+pub fn publish_in(host: &Host, zone: &str) {
     let limits = json!({ "guest_time_ms": 300, "wall_time_ms": 3_000 });
     for (urn, guest, limits) in [(QUIET, "echo", json!({})), (HOSTILE, "hostile", limits)] {
         let mut parts = urn.split(':');
@@ -53,6 +58,7 @@ pub fn publish(host: &Host) {
         let mut manifest = manifest(name, "1.0.0");
         manifest["id"] = json!(urn);
         manifest["limits"] = limits;
+        manifest["governance"]["trust_zone"] = json!(zone);
         // What a call leaves on a tape is not what this is about.
         manifest["governance"]["determinism"] = json!("NX_experimental");
         let published = host.post(

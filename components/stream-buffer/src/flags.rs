@@ -20,7 +20,7 @@ pub(crate) fn count(flags: &[bool]) -> usize {
 #[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128"))]
 pub(crate) fn only(flags: &[bool], values: &[u8], value: u8) -> Vec<bool> {
     let rows = flags.iter().zip(values);
-    rows.map(|(flag, of_row)| flag & (*of_row == value)).collect()
+    rows.map(|(flag, of_row)| (*of_row == value) & flag).collect()
 }
 
 /// The bits of those that are not set.

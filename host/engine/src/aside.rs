@@ -20,9 +20,21 @@ const BURNS: Duration = Duration::from_millis(1);
 #[cfg(target_os = "linux")]
 const NICE: i32 = 10;
 
+/// What a guest that just let others run was seen to have done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Noticed {
+    /// It did not let others run at a tick; it waits, or is over.
+    #[default]
+    Nothing,
+    /// It ran until a tick came.
+    Ran,
+    /// It ran for long, if its thread had a processor all the while.
+    MayBeLong,
+}
+
 thread_local! {
-    /// A guest that runs for long just let others run, in this thread.
-    static NOTICED: Cell<bool> = const { Cell::new(false) };
+    /// Of the guest that was polled last in this thread.
+    static NOTICED: Cell<Noticed> = const { Cell::new(Noticed::Nothing) };
     /// This is one of the threads aside.
     static ASIDE: Cell<bool> = const { Cell::new(false) };
     /// In such a thread: the host's own threads, whose calls come here.
@@ -31,9 +43,11 @@ thread_local! {
 
 /// Called when a guest lets others run, with the time it ran for.
 pub(crate) fn yields(spent: Duration) {
-    if spent >= LONG_AFTER {
-        NOTICED.set(true);
-    }
+    NOTICED.set(if spent >= LONG_AFTER {
+        Noticed::MayBeLong
+    } else {
+        Noticed::Ran
+    });
 }
 
 /// Begins work that outlasts the call in which it begins and serves others as well: among the host's own threads, also when
@@ -49,11 +63,19 @@ pub fn spawn_at_home<T: Send + 'static>(work: impl Future<Output = T> + Send + '
 
 type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// The threads aside; there are none before the first long call.
-#[derive(Default)]
+/// The threads aside; there are none before the first long call, or before [`Aside::ready`].
 pub(crate) struct Aside {
+    threads_max: usize,
     threads: OnceLock<Option<Runtime>>,
+    /// How many of them have begun, and have their priority.
+    begun: Arc<AtomicUsize>,
     there: Arc<There>,
+}
+
+impl Default for Aside {
+    fn default() -> Self {
+        Self::of(usize::MAX)
+    }
 }
 
 /// How much work is aside, also what nobody waits for any more.
@@ -119,19 +141,50 @@ impl<T> Future for Gone<T> {
 }
 
 impl Aside {
+    /// One thread for each processor, and no more than that.
+    pub(crate) fn of(threads_max: usize) -> Self {
+        Self {
+            threads_max,
+            threads: OnceLock::new(),
+            begun: Arc::default(),
+            there: Arc::default(),
+        }
+    }
+
+    fn count(&self) -> usize {
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        processors.min(self.threads_max).max(1)
+    }
+
+    /// Has the threads begin now, and returns when each has its priority; `false` when that took longer. For a process that
+    /// gives up starting threads, and changing priorities.
+    pub(crate) async fn ready(&self, within: Duration) -> bool {
+        if self.handle().is_none() {
+            return false;
+        }
+        let ready = async {
+            while self.begun.load(Ordering::Acquire) < self.count() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(within, ready).await.is_ok()
+    }
+
     fn handle(&self) -> Option<&Handle> {
         let runtime = self.threads.get_or_init(|| {
-            let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-            let home = Handle::try_current().ok();
+            let (home, begun) = (Handle::try_current().ok(), self.begun.clone());
             let started = Builder::new_multi_thread()
-                .worker_threads(threads)
+                .worker_threads(self.count())
                 .thread_name("long-calls")
-                .on_thread_start(move || lower(home.clone()))
+                .on_thread_start(move || {
+                    lower(home.clone());
+                    begun.fetch_add(1, Ordering::AcqRel);
+                })
                 .enable_all()
                 .build();
             started
                 .inspect_err(|error| {
-                    tracing::warn!("long calls stay among the short ones: no threads for them: {error}")
+                    tracing::warn!("long calls stay among the short ones: no threads for them: {error}");
                 })
                 .ok()
         });
@@ -200,14 +253,17 @@ impl Drop for Aside {
 fn lower(home: Option<Handle>) {
     ASIDE.set(true);
     HOME.set(home);
+    // On a host that stands back as far itself, it would be given more.
     #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+    if rustix::process::getpriority_process(None).is_ok_and(|own| own < NICE)
+        && let Err(error) = rustix::process::setpriority_process(None, NICE)
+    {
         tracing::warn!("long calls run beside short ones as equals: {error}");
     }
 }
 
 enum At<T> {
-    /// With what it took of a processor since it looked like a long one.
+    /// With what it took of a processor since its first tick: before, a call is not worth the clock.
     Here(Work<T>, Option<Duration>),
     Aside(JoinHandle<Ended<T>>),
     Over,
@@ -227,17 +283,17 @@ impl<T: Send + 'static> Moving<'_, T> {
             return Poll::Pending;
         };
         let before = suspected.map(|_| burnt());
-        NOTICED.set(false);
+        NOTICED.set(Noticed::Nothing);
         if let Poll::Ready(result) = work.as_mut().poll(context) {
             return Poll::Ready(result);
         }
         let noticed = NOTICED.take();
         if let (Some(sum), Some(before)) = (suspected.as_mut(), before) {
             *sum += burnt().saturating_sub(before);
-        } else if noticed {
+        } else if noticed != Noticed::Nothing {
             *suspected = Some(Duration::ZERO);
         }
-        let is_long = noticed && suspected.is_some_and(|sum| sum >= BURNS);
+        let is_long = noticed == Noticed::MayBeLong && suspected.is_some_and(|sum| sum >= BURNS);
         if let Some(handle) = self.aside.handle_if(is_long)
             && let At::Here(work, _) = std::mem::replace(&mut self.at, At::Over)
         {
@@ -284,145 +340,4 @@ impl<T> Drop for Moving<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::AtomicBool;
-
-    use super::*;
-
-    /// Takes so much of a processor, however long that lasts.
-    fn burn(wanted: Duration) {
-        let before = burnt();
-        while burnt().saturating_sub(before) < wanted {
-            std::hint::spin_loop();
-        }
-    }
-
-    async fn long() -> bool {
-        for _ in 0..2 {
-            burn(LONG_AFTER);
-            yields(LONG_AFTER);
-            tokio::task::yield_now().await;
-        }
-        ASIDE.get()
-    }
-
-    fn ended<T>(result: T, was_long: bool) -> Option<Ended<T>> {
-        Some(Ended { result, was_long })
-    }
-
-    #[tokio::test]
-    async fn work_moves_when_a_guest_in_it_ran_for_long_and_stays_when_it_did_not() {
-        let aside = Aside::default();
-        assert_eq!(aside.run(false, long()).await, ended(true, true));
-        let short = async {
-            burn(LONG_AFTER);
-            yields(Duration::from_micros(1999));
-            tokio::task::yield_now().await;
-            ASIDE.get()
-        };
-        assert_eq!(aside.run(false, short).await, ended(false, false));
-    }
-
-    #[tokio::test]
-    async fn work_that_only_waited_for_a_processor_stays() {
-        let aside = Aside::default();
-        let waited = async {
-            for _ in 0..8 {
-                yields(LONG_AFTER);
-                tokio::task::yield_now().await;
-            }
-            ASIDE.get()
-        };
-        assert_eq!(aside.run(false, waited).await, ended(false, false));
-    }
-
-    #[tokio::test]
-    async fn work_that_begins_aside_is_long_by_what_it_takes() {
-        let aside = Aside::default();
-        assert_eq!(aside.run(true, async { ASIDE.get() }).await, ended(true, false));
-        let busy = async {
-            burn(LONG_AFTER);
-            ASIDE.get()
-        };
-        assert_eq!(aside.run(true, busy).await, ended(true, true));
-    }
-
-    #[tokio::test]
-    async fn work_within_moved_work_does_not_move_again() {
-        let aside = Arc::new(Aside::default());
-        let within = aside.clone();
-        let work = async move { (long().await, within.run(true, long()).await) };
-        let moved = aside.run(false, work).await.unwrap();
-        assert_eq!(moved.result, (true, ended(true, false)));
-        assert!(moved.was_long);
-    }
-
-    #[tokio::test]
-    async fn what_outlasts_a_call_aside_begins_among_the_others() {
-        let aside = Aside::default();
-        let (tell, told) = tokio::sync::oneshot::channel();
-        let work = async move {
-            spawn_at_home(async move {
-                let _ = tell.send(ASIDE.get());
-            });
-            ASIDE.get()
-        };
-        assert!(aside.run(true, work).await.unwrap().result);
-        assert_eq!(told.await, Ok(false));
-    }
-
-    #[tokio::test]
-    async fn work_that_panics_aside_gives_nothing() {
-        let aside = Aside::default();
-        let work = async {
-            assert!(!long().await, "on purpose");
-        };
-        assert_eq!(aside.run(false, work).await, None);
-    }
-
-    #[tokio::test]
-    async fn work_that_nobody_waits_for_any_more_ends() {
-        struct Mark(Arc<AtomicBool>);
-        impl Drop for Mark {
-            fn drop(&mut self) {
-                self.0.store(true, Ordering::SeqCst);
-            }
-        }
-        let (aside, ended) = (Aside::default(), Arc::new(AtomicBool::new(false)));
-        let mark = Mark(ended.clone());
-        let forever = async move {
-            let _mark = mark;
-            loop {
-                long().await;
-            }
-        };
-        let waited = tokio::time::timeout(Duration::from_millis(50), aside.run(true, forever)).await;
-        assert!(waited.is_err());
-        assert!(aside.is_over(Duration::from_secs(30)).await, "it goes on");
-        assert!(
-            ended.load(Ordering::SeqCst),
-            "it is over when all that it held is given back"
-        );
-    }
-
-    #[tokio::test]
-    async fn it_is_not_over_as_long_as_work_is_aside() {
-        let aside = Aside::default();
-        assert!(aside.is_over(Duration::ZERO).await, "nothing was ever aside");
-        let mut work = pin!(aside.run(true, std::future::pending::<()>()));
-        let soon = Duration::from_millis(5);
-        assert!(tokio::time::timeout(soon, work.as_mut()).await.is_err());
-        assert!(!aside.is_over(soon).await);
-    }
-
-    #[cfg(target_os = "linux")]
-    #[tokio::test]
-    async fn threads_aside_have_low_priority_and_the_others_keep_theirs() {
-        let nice = || rustix::process::getpriority_process(None).unwrap();
-        let before = nice();
-        let aside = Aside::default();
-        let lowered = aside.run(true, async move { nice() }).await.unwrap();
-        assert_eq!(lowered.result, (before + NICE).min(19));
-        assert_eq!(nice(), before);
-    }
-}
+mod tests;

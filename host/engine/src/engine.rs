@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use kinetic_model::{Digest, InstanceMode, Limits};
@@ -16,6 +17,7 @@ use crate::config::{Allocation, EngineConfig, wasmtime_config};
 use crate::fast::Shape;
 use crate::grantee::{Admit, Grantee};
 use crate::interface::Interface;
+use crate::known::{Known, LoadedFrom};
 use crate::lifecycle::Lifecycle;
 use crate::peer::{agree, inject};
 use crate::profile::Profile;
@@ -39,6 +41,7 @@ pub(crate) struct Shared {
     cache: Option<CodeCache>,
     workers: Option<Arc<Workers>>,
     aside: Aside,
+    compilations: AtomicU64,
 }
 
 /// The engine. Cheap to clone.
@@ -50,28 +53,6 @@ impl std::fmt::Debug for Engine {
         f.debug_struct("Engine")
             .field("allocation", &self.0.allocation)
             .finish_non_exhaustive()
-    }
-}
-
-/// What a load cost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LoadedFrom {
-    /// The code cache had it.
-    Cache,
-    /// It was compiled.
-    Compiler,
-}
-
-/// What a component was compiled to before, by this host: its code, and what it offers.
-pub struct Known {
-    compiled: Compiled,
-    digest: Digest,
-}
-
-impl Known {
-    /// SHA-256 of the component.
-    pub const fn digest(&self) -> Digest {
-        self.digest
     }
 }
 
@@ -94,18 +75,28 @@ impl Engine {
     /// # Errors
     /// `Setup`, `TickerDead` or `CodeCache`; nothing may be served then.
     pub fn new(config: EngineConfig, providers: Vec<Arc<dyn Provider>>) -> Result<Self, EngineError> {
-        Self::with(config, providers, |provider, linker| provider.link(linker))
+        Self::with(config, providers, Provider::link, Aside::default())
     }
 
     /// The engine of a worker process: what providers answer is asked of the host.
-    pub(crate) fn in_worker(config: EngineConfig, providers: Vec<Arc<dyn Provider>>) -> Result<Self, EngineError> {
-        Self::with(config, providers, |provider, linker| provider.link_in_worker(linker))
+    pub(crate) fn in_worker(
+        config: EngineConfig,
+        providers: Vec<Arc<dyn Provider>>,
+        threads_max: usize,
+    ) -> Result<Self, EngineError> {
+        Self::with(config, providers, Provider::link_in_worker, Aside::of(threads_max))
+    }
+
+    /// Has the threads for long calls there; for a process that can start none later. `false` when there are none in time.
+    pub(crate) async fn aside_is_ready(&self, within: Duration) -> bool {
+        self.0.aside.ready(within).await
     }
 
     fn with(
         config: EngineConfig,
         providers: Vec<Arc<dyn Provider>>,
-        link: impl Fn(&dyn Provider, &mut Linker<CallState>) -> wasmtime::Result<()>,
+        link: impl Fn(&(dyn Provider + 'static), &mut Linker<CallState>) -> wasmtime::Result<()>,
+        aside: Aside,
     ) -> Result<Self, EngineError> {
         let setup = |e: wasmtime::Error| EngineError::Setup { why: format!("{e:#}") };
         let pooled = wasmtime::Engine::new(&wasmtime_config(&config, Allocation::Pooling));
@@ -153,7 +144,8 @@ impl Engine {
             providers,
             cache,
             workers,
-            aside: Aside::default(),
+            aside,
+            compilations: AtomicU64::new(0),
         })))
     }
 
@@ -167,9 +159,9 @@ impl Engine {
         Digest::from_bytes(engine_id(&self.0.engine))
     }
 
-    /// Runs a call here until a guest in it has run for 2 ms and taken a processor for 1 ms more, then in threads of low
-    /// priority, so that short calls do not wait for it; `at_once` begins there, for a capsule that is known to take long.
-    /// None when the call ended without a result. Dropping the future ends the guest within a tick.
+    /// Runs a call here until a guest in it has run for 2 ms, and taken a processor for 1 ms since its first tick, then in
+    /// threads of low priority, so that short calls do not wait for it; `at_once` begins there, for a capsule that is known
+    /// to take long. None when the call ended without a result. Dropping the future ends the guest within a tick.
     pub async fn aside<T: Send + 'static>(
         &self,
         at_once: bool,
@@ -195,6 +187,12 @@ impl Engine {
         }
     }
 
+    /// How many components were given to the compiler since the start, whatever came of it; those that the code cache had
+    /// are not among them.
+    pub fn compilations(&self) -> u64 {
+        self.0.compilations.load(Ordering::Relaxed)
+    }
+
     /// Compiles a component (or takes it from the code cache), checks its imports against its grants and links it.
     ///
     /// # Errors
@@ -217,6 +215,8 @@ impl Engine {
                 loaded => return Ok((loaded?, LoadedFrom::Cache)),
             }
         }
+        // Before, so that what is never compiled is never counted, and what is tried always is.
+        shared.compilations.fetch_add(1, Ordering::Relaxed);
         let compiled = compile(&shared.engine, &shared.config, bytes.to_vec()).await?;
         let loaded = match self.take_in(&compiled, admit).await {
             Err(EngineError::CodeCache { why }) => return Err(EngineError::Invalid { why }),

@@ -7,7 +7,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, delete, get, post, put};
-use kinetic_model::CodeInfo;
+use kinetic_http_server::ErrorPages;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
 use crate::calls::Calls;
@@ -20,14 +20,11 @@ use crate::{
     outbox, promotions, registry_routes, state, telemetry, topics, zones,
 };
 
-/// Tables of error codes with their headings, for the pages problems point to.
-pub type ErrorTables = &'static [(&'static str, &'static [CodeInfo])];
-
 /// What every route shares.
 pub(crate) struct App {
     pub(crate) config: GatewayConfig,
     pub(crate) calls: Calls,
-    pub(crate) errors: ErrorTables,
+    pub(crate) errors: ErrorPages,
     pub(crate) readiness: Readiness,
     pub(crate) readers: Readers,
     pub(crate) telemetry: telemetry::Ready,

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use arc_swap::ArcSwap;
 use kinetic_engine::{Allocation, Answer, Outcome};
@@ -76,6 +76,7 @@ pub(crate) struct Metrics {
     fuel: Family<FunctionLabels, Counter>,
     problems: Family<CodeLabels, Counter>,
     responses: [Counter; 5],
+    compilations: Counter,
     calls_in_flight: Gauge<i64, AtomicI64>,
     requests_in_flight: Gauge<i64, AtomicI64>,
     connections: Gauge<i64, AtomicI64>,
@@ -145,6 +146,12 @@ impl Metrics {
         let responses =
             ["1xx", "2xx", "3xx", "4xx", "5xx"].map(|class| by_class.get_or_create_owned(&ClassLabels { class }));
         registry.register("http_responses", "HTTP responses, by class of status", by_class);
+        let compilations: Counter = Counter::default();
+        registry.register(
+            "compilations",
+            "Components given to the compiler; those that the code cache had are not counted",
+            compilations.clone(),
+        );
         let mut gauge = |name: &str, help: &str| {
             let gauge = Gauge::<i64, AtomicI64>::default();
             registry.register(name, help, gauge.clone());
@@ -187,6 +194,7 @@ impl Metrics {
             fuel,
             problems,
             responses,
+            compilations,
             calls_in_flight,
             requests_in_flight,
             connections,
@@ -309,6 +317,9 @@ impl Metrics {
         gauge(&self.pool_sandboxes_max, pool.instances_max.into());
         gauge(&self.pool_memories, pool.memories);
         gauge(&self.pooling, u64::from(pool.allocation == Allocation::Pooling));
+        // The engine counts them, and never backwards.
+        let compilations = kernel.engine().compilations();
+        self.compilations.inner().fetch_max(compilations, Ordering::Relaxed);
         let processes = kernel.processes();
         let count = |of: fn(&Process) -> bool| processes.iter().filter(|process| of(process)).count() as u64;
         gauge(&self.capsules, count(|p| p.state == State::Active && !p.pinned));

@@ -48,7 +48,7 @@ pub(crate) async fn one(
 }
 
 /// `POST /api/v1/outbox` with `{manifest, receipt, component, registry}`: verifies it and has it delivered. It is in the
-/// ledger and on the disk when 202 is answered.
+/// ledger and on the disk when 202 is answered. The same again is the entry that is there; one that is dead is tried anew.
 pub(crate) async fn post(State(app): State<Shared>, request: Request) -> Result<Response, Problem> {
     media_type(request.headers(), "application/json")?;
     Ask::of(request.uri(), &[])?;

@@ -2,20 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use kinetic_engine::Logs;
+use kinetic_http_server::problem;
 use kinetic_kernel::Capsule;
 use kinetic_model::{ErrorKind, Fault, Usage};
 use serde::Serialize;
 
 use crate::answer::{CapsuleView, LogsView, Telemetry};
 use crate::error::fault_status;
-
-/// The media type of a problem.
-pub(crate) const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 /// A failure on its way out. Handlers return it; it is written where the request's id is known.
 #[derive(Clone, Debug)]
@@ -40,16 +36,8 @@ pub(crate) struct Ran {
 
 #[derive(Serialize)]
 struct Document<'a> {
-    r#type: String,
-    title: &'static str,
-    status: u16,
-    detail: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    instance: Option<&'a str>,
-    code: &'static str,
-    fix: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    request_id: Option<&'a str>,
+    #[serde(flatten)]
+    problem: problem::Document<'a>,
     #[serde(flatten)]
     ran: Option<RanView<'a>>,
 }
@@ -105,14 +93,7 @@ impl Problem {
     fn document<'a>(&'a self, request: Option<(&'a str, &'a str)>) -> Document<'a> {
         let Inner { fault, status, ran } = &*self.0;
         Document {
-            r#type: format!("/errors/{}", fault.code),
-            title: fault.kind.title(),
-            status: *status,
-            detail: &fault.message,
-            instance: request.map(|(_, path)| path),
-            code: fault.code,
-            fix: &fault.fix,
-            request_id: request.map(|(id, _)| id),
+            problem: problem::Document::of(fault, *status, request),
             ran: ran.as_ref().map(|ran| RanView {
                 telemetry: Telemetry(&ran.usage),
                 logs: LogsView(&ran.logs),
@@ -121,31 +102,6 @@ impl Problem {
                 receipt_id: ran.receipt_id.as_deref(),
             }),
         }
-    }
-
-    /// The response, with the id and path of the request it answers.
-    pub(crate) fn write(&self, request_id: &str, instance: &str) -> Response {
-        let Inner { fault, status, .. } = &*self.0;
-        // Text and numbers always serialise.
-        let body = serde_json::to_vec(&self.document(Some((request_id, instance)))).unwrap_or_default();
-        let mut response = Response::new(Body::from(body));
-        *response.status_mut() = StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let response_status = response.status();
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, MEDIA_TYPE);
-        // The rest of such a body is still under way: the connection ends here, and the client must know.
-        if matches!(
-            response_status,
-            StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT
-        ) {
-            headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        match fault.kind {
-            ErrorKind::Unauthenticated => headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
-            ErrorKind::Busy => headers.insert(RETRY_AFTER, HeaderValue::from_static("1")),
-            _ => None,
-        };
-        response
     }
 }
 
@@ -158,23 +114,20 @@ impl<E: Into<Fault>> From<E> for Problem {
 impl IntoResponse for Problem {
     /// An empty response that carries the problem to the place where it is written.
     fn into_response(self) -> Response {
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        response.extensions_mut().insert(self);
-        response
+        let status = self.0.status;
+        problem::carried(self, status)
     }
 }
 
-/// Writes the problem a response carries, if it carries one; headers that were set beside it (`Allow`, CORS) stay.
+/// Writes the problem a response carries, if it carries one, with the id and path of the request it answers; headers that
+/// were set beside it (`Allow`, CORS) stay.
 pub(crate) fn written(mut response: Response, request_id: &str, instance: &str) -> Response {
     let Some(problem) = response.extensions_mut().remove::<Problem>() else {
         return response;
     };
-    let written = problem.write(request_id, instance);
-    let (mut head, _) = response.into_parts();
-    head.headers.remove(CONTENT_LENGTH);
-    let (written_head, body) = written.into_parts();
-    head.headers.extend(written_head.headers);
-    head.status = written_head.status;
-    Response::from_parts(head, body)
+    let Inner { fault, status, .. } = &*problem.0;
+    let retry_after_s = (fault.kind == ErrorKind::Busy).then_some("1");
+    let document = problem.document(Some((request_id, instance)));
+    problem::write(&mut response, fault, *status, retry_after_s, &document);
+    response
 }

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG};
 use http::{HeaderMap, HeaderValue, StatusCode};
+use kinetic_http_server::range::{self, Asked, Part};
 use kinetic_identity::RECEIPT_BYTES_MAX;
 use kinetic_registry::{Descriptor, MANIFEST_BYTES_MAX, Published, Rest, Source as _};
 use serde_json::{Value, json};
@@ -18,9 +19,9 @@ use crate::app::Shared;
 use crate::ask::{Ask, bad};
 use crate::error::tame;
 use crate::execute::{media_type, path_capsule};
+use crate::first_bytes::first_bytes;
 use crate::json_guard::{Members, missing};
 use crate::problem::Problem;
-use crate::range::{Part, first_bytes};
 use crate::{GatewayError, body};
 
 /// `GET /api/v1/registry/capabilities`: every version in the local store.
@@ -48,7 +49,11 @@ pub(crate) async fn download(
     let store = app.calls.kernel.store();
     let descriptor = store.describe(&path_capsule(reference)?).await?;
     let (size_bytes, tag) = (descriptor.size_bytes, format!("\"{}\"", descriptor.digest));
-    let part = Part::of(&asked, size_bytes, &tag);
+    // Whoever asks for what there is not gets all of it: a server may leave a range aside.
+    let part = match range::asked(&asked, size_bytes, &tag) {
+        Asked::Part(part) => Some(part),
+        Asked::Whole | Asked::Beyond => None,
+    };
     let rest = Rest {
         from_byte: part.map_or(0, |part| part.first),
         tag: None,
@@ -68,9 +73,9 @@ pub(crate) async fn download(
     if let Ok(tag) = HeaderValue::from_str(&tag) {
         headers.insert(ETAG, tag);
     }
-    if let Some(Part { first, last }) = part {
+    if let Some(part) = part {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-        if let Ok(range) = HeaderValue::from_str(&format!("bytes {first}-{last}/{size_bytes}")) {
+        if let Some(range) = part.content_range(size_bytes) {
             headers.insert(CONTENT_RANGE, range);
         }
     }

@@ -1,30 +1,23 @@
 //! Connections: how many, how slow they may be, and how they end when the host shuts down.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use kinetic_http_server::{ErrorPages, ErrorTables, Limits, Open, accept_until};
 use kinetic_kernel::Kernel;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout_at};
-use tokio_util::sync::CancellationToken;
+use tokio::net::TcpListener;
+use tokio::time::sleep;
 
-use crate::app::{Activating, App, ErrorTables, Readiness, Shared, router};
+use crate::app::{Activating, App, Readiness, Shared, router};
 use crate::browser::Guard;
 use crate::calls::Calls;
+use crate::error::status;
 use crate::front::Front;
-use crate::stall::Stall;
 use crate::telemetry::{self, Telemetry};
 use crate::waiting::Readers;
 use crate::{GatewayConfig, GatewayError, mcp};
 
-/// How long to wait after an error of accept that is not the connection's fault, as when there are no more descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How often draining looks whether MCP calls are done.
 const DRAIN_STEP: Duration = Duration::from_millis(10);
 /// How long the answer of the last MCP call may take from the call to its stream.
@@ -57,7 +50,7 @@ pub async fn bind(config: GatewayConfig, kernel: Kernel, errors: ErrorTables) ->
     let app = Arc::new(App {
         config,
         calls,
-        errors,
+        errors: ErrorPages::new(errors, status),
         readiness: Readiness::default(),
         readers: Readers::default(),
         telemetry: telemetry::Ready::default(),
@@ -103,97 +96,41 @@ impl Bound {
             mcp,
             ..
         } = self;
-        let places = Arc::new(Semaphore::new(app.config.connections_max.min(Semaphore::MAX_PERMITS)));
-        let closing = CancellationToken::new();
-        let mut connections = JoinSet::new();
-        let mut shutdown = std::pin::pin!(shutdown);
-        loop {
-            tokio::select! {
-                biased;
-                () = &mut shutdown => break,
-                // Those that ended are taken out as they end, so that the set holds only what is open.
-                Some(_) = connections.join_next() => {}
-                (stream, place) = accept(&listener, &places) => {
-                    connections.spawn(serve_connection(stream, place, app.clone(), front.clone(), closing.clone()));
-                }
+        let limits = Limits {
+            connections_max: app.config.connections_max,
+            header_timeout: Duration::from_millis(app.config.header_timeout_ms),
+            headers_max: app.config.headers_max,
+            header_bytes_max: app.config.header_bytes_max,
+            write_stall: Duration::from_millis(app.config.write_stall_ms),
+        };
+        let serving = app.clone();
+        let accepting = accept_until(listener, limits, shutdown, move |connection| {
+            let (app, front) = (serving.clone(), front.clone());
+            async move {
+                let _counted = app.calls.metrics.connection();
+                connection.serve(move |request| front.clone().answer(request)).await;
             }
-        }
-        drop(listener);
+        });
+        let open = accepting.await;
         app.readiness.drain();
-        closing.cancel();
-        drain(connections, &app, &mcp).await;
+        drain(open, &app, &mcp).await;
         Ok(())
     }
 }
 
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, Option<OwnedSemaphorePermit>) {
-    // Closing the semaphore is the only way it fails, and nothing closes it.
-    let place = places.clone().acquire_owned().await.ok();
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => return (stream, place),
-            Err(error) => {
-                tracing::debug!("a connection could not be accepted: {error}");
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
-async fn serve_connection(
-    stream: TcpStream,
-    _place: Option<OwnedSemaphorePermit>,
-    app: Shared,
-    front: Front,
-    closing: CancellationToken,
-) {
-    let _counted = app.calls.metrics.connection();
-    // Answers are written whole; waiting for more to send with them only delays them.
-    let _ = stream.set_nodelay(true);
-    let config = &app.config;
-    let io = TokioIo::new(Stall::new(stream, Duration::from_millis(config.write_stall_ms)));
-    let service = service_fn(move |request| {
-        let front = front.clone();
-        async move { Ok::<_, Infallible>(front.answer(request).await) }
-    });
-    let connection = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_millis(config.header_timeout_ms))
-        .max_headers(config.headers_max)
-        .max_header_size(config.header_bytes_max)
-        .half_close(false)
-        .serve_connection(io, service);
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = closing.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!("a connection ended early: {error}");
-    }
-}
-
 /// Lets what is in flight finish, then closes the rest.
-async fn drain(mut connections: JoinSet<()>, app: &Shared, mcp: &mcp::Service) {
-    let deadline = Instant::now() + Duration::from_millis(app.config.drain_timeout_ms);
-    let finish = async {
+async fn drain(mut open: Open, app: &Shared, mcp: &mcp::Service) {
+    let sessions = async {
         // A session's stream stays open for as long as the session does, so sessions end once their calls have.
         while app.calls.metrics.calls_running() > 0 {
             sleep(DRAIN_STEP).await;
         }
         sleep(LAST_WORDS).await;
         mcp.close();
-        while connections.join_next().await.is_some() {}
     };
-    if timeout_at(deadline, finish).await.is_err() {
-        tracing::warn!(
-            "{} connections were still open after draining and are closed",
-            connections.len()
-        );
+    let patience = Duration::from_millis(app.config.drain_timeout_ms);
+    if !open.drain(patience, sessions).await {
         mcp.close();
     }
-    connections.shutdown().await;
+    open.cut().await;
 }

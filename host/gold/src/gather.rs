@@ -67,8 +67,8 @@ impl<'a> Gather<'a> {
     /// Nothing yet of these workflows.
     pub(crate) fn of(names: &HashSet<Option<&'a str>>) -> Result<Self, GoldError> {
         let mut interner = Interner::default();
-        let mut number = |name: &Option<&'a str>| Ok((*name, name.map(|name| interner.number(name)).transpose()?));
-        let workflows: PolarsResult<_> = names.iter().map(&mut number).collect();
+        let mut number = |name: Option<&'a str>| Ok((name, name.map(|name| interner.number(name)).transpose()?));
+        let workflows: PolarsResult<_> = names.iter().copied().map(&mut number).collect();
         Ok(Self {
             workflows: workflows.map_err(compute("number the workflows"))?,
             interner,

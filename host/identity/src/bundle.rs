@@ -71,7 +71,7 @@ pub(crate) fn open(document: Value) -> Result<Envelope, IdentityError> {
         why: shorten(&error.to_string()),
     })?;
     let mut envelope = Envelope::from_value(wire.dsse_envelope, SIGNATURES_MAX).map_err(|error| match error {
-        IdentityError::ReceiptMalformed { .. } | IdentityError::TooManySignatures { .. } => {
+        IdentityError::EnvelopeMalformed { .. } | IdentityError::TooManySignatures { .. } => {
             IdentityError::BundleMalformed { why: sentence(&error) }
         }
         other => other,

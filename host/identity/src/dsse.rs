@@ -73,7 +73,7 @@ impl Envelope {
 
     /// The same of JSON that was read strictly.
     pub(crate) fn from_value(value: serde_json::Value, signatures_max: usize) -> Result<Self, IdentityError> {
-        let malformed = |why: String| IdentityError::ReceiptMalformed { why: shorten(&why) };
+        let malformed = |why: String| IdentityError::EnvelopeMalformed { why: shorten(&why) };
         let wire: Wire = serde_json::from_value(value).map_err(|e| malformed(e.to_string()))?;
         if wire.signatures.is_empty() {
             return Err(IdentityError::NoSignature {});

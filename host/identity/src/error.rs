@@ -2,7 +2,7 @@
 
 use kinetic_model::coded_errors;
 
-use crate::Role;
+use crate::{DocumentKind, Role};
 
 coded_errors! {
     /// Errors of keys, the trust root and receipts.
@@ -76,17 +76,17 @@ coded_errors! {
             "the receipt is malformed: {why}.",
             "Build and sign the capsule again with `kinetic build`.";
         /// The envelope carries something else than an in-toto statement.
-        "0018" UnknownPayloadType { found: String } => Security,
-            "the receipt's payloadType is \"{found}\", which this host does not know.",
+        "0018" UnknownPayloadType { document: DocumentKind, found: String } => Security,
+            "the payloadType of the {document} is \"{found}\", which this host does not know.",
             "Sign an in-toto statement: payloadType application/vnd.in-toto+json.";
         /// The statement is of another version.
-        "0019" UnknownStatementType { found: String } => Security,
-            "the receipt's _type is \"{found}\", which this host does not know.",
+        "0019" UnknownStatementType { document: DocumentKind, found: String } => Security,
+            "the _type of the {document} is \"{found}\", which this host does not know.",
             "Use https://in-toto.io/Statement/v1.";
-        /// The statement says something else than how the component was built.
-        "0020" UnknownPredicateType { found: String } => Security,
-            "the receipt's predicateType is \"{found}\", which says nothing about a build.",
-            "Use https://slsa.dev/provenance/v1.";
+        /// The statement says something else than its kind of document does.
+        "0020" UnknownPredicateType { document: DocumentKind, found: String, known: String } => Security,
+            "the predicateType of the {document} is \"{found}\", and not {known}.",
+            "Use {known}.";
         /// The build is described by rules this host does not know.
         "0021" UnknownBuildType { found: String } => Security,
             "the receipt's buildType is \"{found}\", whose parameters this host cannot check.",
@@ -104,16 +104,16 @@ coded_errors! {
             "the trust root lists no key for namespace \"{namespace}\", so nobody may sign for it.",
             "If you trust its author, add the key with `kinetic keys trust {namespace} <public key>`.";
         /// The signature is good, but its key speaks for another namespace.
-        "0025" WrongNamespace { namespace: String, key_id: String, theirs: String } => Security,
-            "the receipt is signed by key {key_id}, which is trusted for namespace \"{theirs}\" and not for \"{namespace}\".",
+        "0025" WrongNamespace { document: DocumentKind, namespace: String, key_id: String, theirs: String } => Security,
+            "the {document} is signed by key {key_id}, which is trusted for namespace \"{theirs}\" and not for \"{namespace}\".",
             "Publish under a namespace of that key, or trust the key for \"{namespace}\" too.";
         /// A listed key's signature does not fit the payload.
-        "0026" BadSignature { key_id: String } => Integrity,
-            "the signature that names key {key_id} does not fit the receipt: one of the two was changed after signing.",
-            "Fetch the receipt again from its author, or sign again.";
+        "0026" BadSignature { document: DocumentKind, key_id: String } => Integrity,
+            "the signature that names key {key_id} does not fit the {document}: one of the two was changed after signing.",
+            "Get the {document} again from whoever signed it, or have it signed again.";
         /// No signature is by a key that the namespace lists.
-        "0027" SignerUntrusted { namespace: String, key_ids: String } => Security,
-            "the receipt's signatures (key {key_ids}) are by no key that namespace \"{namespace}\" lists.",
+        "0027" SignerUntrusted { document: DocumentKind, namespace: String, key_ids: String } => Security,
+            "the signatures of the {document} (key {key_ids}) are by no key that namespace \"{namespace}\" lists.",
             "If you trust the signer, add its public key with `kinetic keys trust {namespace} <public key>`.";
         /// The receipt is about something else.
         "0028" SubjectMismatch { field: String, expected: String, found: String } => Integrity,
@@ -247,6 +247,14 @@ coded_errors! {
         "0067" NotCompressed { topology_bytes: u64, events_bytes: u64 } => Conformance,
             "the topology has {topology_bytes} bytes, and the events it was made from have {events_bytes}: it condenses nothing.",
             "Name all the events that it was made from, or leave out of the document what they say already.";
+        /// What should be an envelope with signatures is none.
+        "0068" EnvelopeMalformed { why: String } => Invalid,
+            "the signed envelope is malformed: {why}.",
+            "Get it again from whoever signed it.";
+        /// A statement whose shape is wrong.
+        "0069" StatementMalformed { document: DocumentKind, why: String } => Invalid,
+            "the {document} is malformed: {why}.",
+            "Have it made and signed again by the same version of Kinetic that reads it.";
     }
 }
 

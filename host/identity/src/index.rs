@@ -10,10 +10,12 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 
 use crate::date::utc_text;
-use crate::dsse::{Envelope, SIGNATURES_MAX};
-use crate::error::{sentence, shorten};
+use crate::document_kind::DocumentKind;
+use crate::dsse::SIGNATURES_MAX;
+use crate::error::shorten;
+use crate::signed_document::{Document, SignedDocument};
 use crate::trust_root::is_namespace;
-use crate::{IdentityError, Role, SigningKey, TrustRoot, canonical};
+use crate::{IdentityError, TrustRoot, canonical};
 
 /// Versions one index may list.
 pub const INDEX_ENTRIES_MAX: usize = 100_000;
@@ -23,8 +25,6 @@ pub const INDEX_BYTES_MAX: usize = 100_663_296;
 const REASON_BYTES_MAX: usize = 200;
 /// Namespaces whose indexes are remembered.
 const NAMESPACES_MAX: usize = 10_000;
-/// As of a root document's envelope.
-const ENVELOPE_DEPTH_MAX: usize = 8;
 const PAYLOAD_TYPE: &str = "application/vnd.kinetic.index.v1+json";
 
 /// One version.
@@ -73,6 +73,17 @@ pub struct IndexDocument {
 }
 
 impl IndexDocument {
+    fn find(&self, key: (&str, &Version)) -> Option<&IndexEntry> {
+        let at = self.entries.binary_search_by(|entry| entry.key().cmp(&key)).ok()?;
+        self.entries.get(at)
+    }
+}
+
+impl Document for IndexDocument {
+    const PAYLOAD_TYPE: &'static str = PAYLOAD_TYPE;
+    const BYTES_MAX: usize = INDEX_BYTES_MAX;
+    const SIGNATURES_MAX: usize = SIGNATURES_MAX;
+
     fn faults(&self) -> Result<(), String> {
         if !is_namespace(&self.namespace) {
             return Err(format!("\"{}\" is no namespace", shorten(&self.namespace)));
@@ -106,82 +117,16 @@ impl IndexDocument {
         }
     }
 
-    fn find(&self, key: (&str, &Version)) -> Option<&IndexEntry> {
-        let at = self.entries.binary_search_by(|entry| entry.key().cmp(&key)).ok()?;
-        self.entries.get(at)
+    fn malformed(why: String) -> IdentityError {
+        malformed(why)
     }
 }
 
-/// An index in its envelope. It is well formed; who signed it, and whether it is the newest, is not known yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SignedIndex {
-    document: IndexDocument,
-    digest: Digest,
-    envelope: Envelope,
-}
+/// An index in its envelope, of at most [`INDEX_BYTES_MAX`] bytes and with 1 to 16 signatures. It is well formed; who signed
+/// it, and whether it is the newest, is not known before [`SignedIndex::verify`].
+pub type SignedIndex = SignedDocument<IndexDocument>;
 
 impl SignedIndex {
-    /// Puts a document into an envelope with a first signature.
-    ///
-    /// # Errors
-    /// [`IdentityError::IndexMalformed`].
-    pub fn sign(document: IndexDocument, key: &SigningKey) -> Result<Self, IdentityError> {
-        document.faults().map_err(malformed)?;
-        let payload = canonical::write(&document).map_err(malformed)?;
-        let signed = Self {
-            digest: Digest::of(&payload),
-            envelope: Envelope::sign(PAYLOAD_TYPE, payload, key),
-            document,
-        };
-        bounded(signed.to_json().len())?;
-        Ok(signed)
-    }
-
-    /// Reads an envelope of at most [`INDEX_BYTES_MAX`] bytes with 1 to 16 signatures; the document in it must be in
-    /// canonical form.
-    ///
-    /// # Errors
-    /// [`IdentityError::IndexMalformed`].
-    pub fn from_json(bytes: &[u8]) -> Result<Self, IdentityError> {
-        bounded(bytes.len())?;
-        let envelope = Envelope::from_json(bytes, ENVELOPE_DEPTH_MAX, SIGNATURES_MAX)
-            .map_err(|error| malformed(sentence(&error)))?;
-        if envelope.payload_type != PAYLOAD_TYPE {
-            let found = shorten(&envelope.payload_type);
-            return Err(malformed(format!("its payloadType is \"{found}\", not {PAYLOAD_TYPE}")));
-        }
-        let document: IndexDocument = canonical::read(&envelope.payload).map_err(malformed)?;
-        document.faults().map_err(malformed)?;
-        Ok(Self {
-            digest: Digest::of(&envelope.payload),
-            document,
-            envelope,
-        })
-    }
-
-    /// The envelope as compact JSON.
-    pub fn to_json(&self) -> Vec<u8> {
-        self.envelope.to_json().to_string().into_bytes()
-    }
-
-    /// Adds a key's signature. `false`: it has signed already.
-    ///
-    /// # Errors
-    /// [`IdentityError::TooManySignatures`] beyond 16.
-    pub fn add_signature(&mut self, key: &SigningKey) -> Result<bool, IdentityError> {
-        self.envelope.add_signature(key, SIGNATURES_MAX)
-    }
-
-    /// What it says; nothing in it is believed before [`SignedIndex::verify`].
-    pub const fn document(&self) -> &IndexDocument {
-        &self.document
-    }
-
-    /// SHA-256 of the document; signatures are no part of it.
-    pub const fn digest(&self) -> Digest {
-        self.digest
-    }
-
     /// Checks that enough index keys of its namespace signed it, that it is not older than what was seen, that it has not
     /// expired, and that it says the same as the one before about every version that was in that.
     ///
@@ -199,7 +144,7 @@ impl SignedIndex {
         now_unix_ms: u64,
     ) -> Result<Index, IdentityError> {
         let namespace = &self.document.namespace;
-        root.signers(&self.envelope, namespace, Role::Index)?;
+        root.signers(&self.envelope, namespace, DocumentKind::Index)?;
         let last = seen.namespaces.get(namespace);
         if let Some(last) = last {
             self.not_older(last)?;
@@ -375,14 +320,6 @@ impl IndexState {
     pub fn forget(&mut self, namespace: &str) {
         self.namespaces.remove(namespace);
     }
-}
-
-fn bounded(size_bytes: usize) -> Result<(), IdentityError> {
-    if size_bytes > INDEX_BYTES_MAX {
-        let why = format!("it has {size_bytes} bytes; at most {INDEX_BYTES_MAX} are read");
-        return Err(malformed(why));
-    }
-    Ok(())
 }
 
 fn malformed(why: String) -> IdentityError {

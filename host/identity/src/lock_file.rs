@@ -156,7 +156,7 @@ mod tests {
         LockEntry {
             component: Digest::of(b"component"),
             manifest: Digest::of(b"manifest"),
-            root_version: (minor % 2 == 0).then_some(minor),
+            root_version: minor.is_multiple_of(2).then_some(minor),
             version: Version::new(1, minor, 0),
         }
     }

@@ -20,7 +20,7 @@ pub use self::statement::{PROMOTION, PROMOTION_SOURCES_MAX, PromotionEvent, Prom
 pub use self::topology::{TOPOLOGY_BYTES_MAX, TOPOLOGY_DEPTH_MAX, Topology};
 use crate::dsse::{Envelope, SIGNATURES_MAX};
 use crate::quorum::not_revoked;
-use crate::{IdentityError, PublicKey, Role, Signers, SigningKey, TrustRoot, strict_json};
+use crate::{DocumentKind, IdentityError, PublicKey, Signers, SigningKey, TrustRoot, strict_json};
 
 /// The largest promotion read or made, in bytes of its envelope's JSON: the largest topology and the most events as base64,
 /// and the signatures.
@@ -81,11 +81,15 @@ impl Promotion {
     ///
     /// # Errors
     /// [`IdentityError::PromotionTooLarge`], [`IdentityError::PromotionMalformed`], [`IdentityError::NotCompressed`],
-    /// [`IdentityError::UnknownPayloadType`], [`IdentityError::UnknownStatementType`], [`IdentityError::NoSignature`],
-    /// [`IdentityError::TooManySignatures`], and those of [`strict_json::parse`].
+    /// [`IdentityError::UnknownPayloadType`], [`IdentityError::UnknownStatementType`],
+    /// [`IdentityError::UnknownPredicateType`], [`IdentityError::NoSignature`], [`IdentityError::TooManySignatures`], and those
+    /// of [`strict_json::parse`].
     pub fn from_json(bytes: &[u8]) -> Result<Self, IdentityError> {
         bounded("the promotion", bytes.len(), PROMOTION_BYTES_MAX)?;
-        let envelope = Envelope::from_json(bytes, ENVELOPE_DEPTH_MAX, SIGNATURES_MAX)?;
+        let envelope = Envelope::from_json(bytes, ENVELOPE_DEPTH_MAX, SIGNATURES_MAX).map_err(|error| match error {
+            IdentityError::EnvelopeMalformed { why } => malformed(why),
+            other => other,
+        })?;
         // DSSE passes over members it does not know. What is kept for good has none that nobody signed.
         if strict_json::parse(bytes, ENVELOPE_DEPTH_MAX)? != envelope.to_json() {
             return Err(malformed(
@@ -106,6 +110,7 @@ impl Promotion {
     fn of(envelope: Envelope) -> Result<Self, IdentityError> {
         if envelope.payload_type != PAYLOAD_TYPE {
             return Err(IdentityError::UnknownPayloadType {
+                document: DocumentKind::Promotion,
                 found: crate::error::shorten(&envelope.payload_type),
             });
         }
@@ -169,7 +174,7 @@ impl Promotion {
     /// Who signed: as of [`Receipt::verify`](crate::Receipt::verify). [`IdentityError::DigestRevoked`].
     pub fn verify(&self, root: &TrustRoot) -> Result<Signers, IdentityError> {
         let namespace = self.urn.namespace();
-        let signers = root.signers(&self.envelope, namespace, Role::Release)?;
+        let signers = root.signers(&self.envelope, namespace, DocumentKind::Promotion)?;
         if let Some(document) = root.document(namespace) {
             not_revoked(document, &[self.digest()])?;
         }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use kinetic_model::Digest;
 
 use crate::date::utc_text;
+use crate::document_kind::DocumentKind;
 use crate::dsse::Envelope;
 use crate::error::shorten;
 use crate::trust_root::Held;
@@ -63,25 +64,26 @@ impl TrustRoot {
     /// Who signed of those that may for a namespace, when they are enough; else the error says which of the reasons it was.
     ///
     /// Without a root document one key that is listed for the namespace is enough, for a release and for an index.
-    pub(crate) fn signers(&self, envelope: &Envelope, namespace: &str, role: Role) -> Result<Signers, IdentityError> {
+    pub(crate) fn signers(
+        &self,
+        envelope: &Envelope,
+        namespace: &str,
+        document: DocumentKind,
+    ) -> Result<Signers, IdentityError> {
+        let role = document.role();
         let (keys, needed): (Vec<&PublicKey>, usize) = match self.held(namespace) {
             Some(Held::Unusable(error)) => return Err(error.clone()),
             Some(Held::Root {
-                document,
+                document: root,
                 expired: true,
             }) => {
                 return Err(IdentityError::RootExpired {
                     namespace: namespace.into(),
-                    version: document.version,
-                    expired: utc_text(document.expires_unix_ms),
+                    version: root.version,
+                    expired: utc_text(root.expires_unix_ms),
                 });
             }
-            Some(Held::Root { document, .. }) => (document.keys_of(role).collect(), document.thresholds.of(role)),
-            None if role == Role::Root => {
-                return Err(IdentityError::RootMissing {
-                    namespace: namespace.into(),
-                });
-            }
+            Some(Held::Root { document: root, .. }) => (root.keys_of(role).collect(), root.thresholds.of(role)),
             None => (self.trusted(namespace).iter().map(|trusted| &trusted.key).collect(), 1),
         };
         let signed = envelope.signers(keys.iter().copied());
@@ -89,7 +91,7 @@ impl TrustRoot {
             return Ok(Signers::new(signed));
         }
         if signed.is_empty() {
-            self.explain(envelope, namespace, &keys)?;
+            self.explain(envelope, namespace, document, &keys)?;
         }
         Err(IdentityError::TooFewSignatures {
             namespace: namespace.into(),
@@ -101,9 +103,16 @@ impl TrustRoot {
 
     /// Why nobody of `keys` signed. A root document's owner is told by numbers; keys that are listed by themselves can be
     /// changed here, so there it is said what to change.
-    fn explain(&self, envelope: &Envelope, namespace: &str, keys: &[&PublicKey]) -> Result<(), IdentityError> {
+    fn explain(
+        &self,
+        envelope: &Envelope,
+        namespace: &str,
+        document: DocumentKind,
+        keys: &[&PublicKey],
+    ) -> Result<(), IdentityError> {
         if let Some((theirs, key)) = self.speaks_elsewhere(envelope, namespace) {
             return Err(IdentityError::WrongNamespace {
+                document,
                 namespace: namespace.into(),
                 key_id: key.id().to_string(),
                 theirs,
@@ -111,6 +120,7 @@ impl TrustRoot {
         }
         if let Some(named) = keys.iter().map(|key| key.id()).find(|id| envelope.names(id)) {
             return Err(IdentityError::BadSignature {
+                document,
                 key_id: named.to_string(),
             });
         }
@@ -124,6 +134,7 @@ impl TrustRoot {
         }
         let named: Vec<_> = envelope.signatures.iter().map(|s| s.key_id.as_str()).collect();
         Err(IdentityError::SignerUntrusted {
+            document,
             namespace: namespace.into(),
             key_ids: shorten(&named.join(", ")),
         })

@@ -11,7 +11,9 @@ use crate::dsse::{Envelope, SIGNATURES_MAX};
 use crate::error::shorten;
 use crate::quorum::not_revoked;
 use crate::statement::{self, Statement};
-use crate::{FolderDigest, IdentityError, Provenance, Role, Signers, SigningKey, TrustRoot, bundle, strict_json};
+use crate::{
+    DocumentKind, FolderDigest, IdentityError, Provenance, Signers, SigningKey, TrustRoot, bundle, strict_json,
+};
 
 /// The largest receipt read or made, in bytes of its JSON.
 pub const RECEIPT_BYTES_MAX: usize = 65_536;
@@ -99,19 +101,42 @@ pub fn countersign_statement(envelope: &mut Value, key: &SigningKey) -> Result<b
 }
 
 /// Opens the envelope of an in-toto statement that enough of those trusted for a URN's namespace signed: its bytes and
-/// the keys. What the statement says is for the caller to check.
+/// the keys. What the statement says is for the caller to check; errors call it by its kind.
 ///
 /// # Errors
-/// As of [`Receipt::from_value`], and those of who signed, as of [`Receipt::verify`].
+/// As of [`Receipt::from_value`], but [`IdentityError::EnvelopeMalformed`] of what is none; and those of who signed, as of
+/// [`Receipt::verify`].
 pub fn open_statement(
     envelope: &Value,
     root: &TrustRoot,
     namespace: &str,
+    document: DocumentKind,
 ) -> Result<(Vec<u8>, Signers), IdentityError> {
-    let receipt = Receipt::from_value(envelope)?;
-    receipt.known_payload()?;
-    let signers = root.signers(&receipt.0, namespace, Role::Release)?;
-    Ok((receipt.0.payload, signers))
+    let envelope = opened(envelope.to_string().as_bytes())?;
+    known_payload(&envelope, document)?;
+    let signers = root.signers(&envelope, namespace, document)?;
+    Ok((envelope.payload, signers))
+}
+
+/// The envelope that is there, or that of the bundle that is there.
+fn opened(bytes: &[u8]) -> Result<Envelope, IdentityError> {
+    bounded(bytes.len())?;
+    let document = strict_json::parse(bytes, DEPTH_MAX)?;
+    if bundle::is_bundle(&document) {
+        bundle::open(document)
+    } else {
+        Envelope::from_value(document, SIGNATURES_MAX)
+    }
+}
+
+fn known_payload(envelope: &Envelope, document: DocumentKind) -> Result<(), IdentityError> {
+    if envelope.payload_type == PAYLOAD_TYPE {
+        return Ok(());
+    }
+    Err(IdentityError::UnknownPayloadType {
+        document,
+        found: shorten(&envelope.payload_type),
+    })
 }
 
 impl Receipt {
@@ -143,14 +168,10 @@ impl Receipt {
     /// [`IdentityError::BundleUnknown`], [`IdentityError::BundleOfBytes`], [`IdentityError::BundleKeyless`],
     /// [`IdentityError::BundleMalformed`].
     pub fn from_json(bytes: &[u8]) -> Result<Self, IdentityError> {
-        bounded(bytes.len())?;
-        let document = strict_json::parse(bytes, DEPTH_MAX)?;
-        let envelope = if bundle::is_bundle(&document) {
-            bundle::open(document)
-        } else {
-            Envelope::from_value(document, SIGNATURES_MAX)
-        };
-        envelope.map(Self)
+        opened(bytes).map(Self).map_err(|error| match error {
+            IdentityError::EnvelopeMalformed { why } => IdentityError::ReceiptMalformed { why },
+            other => other,
+        })
     }
 
     /// [`Receipt::from_json`] for an envelope that was read as part of another document.
@@ -239,9 +260,9 @@ impl Receipt {
     /// [`IdentityError::RootExpired`], [`IdentityError::RootUnusable`]. What was signed: those of
     /// [`Receipt::check_subject`], [`IdentityError::DigestRevoked`].
     pub fn verify(&self, root: &TrustRoot, expect: &BuildSubject) -> Result<Signers, IdentityError> {
-        self.known_payload()?;
+        known_payload(&self.0, DocumentKind::Receipt)?;
         let namespace = expect.urn.namespace();
-        let signers = root.signers(&self.0, namespace, Role::Release)?;
+        let signers = root.signers(&self.0, namespace, DocumentKind::Receipt)?;
         self.check_subject(expect)?;
         if let Some(document) = root.document(namespace) {
             not_revoked(document, &[expect.component, expect.manifest])?;
@@ -260,19 +281,10 @@ impl Receipt {
     }
 
     fn parsed(&self) -> Result<Statement, IdentityError> {
-        self.known_payload()?;
+        known_payload(&self.0, DocumentKind::Receipt)?;
         let value = strict_json::parse(&self.0.payload, DEPTH_MAX)?;
         statement::known_types(&value)?;
         serde_json::from_value(value).map_err(|e| malformed(&e))
-    }
-
-    fn known_payload(&self) -> Result<(), IdentityError> {
-        if self.0.payload_type == PAYLOAD_TYPE {
-            return Ok(());
-        }
-        Err(IdentityError::UnknownPayloadType {
-            found: shorten(&self.0.payload_type),
-        })
     }
 }
 

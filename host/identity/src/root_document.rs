@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::dsse::{Envelope, SIGNATURES_MAX};
 use crate::error::{sentence, shorten};
+use crate::signed_document::{Document, SignedDocument, bounded};
 use crate::trust_root::is_namespace;
-use crate::{IdentityError, KeyId, PublicKey, SigningKey, canonical, strict_json};
+use crate::{IdentityError, KeyId, PublicKey, strict_json};
 
 /// The largest signed root document read or made, in bytes.
 pub const ROOT_BYTES_MAX: usize = 524_288;
@@ -20,8 +21,6 @@ pub const REVOKED_MAX: usize = 4_096;
 
 /// Signatures one document may carry: those of the root keys before, and of its own.
 const ROOT_SIGNATURES_MAX: usize = 2 * ROOT_KEYS_MAX;
-/// `{signatures: [{sig}]}` nests three deep; what the protocol does not know may nest a little deeper.
-const ENVELOPE_DEPTH_MAX: usize = 8;
 /// `{keys: [{roles: [role]}]}` nests four deep.
 const DRAFT_DEPTH_MAX: usize = 4;
 const PAYLOAD_TYPE: &str = "application/vnd.kinetic.root.v1+json";
@@ -127,7 +126,7 @@ impl RootDocument {
     /// # Errors
     /// [`IdentityError::RootMalformed`].
     pub fn from_draft(bytes: &[u8]) -> Result<Self, IdentityError> {
-        bounded(bytes.len())?;
+        bounded::<Self>(bytes.len())?;
         let value = strict_json::parse(bytes, DRAFT_DEPTH_MAX).map_err(|error| malformed(sentence(&error)))?;
         let document: Self = serde_json::from_value(value).map_err(|e| malformed(shorten(&e.to_string())))?;
         document.check()?;
@@ -157,6 +156,16 @@ impl RootDocument {
     pub fn check(&self) -> Result<(), IdentityError> {
         self.faults().map_err(malformed)
     }
+
+    fn signed_by(&self, envelope: &Envelope) -> usize {
+        envelope.signers(self.keys_of(Role::Root)).len()
+    }
+}
+
+impl Document for RootDocument {
+    const PAYLOAD_TYPE: &'static str = PAYLOAD_TYPE;
+    const BYTES_MAX: usize = ROOT_BYTES_MAX;
+    const SIGNATURES_MAX: usize = ROOT_SIGNATURES_MAX;
 
     fn faults(&self) -> Result<(), String> {
         if !is_namespace(&self.namespace) {
@@ -213,87 +222,16 @@ impl RootDocument {
         Ok(())
     }
 
-    fn signed_by(&self, envelope: &Envelope) -> usize {
-        envelope.signers(self.keys_of(Role::Root)).len()
+    fn malformed(why: String) -> IdentityError {
+        malformed(why)
     }
 }
 
-/// A root document in its envelope. It is well formed; whether enough keys signed it is for the checks to say.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SignedRoot {
-    document: RootDocument,
-    digest: Digest,
-    envelope: Envelope,
-}
+/// A root document in its envelope, of at most [`ROOT_BYTES_MAX`] bytes. It is well formed; whether enough keys signed it is
+/// for the checks to say.
+pub type SignedRoot = SignedDocument<RootDocument>;
 
 impl SignedRoot {
-    /// Puts a document into an envelope with a first signature.
-    ///
-    /// # Errors
-    /// [`IdentityError::RootMalformed`].
-    pub fn sign(document: RootDocument, key: &SigningKey) -> Result<Self, IdentityError> {
-        document.check()?;
-        let payload = canonical::write(&document).map_err(malformed)?;
-        let signed = Self {
-            digest: Digest::of(&payload),
-            envelope: Envelope::sign(PAYLOAD_TYPE, payload, key),
-            document,
-        };
-        bounded(signed.to_json().len())?;
-        Ok(signed)
-    }
-
-    /// Reads an envelope of at most [`ROOT_BYTES_MAX`] bytes; the document in it must be in canonical form.
-    ///
-    /// # Errors
-    /// [`IdentityError::RootMalformed`].
-    pub fn from_json(bytes: &[u8]) -> Result<Self, IdentityError> {
-        bounded(bytes.len())?;
-        let envelope = Envelope::from_json(bytes, ENVELOPE_DEPTH_MAX, ROOT_SIGNATURES_MAX)
-            .map_err(|error| malformed(sentence(&error)))?;
-        if envelope.payload_type != PAYLOAD_TYPE {
-            return Err(malformed(format!(
-                "its payloadType is \"{}\", not {PAYLOAD_TYPE}",
-                shorten(&envelope.payload_type)
-            )));
-        }
-        let document: RootDocument = canonical::read(&envelope.payload).map_err(malformed)?;
-        document.check()?;
-        Ok(Self {
-            digest: Digest::of(&envelope.payload),
-            document,
-            envelope,
-        })
-    }
-
-    /// The envelope as compact JSON.
-    pub fn to_json(&self) -> Vec<u8> {
-        self.envelope.to_json().to_string().into_bytes()
-    }
-
-    /// Adds a key's signature; the key need not be listed, as those of the version before sign too. `false`: it has signed
-    /// already.
-    ///
-    /// # Errors
-    /// [`IdentityError::TooManySignatures`], [`IdentityError::RootMalformed`] when it gets too large.
-    pub fn add_signature(&mut self, key: &SigningKey) -> Result<bool, IdentityError> {
-        let mut envelope = self.envelope.clone();
-        let added = envelope.add_signature(key, ROOT_SIGNATURES_MAX)?;
-        bounded(envelope.to_json().to_string().len())?;
-        self.envelope = envelope;
-        Ok(added)
-    }
-
-    /// What it says.
-    pub const fn document(&self) -> &RootDocument {
-        &self.document
-    }
-
-    /// SHA-256 of the document; signatures are no part of it.
-    pub const fn digest(&self) -> Digest {
-        self.digest
-    }
-
     /// How many of its own root keys signed.
     pub fn own_signatures(&self) -> usize {
         self.document.signed_by(&self.envelope)
@@ -344,15 +282,6 @@ impl SignedRoot {
             needed,
         })
     }
-}
-
-fn bounded(size_bytes: usize) -> Result<(), IdentityError> {
-    if size_bytes > ROOT_BYTES_MAX {
-        return Err(malformed(format!(
-            "it has {size_bytes} bytes; at most {ROOT_BYTES_MAX} are read"
-        )));
-    }
-    Ok(())
 }
 
 fn malformed(why: String) -> IdentityError {

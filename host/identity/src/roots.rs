@@ -196,7 +196,7 @@ impl RootFolder {
 
     fn held(&self, namespace: &str) -> Result<Option<(SignedRoot, Mark)>, IdentityError> {
         named(namespace)?;
-        let (mark, document) = self.both(namespace)?;
+        let [mark, document] = self.both(namespace)?;
         let mark: Option<Mark> = mark
             .map(|bytes| canonical::read(&bytes))
             .transpose()
@@ -229,14 +229,14 @@ impl RootFolder {
     }
 
     /// The bytes of mark and document as they were at one time: whoever replaces them writes the mark before the document.
-    fn both(&self, namespace: &str) -> Result<(Option<Vec<u8>>, Option<Vec<u8>>), IdentityError> {
+    fn both(&self, namespace: &str) -> Result<[Option<Vec<u8>>; 2], IdentityError> {
         let mark = || read(&self.file(namespace, MARK), MARK_BYTES_MAX);
         let mut before = mark()?;
         for _ in 0..READS_MAX {
             let document = read(&self.file(namespace, DOCUMENT), ROOT_BYTES_MAX)?;
             let after = mark()?;
             if after == before {
-                return Ok((before, document));
+                return Ok([before, document]);
             }
             before = after;
         }
@@ -275,7 +275,7 @@ impl RootFolder {
             version,
         };
         self.write_mark(namespace, &mark)?;
-        self.write(&self.file(namespace, DOCUMENT), &root.to_json())?;
+        write(&self.file(namespace, DOCUMENT), &root.to_json())?;
         mark.settled = true;
         mark.before = None;
         self.write_mark(namespace, &mark)
@@ -284,16 +284,16 @@ impl RootFolder {
     fn write_mark(&self, namespace: &str, mark: &Mark) -> Result<(), IdentityError> {
         let path = self.file(namespace, MARK);
         let bytes = canonical::write(mark).map_err(|why| unwritable(&path, &io::Error::other(why)))?;
-        self.write(&path, &bytes)
-    }
-
-    fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), IdentityError> {
-        atomic_file::write(path, bytes, Existing::Replace).map_err(|e| unwritable(path, &e))
+        write(&path, &bytes)
     }
 
     fn file(&self, namespace: &str, kind: &str) -> PathBuf {
         self.folder.join(format!("{namespace}.{kind}"))
     }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), IdentityError> {
+    atomic_file::write(path, bytes, Existing::Replace).map_err(|e| unwritable(path, &e))
 }
 
 fn named(namespace: &str) -> Result<(), IdentityError> {

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::error::shorten;
-use crate::{BuildInfo, BuildSubject, Checkout, FolderDigest, IdentityError, SourceDigest};
+use crate::in_toto::{self, STATEMENT_TYPE};
+use crate::{BuildInfo, BuildSubject, Checkout, DocumentKind, FolderDigest, IdentityError, SourceDigest};
 
-const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
 const PREDICATE_TYPE: &str = "https://slsa.dev/provenance/v1";
 /// Names the meaning of `externalParameters` below.
 const BUILD_TYPE: &str = "urn:kinetic:buildtype:component:v1";
@@ -18,15 +18,9 @@ const FOLDER_DIGEST: &str = "kineticFramedV1";
 
 /// The three types come first: the rest of a statement means something only under types we know.
 pub(crate) fn known_types(statement: &Value) -> Result<(), IdentityError> {
-    let found = |pointer: &str| shorten(statement.pointer(pointer).and_then(Value::as_str).unwrap_or_default());
-    let (statement_type, predicate_type) = (found("/_type"), found("/predicateType"));
-    if statement_type != STATEMENT_TYPE {
-        return Err(IdentityError::UnknownStatementType { found: statement_type });
-    }
-    if predicate_type != PREDICATE_TYPE {
-        return Err(IdentityError::UnknownPredicateType { found: predicate_type });
-    }
-    let build_type = found("/predicate/buildDefinition/buildType");
+    in_toto::known_types(statement, DocumentKind::Receipt, PREDICATE_TYPE)?;
+    let build_type = statement.pointer("/predicate/buildDefinition/buildType");
+    let build_type = shorten(build_type.and_then(Value::as_str).unwrap_or_default());
     if build_type != BUILD_TYPE {
         return Err(IdentityError::UnknownBuildType { found: build_type });
     }

@@ -103,7 +103,9 @@ impl TrustRoot {
             text.push('\n');
         };
         for (namespace, keys) in &self.namespaces {
-            keys.iter().for_each(|key| line(namespace, &key.key.to_string()));
+            for key in keys {
+                line(namespace, &key.key.to_string());
+            }
         }
         for (namespace, held) in &self.roots {
             match held {

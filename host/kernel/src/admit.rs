@@ -35,6 +35,11 @@ impl Kernel {
         descriptor: Descriptor,
         actor: Actor,
     ) -> Result<Loaded, Fault> {
+        // Boxed, as below: an admission takes much room, and whoever waits for one has it in its own future.
+        Box::pin(self.load_now(source, descriptor, actor)).await
+    }
+
+    async fn load_now(&self, source: &dyn Source, descriptor: Descriptor, actor: Actor) -> Result<Loaded, Fault> {
         self.refuse_quarantined(&descriptor)?;
         within(&descriptor, self.engine().config().component_bytes_max)?;
         let epoch = if source.is_here() {
@@ -70,7 +75,7 @@ impl Kernel {
     ) -> Result<Loaded, Fault> {
         let arrival = self.arrival(&descriptor, source, actor, found);
         let vouched = self.vouched(descriptor, &arrival).await?;
-        self.admit_vouched(vouched, Code::Bytes(component), &arrival).await
+        Box::pin(self.admit_vouched(vouched, Code::Bytes(component), &arrival)).await
     }
 
     fn arrival(&self, descriptor: &Descriptor, source: &str, actor: Actor, found: (Cause, Value)) -> Arrival {
@@ -196,7 +201,7 @@ impl Kernel {
         } else {
             self.admitted(named, State::Quarantined, Cause::Refused, arrival.actor, reason)
                 .await?;
-            self.keep_out(named, arrival.manifest, step, &fault)?;
+            self.keep_out(named, arrival.manifest, step, &fault).await?;
         }
         Err(fault)
     }

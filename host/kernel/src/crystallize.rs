@@ -224,7 +224,7 @@ fn episode(ledger: &Ledger, id: &str) -> Result<(u64, u64), Fault> {
     }
     let receipt = record.receipt()?;
     let recorded = receipt.and_then(|receipt| serde_json::from_slice::<Recorded>(&receipt).ok());
-    if !recorded.is_some_and(|recorded| recorded.predicate.event == CALL) {
+    if recorded.is_none_or(|recorded| recorded.predicate.event != CALL) {
         return Err(unknown("it is not the record of a call"));
     }
     Ok((record.size_bytes(), record.unix_ns / 1_000_000))

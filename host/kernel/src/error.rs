@@ -260,7 +260,7 @@ coded_errors! {
         /// The receipt names a source that is not listed, or none.
         "0087" SourceForbidden { what: String, source: String } => Security,
             "{what} was built from {source}, which is not among the sources that this host takes.",
-            "Build it in a checkout of one of those; or list what its URI begins with in kernel.sources.";
+            "Build it in a checkout of one of those; or list its repository, or what is above it, in kernel.sources.";
         /// The receipt names no digest over the capsule folder, and one is required.
         "0088" FolderUnattested { what: String } => Security,
             "the receipt of {what} names no digest over its whole capsule folder.",

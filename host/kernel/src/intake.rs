@@ -156,7 +156,7 @@ mod tests {
         assert_eq!(intake.enter().unwrap_err(), Closed::Moving);
         assert_eq!(intake.calls(), 1);
         assert!(!intake.drained(Duration::from_millis(5)).await);
-        let (drained, ()) = tokio::join!(intake.drained(Duration::from_secs(60)), async {
+        let (drained, ()) = tokio::join!(intake.drained(Duration::from_mins(1)), async {
             tokio::task::yield_now().await;
             drop(ticket);
         });
@@ -185,7 +185,7 @@ mod tests {
         intake.close(Closed::Moving);
         let soon = Instant::now() + Duration::from_millis(5);
         assert!(!intake.moved(soon).await);
-        let later = Instant::now() + Duration::from_secs(60);
+        let later = Instant::now() + Duration::from_mins(1);
         let (moved, ()) = tokio::join!(intake.moved(later), async { intake.close(Closed::Gone) });
         assert!(moved);
     }

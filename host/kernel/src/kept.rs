@@ -3,18 +3,20 @@
 
 use std::sync::Arc;
 
+use kinetic_engine::{behind, spawn_at_home};
 use kinetic_identity::TrustRoot;
-use kinetic_model::{CapsuleRef, Digest, Fault, Hashed, Pin};
+use kinetic_model::{CapsuleRef, Coded as _, Digest, Fault, Hashed, Pin};
 use kinetic_registry::{Cache, Descriptor, Missed, Source, fetch};
 use tokio::sync::Mutex;
 
 use crate::Kernel;
 use crate::admission::Code;
 
-/// The cache, and the turn of who looks which epoch it is.
+/// The cache, the turn of who looks which epoch it is, and of who looks whether what is stored is whole.
 pub(crate) struct Kept {
     pub(crate) cache: Cache,
     turn: Mutex<()>,
+    looking: Arc<Mutex<()>>,
 }
 
 impl Kept {
@@ -22,6 +24,7 @@ impl Kept {
         Self {
             cache,
             turn: Mutex::default(),
+            looking: Arc::default(),
         }
     }
 }
@@ -79,22 +82,43 @@ impl Kernel {
         epoch: Option<Digest>,
     ) -> Result<Code, Fault> {
         let bytes_max = self.engine().config().component_bytes_max;
-        // What lies here is read at each start all the same: damage is to show before somebody else is sent it.
-        if !source.is_here() {
-            let (engine, digest) = (self.engine().clone(), descriptor.digest);
-            // Megabytes are read and checked: not where calls are waited for.
-            let known = tokio::task::spawn_blocking(move || engine.known(&digest)).await;
-            if let Some(known) = known.ok().flatten() {
-                return Ok(Code::Known(known));
+        let (engine, digest) = (self.engine().clone(), descriptor.digest);
+        // Megabytes are read and checked: not where calls are waited for.
+        let known = tokio::task::spawn_blocking(move || engine.known(&digest)).await;
+        if let Some(known) = known.ok().flatten() {
+            if source.name() == self.store().name() {
+                self.look_at_stored(descriptor.clone());
             }
-            if let Some(epoch) = epoch
-                && let Some(bytes) = self.0.kept.cache.component(epoch, descriptor.digest, bytes_max).await
-            {
-                return Ok(Code::Bytes(bytes));
-            }
+            return Ok(Code::Known(known));
+        }
+        if !source.is_here()
+            && let Some(epoch) = epoch
+            && let Some(bytes) = self.0.kept.cache.component(epoch, descriptor.digest, bytes_max).await
+        {
+            return Ok(Code::Bytes(bytes));
         }
         let fetched = fetch(source, descriptor, bytes_max).await;
         fetched.map(Code::Bytes).map_err(|error| Fault::from(&error))
+    }
+
+    /// Reads a stored component once more, behind the calls and one after the other: the code that was made of it runs, and
+    /// damage is to be told before somebody else asks for the bytes.
+    fn look_at_stored(&self, descriptor: Descriptor) {
+        let (store, turn) = (self.store().clone(), self.0.kept.looking.clone());
+        let bytes_max = self.engine().config().component_bytes_max;
+        spawn_at_home(async move {
+            let _alone = turn.lock().await;
+            let (urn, version) = (descriptor.urn.clone(), descriptor.version.clone());
+            match behind(async move { fetch(&*store, &descriptor, bytes_max).await.map(drop) }).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!(
+                    %urn, %version, code = error.code(),
+                    "it runs from its compiled code, but what is stored of it is damaged, and nobody can pull it from here; \
+                     publish it again: {error}"
+                ),
+                Err(error) => tracing::debug!(%urn, %version, "what is stored of it was not looked at: {error}"),
+            }
+        });
     }
 
     /// Keeps a version that was admitted under an epoch. Older ones of its URN go, but for the active one and the one that
@@ -118,7 +142,7 @@ impl Kernel {
     }
 
     /// Removes a component that is not to run any more.
-    pub(crate) fn forget_kept(&self, digest: &Digest) {
-        self.0.kept.cache.remove(digest);
+    pub(crate) async fn forget_kept(&self, digest: Digest) {
+        self.0.kept.cache.remove(digest).await;
     }
 }

@@ -306,7 +306,8 @@ impl Kernel {
         };
         self.journal().write(&[quarantined], Some((urn, &binding))).await?;
         self.put_binding(urn, binding);
-        self.keep_out(&capsule.named, capsule.manifest_digest, step, fault)?;
+        self.keep_out(&capsule.named, capsule.manifest_digest, step, fault)
+            .await?;
         self.remove(capsule);
         capsule.intake.close(Closed::Gone);
         // At once: calls under way are refused their next host call.

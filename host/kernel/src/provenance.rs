@@ -28,7 +28,8 @@ pub struct ProvenancePolicy {
     pub level: ProvenanceLevel,
     /// The ids of builders, of which it names one. Empty: any.
     pub builders: Vec<String>,
-    /// What the URI of its source begins with, one of them. Empty: any, or none.
+    /// Where its source lies, in one of them: the repository that is named, with or without `.git`, or what is below it by
+    /// a `/`, `@`, `#` or `?`. Empty: any, or none.
     pub sources: Vec<String>,
 }
 
@@ -53,7 +54,7 @@ impl ProvenancePolicy {
             return Err(KernelError::BuilderForbidden { what, builder });
         }
         let source = provenance.source.unwrap_or_else(|| "nowhere it names".into());
-        if !self.sources.is_empty() && !self.sources.iter().any(|start| source.starts_with(start)) {
+        if !self.sources.is_empty() && !self.sources.iter().any(|place| is_within(&source, place)) {
             return Err(KernelError::SourceForbidden { what, source });
         }
         if self.level == ProvenanceLevel::Complete && folder.is_none() {
@@ -61,6 +62,26 @@ impl ProvenancePolicy {
         }
         Ok(folder)
     }
+}
+
+/// Whether a source lies where an operator said: what is named ends where a part of the source does, so that nobody gets
+/// in by a name that only begins like it.
+fn is_within(source: &str, place: &str) -> bool {
+    let Some(rest) = source.strip_prefix(place) else {
+        return false;
+    };
+    // Whoever fetches it takes these parts out, and comes out elsewhere.
+    let leads_up = |part: &str| part.to_ascii_lowercase().replace("%2e", ".") == "..";
+    if rest.split(['/', '\\']).any(leads_up) {
+        return false;
+    }
+    if place.ends_with('/') || rest.is_empty() || rest.starts_with(['/', '#', '?']) {
+        return true;
+    }
+    // Behind a host alone they would make another host of it: https://host@other, https://host.git.
+    let has_path = place.split_once("://").is_none_or(|(_, place)| place.contains('/'));
+    let ends = |rest: &str| rest.is_empty() || rest.starts_with(['/', '@', '#', '?']);
+    has_path && (ends(rest) || rest.strip_prefix(".git").is_some_and(ends))
 }
 
 #[cfg(test)]
@@ -180,5 +201,46 @@ mod tests {
                 "{refused:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_source_is_within_a_place_where_one_of_its_parts_ends() {
+        let place = "git+https://example.com/acme";
+        for (rest, good) in [
+            ("", true),
+            ("/echo", true),
+            ("/echo.git@v1", true),
+            (".git", true),
+            (".git@0123", true),
+            (".git#main", true),
+            ("@v1", true),
+            ("#main", true),
+            ("?ref=main", true),
+            ("-evil", false),
+            ("-evil/echo", false),
+            (".evil", false),
+            (".github", false),
+            (".git.evil.example", false),
+            (":8443/echo", false),
+            ("%2fecho", false),
+            ("/..echo", true),
+            ("/../evil", false),
+            ("/echo/%2E./%2e%2e/evil", false),
+        ] {
+            assert_eq!(is_within(&format!("{place}{rest}"), place), good, "{rest}");
+        }
+        // A host by itself is whole as well, and nobody is within nothing.
+        let host = "git+https://example.com";
+        assert!(is_within("git+https://example.com/acme", host));
+        for other in [".evil/acme", ".git/acme", "@evil.example/acme", ":8443/acme"] {
+            assert!(!is_within(&format!("{host}{other}"), host), "{other}");
+        }
+        assert!(is_within("git+https://example.com/acme", "git+https://example.com/"));
+        assert!(!is_within("git+https://example.com", "git+https://example.com/"));
+        assert!(!is_within(
+            "git+https://example.com/../evil",
+            "git+https://example.com/"
+        ));
+        assert!(!is_within("git+https://example.com/acme", ""));
     }
 }

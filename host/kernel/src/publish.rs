@@ -57,7 +57,8 @@ impl Kernel {
             receipt,
             component,
         };
-        self.to_the_end(async move { kernel.publish_now(handed, Way::default()).await })
+        let way = Way::default();
+        self.to_the_end(Box::pin(async move { kernel.publish_now(handed, way).await }))
             .await
     }
 
@@ -77,7 +78,7 @@ impl Kernel {
             receipt: candidate.receipt,
             component: candidate.component,
         };
-        self.to_the_end(async move { kernel.publish_now(handed, way).await })
+        self.to_the_end(Box::pin(async move { kernel.publish_now(handed, way).await }))
             .await
     }
 
@@ -164,7 +165,8 @@ impl Kernel {
             receipt,
             component,
         };
-        self.to_the_end(async move { kernel.stage_now(handed).await }).await
+        self.to_the_end(Box::pin(async move { kernel.stage_now(handed).await }))
+            .await
     }
 
     async fn stage_now(&self, handed: Handed) -> Result<Descriptor, Fault> {

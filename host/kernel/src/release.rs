@@ -1,43 +1,18 @@
 //! A signed word that quarantined bytes may be tried again: the one way out of quarantine but other bytes.
 
-use kinetic_identity::{TrustRoot, open_statement, strict_json};
+use kinetic_identity::{DocumentKind, IdentityError, Statement, TrustRoot, open_statement};
 use kinetic_model::{Digest, Fault, Urn};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{Kernel, KernelError, Quarantined};
 
-const STATEMENT: &str = "https://in-toto.io/Statement/v1";
 /// What an override says it is.
 pub const RELEASE: &str = "urn:kinetic:predicate:quarantine-release:v1";
 /// How deep a statement may nest.
 const DEPTH_MAX: usize = 16;
 /// The longest reason, in bytes.
 const REASON_BYTES_MAX: usize = 1_024;
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Statement {
-    #[serde(rename = "_type")]
-    kind: String,
-    subject: [Subject; 1],
-    #[serde(rename = "predicateType")]
-    predicate_type: String,
-    predicate: Predicate,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Subject {
-    name: String,
-    digest: Sha256,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Sha256 {
-    sha256: String,
-}
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -49,21 +24,13 @@ struct Predicate {
 
 /// The statement to be signed so that an entry is released: of these bytes, as they were quarantined at that time.
 pub fn override_statement(entry: &Quarantined, reason: &str) -> Vec<u8> {
-    let statement = Statement {
-        kind: STATEMENT.into(),
-        subject: [Subject {
-            name: entry.urn.clone(),
-            digest: Sha256 {
-                sha256: entry.digest.hex(),
-            },
-        }],
-        predicate_type: RELEASE.into(),
-        predicate: Predicate {
-            reason: reason.into(),
-            quarantined_unix_ms: entry.at_unix_ms,
-        },
+    let predicate = Predicate {
+        reason: reason.into(),
+        quarantined_unix_ms: entry.at_unix_ms,
     };
-    serde_json::to_vec(&statement).unwrap_or_default()
+    let statement = Statement::new(entry.urn.clone(), &entry.digest, RELEASE, predicate);
+    // Texts and numbers can always be written.
+    statement.text().unwrap_or_default()
 }
 
 impl Kernel {
@@ -87,20 +54,20 @@ impl Kernel {
         };
         let namespace = entry.urn.split(':').nth(1).unwrap_or_default();
         let root = TrustRoot::load(self.trust_root()).map_err(|error| Fault::from(&error))?;
-        let (bytes, signer) = open_statement(envelope, &root, namespace).map_err(|error| refused(error.to_string()))?;
-        let value = strict_json::parse(&bytes, DEPTH_MAX).map_err(|error| refused(error.to_string()))?;
-        let statement: Statement = serde_json::from_value(value).map_err(|error| refused(error.to_string()))?;
-        let [subject] = &statement.subject;
-        if statement.kind != STATEMENT || statement.predicate_type != RELEASE {
-            return Err(refused("it is a statement of another type".into()));
-        }
-        if subject.digest.sha256 != entry.digest.hex() || subject.name != entry.urn {
+        let kind = DocumentKind::Release;
+        let not = |error: IdentityError| refused(error.to_string().trim_end_matches('.').into());
+        let (bytes, signer) = open_statement(envelope, &root, namespace, kind).map_err(not)?;
+        let statement = Statement::<Predicate>::read(&bytes, kind, RELEASE, DEPTH_MAX).map_err(not)?;
+        if statement.sha256() != entry.digest.hex() || statement.name() != entry.urn {
             return Err(refused("it is about other bytes".into()));
         }
-        if statement.predicate.quarantined_unix_ms != entry.at_unix_ms {
+        let Predicate {
+            reason,
+            quarantined_unix_ms,
+        } = statement.into_predicate();
+        if quarantined_unix_ms != entry.at_unix_ms {
             return Err(refused("it is about an earlier quarantine of the same bytes".into()));
         }
-        let reason = &statement.predicate.reason;
         if reason.is_empty() || reason.len() > REASON_BYTES_MAX {
             return Err(refused(format!("its reason must have 1 to {REASON_BYTES_MAX} bytes")));
         }

@@ -129,6 +129,10 @@ kinetic_model::coded_errors! {
         "0031" NotServed { path: String } => Unavailable,
             "this asks a running host, and none serves the data folder {path} now.",
             "Start it with `kinetic up --data {path}`, or name another host with --host.";
+        /// A registry that is no server.
+        "0032" NobodyYanks { registry: String, name: String, namespace: String } => Conflict,
+            "nobody decides at {registry} what is yanked: its index is signed by the owner of the namespace.",
+            "Sign the next one: kinetic registry index {namespace} --registry {name} --key FILE --yank URN@VERSION=REASON, or --unyank URN@VERSION.";
         /// A file that holds no topology.
         "0037" BadTopology { path: String, why: String } => Invalid,
             "{path} holds no topology: {why}.",

@@ -21,7 +21,7 @@ pub fn of(data: &DataDir, config: &Config) -> Result<Registries, RegistryError> 
     let besides = ecosystem(std::env::var(ECOSYSTEM_URL).ok(), with_token)?;
     let registries = Registries::new(data.registries_file(), besides.into_iter().collect());
     let indexes = Indexes::new(data.indexes(), data.trust_file(), config.registry.index_max_age());
-    Ok(registries.held_against(indexes))
+    Ok(registries.held_against(indexes).waited_for(config.registry.patience()))
 }
 
 fn ecosystem(url: Option<String>, with_token: bool) -> Result<Option<Registry>, RegistryError> {

@@ -114,7 +114,9 @@ mod tests {
             &[b"c", b"omponent"],
         ] {
             let mut hashing = Hashing::with_room(2);
-            pieces.iter().for_each(|piece| hashing.push(piece));
+            for piece in pieces {
+                hashing.push(piece);
+            }
             assert_eq!(hashing.len(), 9);
             let hashed = hashing.finish();
             assert_eq!(hashed.digest(), Digest::of(b"component"));

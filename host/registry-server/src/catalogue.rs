@@ -1,6 +1,7 @@
 //! What the store holds, in memory: which version a reference means, what is yanked, and how much each publisher has.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use kinetic_identity::{IndexDocument, IndexEntry};
 use kinetic_model::{CapsuleRef, Pin, Urn};
@@ -27,12 +28,19 @@ pub(crate) struct Usage {
     pub(crate) versions: u64,
 }
 
-/// Every version, by URN and then in the order of semantic versions.
+/// Those of a capsule, in the order of semantic versions.
+type Versions = BTreeMap<Version, Held>;
+
+/// Every version, by URN. Those of a capsule are shared with whoever looks through all, and copied when one of them changes
+/// meanwhile.
 #[derive(Debug, Default)]
 pub(crate) struct Catalogue {
-    versions: BTreeMap<Urn, BTreeMap<Version, Held>>,
+    versions: BTreeMap<Urn, Arc<Versions>>,
     usage: BTreeMap<String, Usage>,
 }
+
+/// What there was at one moment, in the order of URNs: looking through it holds nobody up.
+pub(crate) struct Capsules(Vec<Arc<Versions>>);
 
 impl Catalogue {
     /// Takes in a version; one that is known gets the receipt it has now.
@@ -48,7 +56,7 @@ impl Catalogue {
             words: Words::of(manifest),
             entry,
         };
-        versions.insert(held.entry.version.clone(), held);
+        Arc::make_mut(versions).insert(held.entry.version.clone(), held);
     }
 
     /// Without a pin: the highest that is not yanked and no pre-release, or the highest pre-release when there is nothing
@@ -62,17 +70,14 @@ impl Catalogue {
         }
     }
 
-    /// Every version that is not yanked: whoever picks from this list must not pick one that is.
-    pub(crate) fn list(&self) -> Vec<Summary> {
-        let all = self.versions.values().flat_map(BTreeMap::values);
-        let good = all.filter(|held| held.entry.yanked.is_none());
-        good.map(|Held { entry, .. }| Summary {
-            urn: entry.urn.clone(),
-            version: entry.version.clone(),
-            digest: entry.component,
-            size_bytes: entry.size_bytes,
-        })
-        .collect()
+    /// The highest version of a URN, be it yanked or not.
+    pub(crate) fn highest(&self, urn: &Urn) -> Option<&Held> {
+        self.versions.get(urn)?.values().next_back()
+    }
+
+    /// What there is now, to be looked through without this being held.
+    pub(crate) fn capsules(&self) -> Capsules {
+        Capsules(self.versions.values().cloned().collect())
     }
 
     /// What a namespace's index should list of what is held here.
@@ -81,6 +86,12 @@ impl Catalogue {
         versions
             .flat_map(|(_, versions)| versions.values().map(|held| held.entry.clone()))
             .collect()
+    }
+
+    /// How many versions of a namespace are held.
+    pub(crate) fn held_of(&self, namespace: &str) -> usize {
+        let versions = self.versions.iter().filter(|(urn, _)| urn.namespace() == namespace);
+        versions.map(|(_, versions)| versions.len()).sum()
     }
 
     /// Every namespace of which something is held.
@@ -96,18 +107,10 @@ impl Catalogue {
     pub(crate) fn adopt(&mut self, index: &IndexDocument) -> Vec<(Urn, Version)> {
         let mut unknown = Vec::new();
         for entry in &index.entries {
-            let held = self
-                .versions
-                .get_mut(&entry.urn)
-                .and_then(|versions| versions.get_mut(&entry.version));
-            match held {
-                Some(held) if held.entry.component == entry.component => {
-                    held.entry.yanked.clone_from(&entry.yanked);
-                    if held.entry.receipt != entry.receipt {
-                        unknown.push((entry.urn.clone(), entry.version.clone()));
-                    }
-                }
-                _ => unknown.push((entry.urn.clone(), entry.version.clone())),
+            let versions = self.versions.get_mut(&entry.urn);
+            let known = versions.is_some_and(|versions| adopted(versions, entry));
+            if !known {
+                unknown.push((entry.urn.clone(), entry.version.clone()));
             }
         }
         unknown
@@ -121,6 +124,21 @@ impl Catalogue {
     pub(crate) fn usage(&self, publisher: &str) -> Usage {
         self.usage.get(publisher).copied().unwrap_or_default()
     }
+}
+
+impl Capsules {
+    /// Every version that is not yanked: whoever picks from this list must not pick one that is.
+    pub(crate) fn list(&self) -> Vec<Summary> {
+        let all = self.0.iter().flat_map(|versions| versions.values());
+        let good = all.filter(|held| held.entry.yanked.is_none());
+        good.map(|Held { entry, .. }| Summary {
+            urn: entry.urn.clone(),
+            version: entry.version.clone(),
+            digest: entry.component,
+            size_bytes: entry.size_bytes,
+        })
+        .collect()
+    }
 
     /// The newest versions that have the words of a question.
     pub(crate) fn search(&self, text: &str, limit: usize) -> Vec<Hit> {
@@ -128,7 +146,7 @@ impl Catalogue {
         if question.is_empty() {
             return Vec::new();
         }
-        let newest = self.versions.values().filter_map(newest);
+        let newest = self.0.iter().filter_map(|versions| newest(versions));
         let hits = newest.filter_map(|held| {
             let (score, why) = held.words.score(&question)?;
             Some(Hit {
@@ -159,7 +177,23 @@ fn count(usage: &mut BTreeMap<String, Usage>, publisher: &str, bytes: u64) {
     usage.versions = usage.versions.saturating_add(1);
 }
 
-fn newest(versions: &BTreeMap<Version, Held>) -> Option<&Held> {
+/// Takes over what an index says of one version; whether that is held, and under the same receipt.
+fn adopted(versions: &mut Arc<Versions>, entry: &IndexEntry) -> bool {
+    let held = versions.get(&entry.version).map(|held| &held.entry);
+    let Some(held) = held.filter(|held| held.component == entry.component) else {
+        return false;
+    };
+    let is_same = held.receipt == entry.receipt;
+    // Most say what is known, and whoever looks through all would have them copied.
+    if held.yanked != entry.yanked
+        && let Some(held) = Arc::make_mut(versions).get_mut(&entry.version)
+    {
+        held.entry.yanked.clone_from(&entry.yanked);
+    }
+    is_same
+}
+
+fn newest(versions: &Versions) -> Option<&Held> {
     let mut good = versions.values().rev().filter(|held| held.entry.yanked.is_none());
     good.clone()
         .find(|held| held.entry.version.pre.is_empty())

@@ -121,12 +121,32 @@ coded_errors! {
         "0029" BadSetting { name: String, why: String } => Invalid,
             "{name} cannot stand: {why}.",
             "Correct it; `kinetic registry serve --help` explains each.";
+        /// No such error code.
+        "0030" UnknownCode { code: String } => NotFound,
+            "no error has the code {code}.",
+            "GET /errors lists them all.";
+        /// Nothing is left of a URN but what was yanked.
+        "0035" AllYanked { urn: String, version: String, why: String } => Conflict,
+            "every version of {urn} here was yanked; the highest, {version}, because: {why}.",
+            "Use another capsule, or wait for its next version; who needs this one all the same pins it, as {urn}@{version} or by its digest. A lock file does so.";
+        /// A permanent name.
+        "0036" NameOfPromotion { what: String } => Conflict,
+            "{what} is the permanent name of a promotion here, and cannot be a capsule's as well.",
+            "Publish the capsule under another version, or under another URN.";
+        /// A token for nowhere.
+        "0037" TokenForNothing { name: String } => Invalid,
+            "the token \"{name}\" is to publish or yank, and it is not said in which namespaces.",
+            "Name each with --namespace, or say --all-namespaces.";
+        /// A token of which nobody said what it is for.
+        "0038" NamespacesUnsaid { name: String } => Security,
+            "the entry of the token \"{name}\" does not say which namespaces it is for, so it is for none.",
+            "Have the registry's operator write \"namespaces\" into its entry in the file of tokens: a list of them, or \"all\".";
     }
 }
 
-/// The HTTP status of a fault: its kind's, but where HTTP has a more telling one.
-pub(crate) fn status(fault: &Fault) -> u16 {
-    match fault.code {
+/// The HTTP status of a code: its kind's, but where HTTP has a more telling one.
+pub(crate) fn status(code: &str, kind: ErrorKind) -> u16 {
+    match code {
         // The operator's to mend: whoever publishes is to try again, and not to give up.
         "KIN-RGS-0003" | "KIN-RGS-0004" | "KIN-RGS-0005" | "KIN-IDN-0003" | "KIN-IDN-0009" | "KIN-IDN-0038" => 500,
         "KIN-RGS-0011" => 429,
@@ -134,8 +154,13 @@ pub(crate) fn status(fault: &Fault) -> u16 {
         "KIN-RGS-0015" => 415,
         "KIN-RGS-0019" => 405,
         "KIN-RGS-0020" => 416,
-        _ => fault.kind.status(),
+        _ => kind.status(),
     }
+}
+
+/// As [`status`], of a fault.
+pub(crate) fn fault_status(fault: &Fault) -> u16 {
+    status(fault.code, fault.kind)
 }
 
 /// How long whoever was refused for being one too many is to wait, in seconds.

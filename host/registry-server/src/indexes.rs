@@ -63,7 +63,8 @@ impl Signed {
     }
 }
 
-fn is_namespace(text: &str) -> bool {
+/// Whether that can be the namespace of a URN.
+pub(crate) fn is_namespace(text: &str) -> bool {
     let word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     !text.is_empty() && text.len() <= NAMESPACE_BYTES_MAX && text.bytes().all(word)
 }

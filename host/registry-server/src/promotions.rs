@@ -138,6 +138,18 @@ impl Registry {
         Ok(promoted)
     }
 
+    /// Passes when no promotion has that name: it is permanent.
+    pub(crate) async fn not_promoted(&self, urn: &Urn, version: &Version) -> Result<(), ServerError> {
+        // No promotion has a longer version, and what is asked for is a file name.
+        let may_be = version.to_string().len() <= VERSION_BYTES_MAX;
+        if !may_be || self.store.size(&promotion_path(urn, version)).await?.is_none() {
+            return Ok(());
+        }
+        Err(ServerError::NameOfPromotion {
+            what: format!("{urn}@{version}"),
+        })
+    }
+
     /// The promotion that a reference means; without a pin the highest version that is no pre-release.
     pub(crate) async fn promotion(&self, what: &CapsuleRef) -> Result<Promotion, Fault> {
         let missing = || RegistryError::NotFound {

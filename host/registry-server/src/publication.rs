@@ -145,6 +145,8 @@ impl Registry {
         if let Some(there) = &there {
             same_version(there, &record)?;
         } else {
+            let Descriptor { urn, version, .. } = &record.descriptor;
+            self.not_promoted(urn, version).await?;
             caller.within_quota(Usage::of(&record), self.catalogue.read().usage(&caller.name))?;
             self.has_room(caller, record.descriptor.urn.namespace())?;
         }
@@ -166,7 +168,7 @@ impl Registry {
 
     /// Passes when the namespace's index can list one more: what it cannot list would keep it from ever being signed again.
     fn has_room(&self, caller: &Caller, namespace: &str) -> Result<(), ServerError> {
-        if self.catalogue.read().entries(namespace).len() < INDEX_ENTRIES_MAX {
+        if self.catalogue.read().held_of(namespace) < INDEX_ENTRIES_MAX {
             return Ok(());
         }
         Err(ServerError::QuotaUsedUp {

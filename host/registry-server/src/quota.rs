@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use crate::ServerError;
 use crate::tokens::Caller;
 
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 /// When each token published in the last minute. Names come from the file of tokens alone, so they are few.
 #[derive(Default)]
@@ -40,7 +40,7 @@ mod tests {
     use http::{HeaderMap, HeaderValue};
 
     use super::*;
-    use crate::tokens::{NewToken, Quota, Right, add_token, caller};
+    use crate::tokens::{Namespaces, NewToken, Quota, Right, add_token, caller};
 
     #[test]
     fn a_token_publishes_so_often_a_minute_and_again_when_the_minute_is_over() {
@@ -49,7 +49,7 @@ mod tests {
         let new = NewToken {
             name: "ci".into(),
             rights: vec![Right::Publish],
-            namespaces: Vec::new(),
+            namespaces: Namespaces::All,
             quota: Quota {
                 publications_per_minute_max: 2,
                 ..Quota::default()

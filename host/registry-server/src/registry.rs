@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use kinetic_identity::{Role, SigningKey, TrustRoot};
-use kinetic_model::{CapsuleRef, Digest, Fault, Pin, Urn};
-use kinetic_registry::{Descriptor, RegistryError};
+use kinetic_model::{CapsuleRef, Fault, Pin};
+use kinetic_registry::{Descriptor, RegistryError, Yanked};
 use parking_lot::{Mutex, RwLock};
-use semver::Version;
 
 use crate::catalogue::{Catalogue, Held};
 use crate::indexes::Slot;
@@ -35,16 +34,6 @@ pub(crate) struct Registry {
     pub(crate) component_bytes_max: u64,
     /// Held by whoever stores a version, so that quotas hold too.
     pub(crate) writing: tokio::sync::Mutex<()>,
-}
-
-/// What became of a version.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Yanked {
-    pub(crate) urn: Urn,
-    pub(crate) version: Version,
-    pub(crate) digest: Digest,
-    pub(crate) yanked: Option<String>,
-    pub(crate) index_version: u64,
 }
 
 impl Registry {
@@ -122,13 +111,28 @@ impl Registry {
         Ok(())
     }
 
-    /// The version that a reference means.
-    pub(crate) fn resolve(&self, what: &CapsuleRef) -> Result<Held, RegistryError> {
-        let held = self.catalogue.read().resolve(what).cloned();
-        held.ok_or_else(|| RegistryError::NotFound {
+    /// The version that a reference means. That nothing is left of a URN but what was yanked is said: who needs one of
+    /// those all the same can pin it.
+    pub(crate) fn resolve(&self, what: &CapsuleRef) -> Result<Held, Fault> {
+        let catalogue = self.catalogue.read();
+        if let Some(held) = catalogue.resolve(what) {
+            return Ok(held.clone());
+        }
+        if what.pin == Pin::Active
+            && let Some(Held { entry, .. }) = catalogue.highest(&what.urn)
+        {
+            return Err(ServerError::AllYanked {
+                urn: entry.urn.to_string(),
+                version: entry.version.to_string(),
+                why: entry.yanked.clone().unwrap_or_default(),
+            }
+            .into());
+        }
+        Err(RegistryError::NotFound {
             what: what.to_string(),
             origin: NAME.into(),
-        })
+        }
+        .into())
     }
 
     /// Its descriptor, as it was published.

@@ -16,9 +16,11 @@ use axum::{Json, Router, middleware};
 use bytes::Bytes;
 use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, StatusCode};
+use kinetic_http_server::body::pass_over;
+use kinetic_http_server::range::{self, Asked as AskedRange};
 use kinetic_identity::strict_json;
 use kinetic_model::CapsuleRef;
-use kinetic_registry::Descriptor;
+use kinetic_registry::{Descriptor, Yanked};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -27,10 +29,9 @@ use crate::error::tame;
 use crate::problem::Problem;
 use crate::publication::{Judged, body_bytes_max};
 use crate::quota::Rates;
-use crate::range::{self, Part};
-use crate::registry::{Registry, Yanked};
+use crate::registry::Registry;
 use crate::tokens::{Caller, Right, caller};
-use crate::{ServerError, body, front, layout};
+use crate::{ServerError, body, errors_page, front, layout};
 
 /// The largest body but a publication's, in bytes.
 const SMALL_BODY_BYTES_MAX: u64 = 4_096;
@@ -83,6 +84,8 @@ pub(crate) fn router(app: &Shared) -> Router {
         .route("/api/v1/registry/promotions/publish", post(promotions::publish))
         .route("/api/v1/registry/promotions/{reference}", get(promotions::one))
         .route("/healthz", get(healthz))
+        .route("/errors", get(errors_page::list))
+        .route("/errors/{code}", get(errors_page::one))
         .fallback(no_route)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn_with_state(app.clone(), front::front))
@@ -130,7 +133,8 @@ async fn healthz() -> Json<Value> {
 
 async fn list(State(app): State<Shared>, headers: HeaderMap) -> Result<Json<Value>, Problem> {
     may_read(&app, &headers)?;
-    let capabilities = app.registry.catalogue.read().list();
+    let capsules = app.registry.catalogue.read().capsules();
+    let capabilities = capsules.list();
     Ok(Json(json!({ "capabilities": capabilities })))
 }
 
@@ -156,10 +160,11 @@ async fn download(State(app): State<Shared>, headers: HeaderMap, reference: Refe
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         return Ok(response);
     }
-    let asked = match range::asked(&headers, size_bytes, &tag) {
-        Ok(asked) => asked,
-        Err(error) => {
-            let mut refused = Problem::from(error).into_response();
+    let part = match range::asked(&headers, size_bytes, &tag) {
+        AskedRange::Whole => None,
+        AskedRange::Part(part) => Some(part),
+        AskedRange::Beyond => {
+            let mut refused = Problem::from(ServerError::NoSuchRange { size_bytes }).into_response();
             if let Ok(value) = HeaderValue::from_str(&format!("bytes */{size_bytes}")) {
                 refused.headers_mut().insert(CONTENT_RANGE, value);
             }
@@ -172,21 +177,18 @@ async fn download(State(app): State<Shared>, headers: HeaderMap, reference: Refe
         let why = "it is not there in its size".into();
         return Err(ServerError::StoreDamaged { path, why }.into());
     }
-    let Part { from, to } = asked.unwrap_or(Part {
-        from: 0,
-        to: size_bytes,
-    });
-    *response.body_mut() = Body::from_stream(app.registry.store.stream(&path, from, to).await?);
-    if asked.is_some() {
+    let (from, sent_bytes) = part.map_or((0, size_bytes), |part| (part.first, part.bytes()));
+    let stream = app.registry.store.stream(&path, from, from + sent_bytes).await?;
+    *response.body_mut() = Body::from_stream(stream);
+    if let Some(part) = part {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-        let last = to.saturating_sub(1);
-        if let Ok(value) = HeaderValue::from_str(&format!("bytes {from}-{last}/{size_bytes}")) {
+        if let Some(value) = part.content_range(size_bytes) {
             response.headers_mut().insert(CONTENT_RANGE, value);
         }
     }
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/wasm"));
-    headers.insert(CONTENT_LENGTH, to.saturating_sub(from).into());
+    headers.insert(CONTENT_LENGTH, sent_bytes.into());
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     Ok(response)
 }
@@ -212,7 +214,7 @@ async fn taken(
             Ok((caller, place, body))
         }
         Err(error) => {
-            body::pass_over(request, bytes_max).await;
+            pass_over(request, bytes_max).await;
             Err(error)
         }
     }
@@ -244,7 +246,7 @@ struct Yanking {
     reason: String,
 }
 
-async fn yank(State(app): State<Shared>, reference: Reference, request: Request) -> Result<Json<Value>, Problem> {
+async fn yank(State(app): State<Shared>, reference: Reference, request: Request) -> Result<Json<Yanked>, Problem> {
     let caller = may(&app, request.headers(), Right::Yank)?;
     let what = capsule(reference)?;
     caller.may_in(what.urn.namespace())?;
@@ -256,25 +258,14 @@ async fn yank(State(app): State<Shared>, reference: Reference, request: Request)
         let why = format!("it must be 1 to {REASON_BYTES_MAX} bytes without control characters");
         return Err(bad("reason", why).into());
     }
-    Ok(Json(shown(&app.registry.yank(&what, Some(reason)).await?)))
+    Ok(Json(app.registry.yank(&what, Some(reason)).await?))
 }
 
-async fn unyank(State(app): State<Shared>, headers: HeaderMap, reference: Reference) -> Result<Json<Value>, Problem> {
+async fn unyank(State(app): State<Shared>, headers: HeaderMap, reference: Reference) -> Result<Json<Yanked>, Problem> {
     let caller = may(&app, &headers, Right::Yank)?;
     let what = capsule(reference)?;
     caller.may_in(what.urn.namespace())?;
-    Ok(Json(shown(&app.registry.yank(&what, None).await?)))
-}
-
-fn shown(yanked: &Yanked) -> Value {
-    let Yanked {
-        urn,
-        version,
-        digest,
-        yanked,
-        index_version,
-    } = yanked;
-    json!({ "urn": urn, "version": version, "digest": digest, "yanked": yanked, "index_version": index_version })
+    Ok(Json(app.registry.yank(&what, None).await?))
 }
 
 async fn namespaces(State(app): State<Shared>, headers: HeaderMap) -> Result<Json<Value>, Problem> {
@@ -306,7 +297,7 @@ async fn index(
 async fn search(State(app): State<Shared>, headers: HeaderMap, asked: Asked) -> Result<Json<Value>, Problem> {
     may_read(&app, &headers)?;
     let asked = query(asked, &["q", "limit"])?;
-    let question = asked.get("q").map(String::as_str).unwrap_or_default();
+    let question = asked.get("q").cloned().unwrap_or_default();
     if question.is_empty() || question.len() > QUESTION_BYTES_MAX {
         return Err(bad("q", format!("it must be 1 to {QUESTION_BYTES_MAX} bytes")).into());
     }
@@ -317,8 +308,12 @@ async fn search(State(app): State<Shared>, headers: HeaderMap, asked: Asked) -> 
             limit.ok_or_else(|| bad("limit", format!("it must be 1 to {HITS_MAX}")))?
         }
     };
-    let hits = app.registry.catalogue.read().search(question, limit);
-    Ok(Json(json!({ "query": question, "hits": hits })))
+    let capsules = app.registry.catalogue.read().capsules();
+    let searching = tokio::task::spawn_blocking(move || {
+        let hits = capsules.search(&question, limit);
+        json!({ "query": question, "hits": hits })
+    });
+    Ok(Json(searching.await.map_err(|_| ServerError::HandlerPanicked {})?))
 }
 
 /// Whether the client has what that tag names.

@@ -5,25 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
+use axum::response::Response;
+use hyper::body::Incoming;
+use kinetic_http_server::{Connection, Limits, accept_until};
 use kinetic_model::Fault;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout, timeout_at};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::CancellationToken;
+use tower::Service as _;
 
 use crate::quota::Rates;
 use crate::registry::Registry;
-use crate::routes::{App, Limits, router};
-use crate::stall::Stall;
+use crate::routes::{self, App, router};
 use crate::{ServerError, Settings, tls};
 
-/// How long to wait after an error of accept that is not the connection's fault, as when there are no more descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Headers of a request, at most.
 const HEADERS_MAX: usize = 64;
 /// Of a request's headers, in bytes.
@@ -35,18 +31,10 @@ pub struct Bound {
     local_addr: SocketAddr,
     registry: Arc<Registry>,
     router: Router,
-    bounds: Bounds,
-    tls: Option<TlsAcceptor>,
-}
-
-/// What holds for each connection.
-#[derive(Clone, Copy)]
-struct Bounds {
-    connections_max: usize,
-    header_timeout: Duration,
-    write_stall: Duration,
+    limits: Limits,
     drain_timeout: Duration,
-    tend: Duration,
+    tend_every: Duration,
+    tls: Option<TlsAcceptor>,
 }
 
 /// Checks the settings, takes the address, and reads the store.
@@ -66,13 +54,15 @@ pub async fn bind(settings: Settings) -> Result<Bound, Fault> {
     };
     let listener = TcpListener::bind(settings.listen).await.map_err(failed)?;
     let local_addr = listener.local_addr().map_err(failed)?;
-    let bounds = Bounds {
+    let limits = Limits {
         connections_max: settings.connections_max,
         header_timeout: Duration::from_millis(settings.header_timeout_ms),
+        headers_max: HEADERS_MAX,
+        header_bytes_max: HEADER_BYTES_MAX,
         write_stall: Duration::from_millis(settings.write_stall_ms),
-        drain_timeout: Duration::from_millis(settings.drain_timeout_ms),
-        tend: Duration::from_millis(settings.tend_ms.max(1)),
     };
+    let drain_timeout = Duration::from_millis(settings.drain_timeout_ms);
+    let tend_every = Duration::from_millis(settings.tend_ms.max(1));
     let (app, registry) = open(settings).await?;
     for (namespace, why) in registry.doubtful()? {
         tracing::warn!("readers who think as this trust root will not believe the index of {namespace}: {why}");
@@ -82,14 +72,16 @@ pub async fn bind(settings: Settings) -> Result<Bound, Fault> {
         local_addr,
         registry,
         router: router(&app),
-        bounds,
+        limits,
+        drain_timeout,
+        tend_every,
         tls,
     })
 }
 
 /// The registry and what its routes share.
 pub(crate) async fn open(settings: Settings) -> Result<(Arc<App>, Arc<Registry>), Fault> {
-    let limits = Limits {
+    let limits = routes::Limits {
         requests_max: settings.requests_max,
         publications_max: settings.publications_max,
         body_timeout_ms: settings.body_timeout_ms,
@@ -127,34 +119,20 @@ impl Bound {
             listener,
             registry,
             router,
-            bounds,
+            limits,
+            drain_timeout,
+            tend_every,
             tls,
             ..
         } = self;
-        let tending = tokio::spawn(tend(registry, bounds.tend));
-        let places = Arc::new(Semaphore::new(bounds.connections_max.min(Semaphore::MAX_PERMITS)));
-        let closing = CancellationToken::new();
-        let mut connections = JoinSet::new();
-        let mut shutdown = std::pin::pin!(shutdown);
-        loop {
-            tokio::select! {
-                biased;
-                () = &mut shutdown => break,
-                // Those that ended are taken out as they end, so that the set holds only what is open.
-                Some(_) = connections.join_next() => {}
-                (stream, place) = accept(&listener, &places) => {
-                    connections.spawn(connected(stream, place, tls.clone(), router.clone(), bounds, closing.clone()));
-                }
-            }
-        }
-        drop(listener);
+        let tending = tokio::spawn(tend(registry, tend_every));
+        let accepting = accept_until(listener, limits, shutdown, move |connection| {
+            connected(connection, tls.clone(), router.clone())
+        });
+        let mut open = accepting.await;
         tending.abort();
-        closing.cancel();
-        let finish = async { while connections.join_next().await.is_some() {} };
-        if timeout_at(Instant::now() + bounds.drain_timeout, finish).await.is_err() {
-            tracing::warn!("{} connections were still open and are closed", connections.len());
-        }
-        connections.shutdown().await;
+        open.drain(drain_timeout, std::future::ready(())).await;
+        open.cut().await;
     }
 }
 
@@ -170,63 +148,18 @@ async fn tend(registry: Arc<Registry>, every: Duration) {
     }
 }
 
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, Option<OwnedSemaphorePermit>) {
-    // Closing the semaphore is the only way it fails, and nothing closes it.
-    let place = places.clone().acquire_owned().await.ok();
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => return (stream, place),
-            Err(error) => {
-                tracing::debug!("a connection could not be accepted: {error}");
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
-async fn connected(
-    stream: TcpStream,
-    _place: Option<OwnedSemaphorePermit>,
-    tls: Option<TlsAcceptor>,
-    router: Router,
-    bounds: Bounds,
-    closing: CancellationToken,
-) {
-    // Answers are written whole; waiting for more to send with them only delays them.
-    let _ = stream.set_nodelay(true);
-    let stream = Stall::new(stream, bounds.write_stall);
+async fn connected(connection: Connection, tls: Option<TlsAcceptor>, router: Router) {
+    let answer = move |request| answered(router.clone(), request);
     let Some(tls) = tls else {
-        return spoken(stream, router, bounds, closing).await;
+        return connection.serve(answer).await;
     };
-    match timeout(bounds.header_timeout, tls.accept(stream)).await {
-        Ok(Ok(stream)) => spoken(stream, router, bounds, closing).await,
-        Ok(Err(error)) => tracing::debug!("a connection did not come to TLS: {error}"),
-        Err(_) => tracing::debug!("a connection did not come to TLS in time"),
+    if let Some(connection) = connection.over(|stream| tls.accept(stream)).await {
+        connection.serve(answer).await;
     }
 }
 
-async fn spoken(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    router: Router,
-    bounds: Bounds,
-    closing: CancellationToken,
-) {
-    let connection = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(bounds.header_timeout)
-        .max_headers(HEADERS_MAX)
-        .max_header_size(HEADER_BYTES_MAX)
-        .half_close(false)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = closing.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!("a connection ended early: {error}");
-    }
+async fn answered(mut router: Router, request: http::Request<Incoming>) -> Response {
+    // A router is always ready, and every request gets a clone of its own.
+    let Ok(response) = router.call(request).await;
+    response
 }

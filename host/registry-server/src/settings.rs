@@ -41,7 +41,8 @@ pub struct Settings {
     pub connections_max: usize,
     /// Requests worked on at once; 256 by default. More are answered 503.
     pub requests_max: usize,
-    /// The longest a request's headers may take to arrive, and a connection may idle, in milliseconds; 10 s by default.
+    /// The longest a request's headers or the beginning of TLS may take to arrive, and a connection may idle, in
+    /// milliseconds; 10 s by default.
     pub header_timeout_ms: u64,
     /// The longest a request's body may take to arrive, in milliseconds; 60 s by default.
     pub body_timeout_ms: u64,
@@ -110,6 +111,15 @@ impl Settings {
         if self.publications_max == 0 || self.connections_max == 0 || self.requests_max == 0 {
             return bad("a limit on what happens at once", "it must be at least 1");
         }
+        let timeouts = [
+            ("--header-timeout-ms", self.header_timeout_ms),
+            ("--body-timeout-ms", self.body_timeout_ms),
+            ("--request-timeout-ms", self.request_timeout_ms),
+            ("--write-stall-ms", self.write_stall_ms),
+        ];
+        if let Some((name, _)) = timeouts.into_iter().find(|(_, timeout_ms)| *timeout_ms == 0) {
+            return bad(name, "it must be at least 1");
+        }
         Ok(())
     }
 
@@ -153,6 +163,10 @@ mod tests {
             |settings: &mut Settings| settings.component_bytes_max = 0,
             |settings: &mut Settings| settings.publications_max = 0,
             |settings: &mut Settings| settings.requests_max = 0,
+            |settings: &mut Settings| settings.header_timeout_ms = 0,
+            |settings: &mut Settings| settings.body_timeout_ms = 0,
+            |settings: &mut Settings| settings.request_timeout_ms = 0,
+            |settings: &mut Settings| settings.write_stall_ms = 0,
             |settings: &mut Settings| settings.private = true,
         ] {
             let mut changed = settings();

@@ -28,7 +28,17 @@ pub(crate) fn acceptor(certificates: &Path, key: &Path) -> Result<TlsAcceptor, S
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, secret))
-        .map_err(|error| bad(key, error.to_string()))?;
+        .map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => bad(
+                key,
+                format!(
+                    "it is not the key of the first certificate in {}",
+                    certificates.display()
+                ),
+            ),
+            rustls::Error::InvalidCertificate(_) => bad(certificates, error.to_string()),
+            error => bad(key, error.to_string()),
+        })?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }

@@ -17,6 +17,7 @@ use subtle::ConstantTimeEq as _;
 use crate::ServerError;
 use crate::catalogue::Usage;
 use crate::error::tame;
+use crate::indexes::is_namespace;
 
 /// The largest file of tokens, in bytes.
 const FILE_BYTES_MAX: u64 = 1_048_576;
@@ -63,6 +64,17 @@ impl Default for Quota {
     }
 }
 
+/// Where a token may publish and yank.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Namespaces {
+    /// In all that there are and will be: `"all"` in the file.
+    All,
+    /// In these: a list in the file, and an empty one is none at all.
+    #[serde(untagged)]
+    Only(Vec<String>),
+}
+
 /// What a new token is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewToken {
@@ -70,8 +82,8 @@ pub struct NewToken {
     pub name: String,
     /// What its bearer may do; at least one.
     pub rights: Vec<Right>,
-    /// The namespaces it may publish and yank in; none means all.
-    pub namespaces: Vec<String>,
+    /// Where it may publish and yank; at least one namespace if it may do either.
+    pub namespaces: Namespaces,
     /// How much it may publish.
     pub quota: Quota,
 }
@@ -81,7 +93,8 @@ pub struct NewToken {
 pub(crate) struct Caller {
     pub(crate) name: String,
     pub(crate) quota: Quota,
-    namespaces: Vec<String>,
+    /// None where the file does not say it.
+    namespaces: Option<Namespaces>,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -97,8 +110,9 @@ struct Entry {
     /// Of the token's text.
     sha256: Digest,
     rights: Vec<Right>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    namespaces: Vec<String>,
+    /// An entry that does not say it is for no namespace: it used to be for all, which nobody had to ask for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    namespaces: Option<Namespaces>,
     #[serde(default)]
     quota: Quota,
 }
@@ -136,8 +150,10 @@ impl FromStr for Right {
 /// Puts a new token into the file, which is made when it is missing, and gives the token. It is kept nowhere else.
 ///
 /// # Errors
-/// [`ServerError::BadSetting`], [`ServerError::TokenExists`], [`ServerError::BadTokens`], [`ServerError::TokensOpen`].
+/// [`ServerError::BadSetting`], [`ServerError::TokenForNothing`], [`ServerError::TokenExists`], [`ServerError::BadTokens`],
+/// [`ServerError::TokensOpen`].
 pub fn add_token(path: &Path, new: NewToken) -> Result<String, ServerError> {
+    new.check_namespaces()?;
     let mut tokens = Tokens::load(path)?.unwrap_or_default();
     if tokens.tokens.iter().any(|entry| entry.name == new.name) {
         return Err(ServerError::TokenExists { name: new.name });
@@ -149,7 +165,7 @@ pub fn add_token(path: &Path, new: NewToken) -> Result<String, ServerError> {
         name: new.name,
         sha256: Digest::of(token.as_bytes()),
         rights: new.rights,
-        namespaces: new.namespaces,
+        namespaces: Some(new.namespaces),
         quota: new.quota,
     };
     entry.check().map_err(|why| ServerError::BadSetting {
@@ -204,13 +220,16 @@ fn bearer(headers: &HeaderMap) -> Result<&[u8], ServerError> {
 impl Caller {
     /// Passes for a namespace of the token's.
     pub(crate) fn may_in(&self, namespace: &str) -> Result<(), ServerError> {
-        if self.namespaces.is_empty() || self.namespaces.iter().any(|known| known == namespace) {
-            return Ok(());
+        let name = self.name.clone();
+        match &self.namespaces {
+            Some(Namespaces::All) => Ok(()),
+            Some(Namespaces::Only(known)) if known.iter().any(|known| known == namespace) => Ok(()),
+            Some(Namespaces::Only(_)) => Err(ServerError::NamespaceMissing {
+                name,
+                namespace: namespace.into(),
+            }),
+            None => Err(ServerError::NamespacesUnsaid { name }),
         }
-        Err(ServerError::NamespaceMissing {
-            name: self.name.clone(),
-            namespace: namespace.into(),
-        })
     }
 
     /// Passes when one more version, of so many bytes, is within what the token may have.
@@ -227,6 +246,25 @@ impl Caller {
             return Err(used_up("bytes", self.quota.bytes_max).into());
         }
         Ok(())
+    }
+}
+
+impl NewToken {
+    /// Passes when it is said where it may do what it may.
+    fn check_namespaces(&self) -> Result<(), ServerError> {
+        let Namespaces::Only(namespaces) = &self.namespaces else {
+            return Ok(());
+        };
+        if namespaces.is_empty() && self.rights.iter().any(|right| *right != Right::Read) {
+            return Err(ServerError::TokenForNothing { name: tame(&self.name) });
+        }
+        match namespaces.iter().find(|namespace| !is_namespace(namespace)) {
+            None => Ok(()),
+            Some(bad) => Err(ServerError::BadSetting {
+                name: "the token".into(),
+                why: format!("\"{}\" is no namespace", tame(bad)),
+            }),
+        }
     }
 }
 
@@ -322,7 +360,7 @@ mod tests {
         NewToken {
             name: name.into(),
             rights: rights.into(),
-            namespaces: vec!["acme".into()],
+            namespaces: Namespaces::Only(vec!["acme".into()]),
             quota: Quota::default(),
         }
     }
@@ -369,6 +407,49 @@ mod tests {
         assert!(matches!(
             caller(&headers(&publisher), None, Right::Publish),
             Err(ServerError::BadToken { .. })
+        ));
+    }
+
+    #[test]
+    fn nobody_may_publish_everywhere_of_whom_it_was_not_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokens.json");
+        let with = |name: &str, right, namespaces| NewToken {
+            namespaces,
+            ..new(name, &[right])
+        };
+        let of = |names: &[&str]| Namespaces::Only(names.iter().map(|name| (*name).to_string()).collect());
+        for right in [Right::Publish, Right::Yank] {
+            assert_eq!(
+                add_token(&path, with("ci", right, of(&[]))),
+                Err(ServerError::TokenForNothing { name: "ci".into() })
+            );
+        }
+        for wrong in ["", "Acme", "acme,other"] {
+            let refused = add_token(&path, with("ci", Right::Publish, of(&["acme", wrong])));
+            assert!(matches!(refused, Err(ServerError::BadSetting { .. })), "{wrong}");
+        }
+        // Reading knows no namespaces.
+        add_token(&path, with("reader", Right::Read, of(&[]))).unwrap();
+        let some = add_token(&path, with("some", Right::Publish, of(&["acme", "other"]))).unwrap();
+        let all = add_token(&path, with("all", Right::Publish, Namespaces::All)).unwrap();
+        let of = |token: &str| caller(&headers(token), Some(path.as_path()), Right::Publish).unwrap();
+        assert!(of(&some).may_in("other").is_ok() && of(&some).may_in("third").is_err());
+        assert!(of(&all).may_in("third").is_ok());
+        // As files were written in which saying nothing meant everywhere.
+        let mut file: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        assert_eq!(file["tokens"][2]["namespaces"], "all");
+        let entries = file["tokens"].as_array_mut().unwrap();
+        entries[2].as_object_mut().unwrap().remove("namespaces");
+        entries[1]["namespaces"] = serde_json::json!([]);
+        std::fs::write(&path, file.to_string()).unwrap();
+        assert_eq!(
+            of(&all).may_in("third"),
+            Err(ServerError::NamespacesUnsaid { name: "all".into() })
+        );
+        assert!(matches!(
+            of(&some).may_in("acme"),
+            Err(ServerError::NamespaceMissing { .. })
         ));
     }
 

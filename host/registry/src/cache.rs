@@ -109,10 +109,10 @@ impl Cache {
         }
     }
 
-    /// Removes a component, and what was said of it. Blocks on the disk for a moment.
-    pub fn remove(&self, digest: &Digest) {
-        self.inner.memory.lock().remove(digest);
-        self.inner.disk.lock().remove(digest);
+    /// Removes a component, and what was said of it, before this returns.
+    pub async fn remove(&self, digest: Digest) {
+        self.inner.memory.lock().remove(&digest);
+        self.on_disk(move |disk| disk.remove(&digest)).await;
     }
 
     /// Works on the disk where that may block; none when the process ends meanwhile.

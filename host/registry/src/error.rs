@@ -131,7 +131,7 @@ coded_errors! {
             "the registry \"{name}\" is not for namespace \"{namespace}\": {why}.",
             "Use the registry it is given to, or change who has it: `kinetic registry remove` and `add` with --namespace.";
         /// Two registries hold different things under one name.
-        "0032" Shadowed { what: String, first: String, first_digest: String, second: String, second_digest: String } => Security,
+        "0032" Shadowed { what: String, first: String, first_digest: Box<str>, second: String, second_digest: Box<str> } => Security,
             "{what} is {first_digest} in {first}, and {second_digest} in {second}; neither is used.",
             "Find out which is right; then give its namespace to that registry with --namespace, or pin the digest.";
         /// Credentials that should be there and are not.
@@ -163,7 +163,7 @@ coded_errors! {
             "{what} at {origin} was yanked by the owner of its namespace: {why}.",
             "Use another version; who needs this one all the same pins it: URN@VERSION.";
         /// What a registry holds is not what the signed index says of the version.
-        "0062" NotAsIndexed { what: String, origin: String, part: String, listed: String, found: String } => Integrity,
+        "0062" NotAsIndexed { what: String, origin: String, part: String, listed: Box<str>, found: Box<str> } => Integrity,
             "the {part} of {what} at {origin} is {found}, and the index of its namespace lists {listed}.",
             "Do not use this registry before its operator has found out why.";
         /// A registry without an index of a namespace that has index keys.

@@ -10,14 +10,10 @@ use kinetic_model::{Hashed, Hashing};
 use tokio::time::Instant;
 
 use crate::descriptor::at_most;
-use crate::{Descriptor, RegistryError, Rest, Source};
+use crate::{Descriptor, Patience, RegistryError, Rest, Source};
 
-/// A source must deliver this much in each window, or end; about 1.6 KiB/s.
-const PROGRESS: Progress = Progress {
-    window: Duration::from_secs(10),
-    bytes_min: 16_384,
-    pause: Duration::from_millis(100),
-};
+/// At most so long it is waited after the first try that brought nothing.
+const PAUSE: Duration = Duration::from_millis(100);
 /// Room made before the first byte came: a promised size alone takes no more memory than this.
 const FIRST_ROOM_BYTES: u64 = 1_048_576;
 /// Tries in a row that may bring nothing that was not here before.
@@ -36,15 +32,25 @@ struct Progress {
 
 /// Downloads a component, of at most `bytes_max` bytes, and checks its size and digest.
 ///
-/// It stops at the first byte beyond what the descriptor promises, and when the source delivers less than 16 KiB in ten
-/// seconds. Where the connection breaks it goes on from there, until four tries in a row have brought nothing new. Nothing
+/// It stops at the first byte beyond what the descriptor promises, and when the source delivers less than its [`Patience`]
+/// asks for. Where the connection breaks it goes on from there, until four tries in a row have brought nothing new. Nothing
 /// touches a disk.
 ///
 /// # Errors
 /// [`RegistryError::TooLarge`] before anything is downloaded, [`RegistryError::LongerThanPromised`],
 /// [`RegistryError::Truncated`], [`RegistryError::DigestMismatch`], [`RegistryError::Stalled`], and the source's own.
 pub async fn fetch(source: &dyn Source, descriptor: &Descriptor, bytes_max: u64) -> Result<Hashed, RegistryError> {
-    fetch_at(source, descriptor, bytes_max, PROGRESS).await
+    let Patience {
+        window,
+        window_bytes_min,
+        ..
+    } = source.patience();
+    let progress = Progress {
+        window,
+        bytes_min: window_bytes_min,
+        pause: PAUSE,
+    };
+    fetch_at(source, descriptor, bytes_max, progress).await
 }
 
 async fn fetch_at(

@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use crate::descriptor::DESCRIPTOR_BYTES_MAX;
 use crate::error::tame;
-use crate::{Descriptor, Download, FoundThere, IndexAnswer, RegistryError, Rest, Source, Summary, range, wire};
+use crate::{Descriptor, Download, FoundThere, IndexAnswer, RegistryError, Rest, Source, Summary, range, wire, yank};
 
 /// The routes' common path, below the base URL.
 const ROUTES: [&str; 4] = ["api", "v1", "registry", "capabilities"];
@@ -152,7 +152,9 @@ impl Source for HttpSource {
 
     async fn describe(&self, what: &CapsuleRef) -> Result<Descriptor, RegistryError> {
         let asked = what.to_string();
-        let response = wire::send(self.client.get(self.url(&[&asked])), &self.name, &asked).await?;
+        let response = wire::send(self.client.get(self.url(&[&asked])), &self.name, &asked)
+            .await
+            .map_err(|error| yank::told(error, &asked))?;
         let descriptor: Descriptor = wire::read(response, &self.name, DESCRIPTOR_BYTES_MAX).await?;
         descriptor.check()?;
         let summary = descriptor.summary();

@@ -152,7 +152,7 @@ pub(crate) fn not_found(origin: &str, what: &CapsuleRef) -> RegistryError {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use kinetic_identity::{Promoting, SigningKey, Topology};
+    use kinetic_identity::SigningKey;
     use serde_json::json;
 
     use super::*;
@@ -161,21 +161,7 @@ pub(crate) mod tests {
 
     /// A promotion of a topology with that number in it.
     pub(crate) fn promotion(version: &str, number: u64, key: &SigningKey) -> Promotion {
-        let Value::Object(members) = json!({ "nodes": [number] }) else {
-            panic!("no object")
-        };
-        let what = Promoting {
-            urn: URN.parse().unwrap(),
-            version: version.parse().unwrap(),
-            topology: Topology::new(members).unwrap(),
-            sources: ["7-0123456789abcdef".to_string()].into(),
-            events_bytes: 1_000,
-            newest_unix_ms: 1,
-            host: key.public(),
-            software: "tests".into(),
-            workflow_id: None,
-        };
-        Promotion::sign(&what, key).unwrap()
+        kinetic_samples::promotion(URN, version, number, key)
     }
 
     #[test]
@@ -191,7 +177,7 @@ pub(crate) mod tests {
         assert_eq!(accepted.signers.to_string(), key.public().id().to_string());
         assert_eq!(kept("o", &reference(&promotion), &accepted.bytes).unwrap(), promotion);
         let refused = accept_promotion(&json!({}), &root).unwrap_err();
-        assert_eq!(refused.code, "KIN-IDN-0017");
+        assert_eq!(refused.code, "KIN-IDN-0065");
     }
 
     #[test]

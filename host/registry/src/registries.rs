@@ -8,6 +8,7 @@
 mod entry;
 mod file;
 mod indexes;
+mod member;
 mod named;
 mod place;
 mod publish;
@@ -16,8 +17,8 @@ mod renewal;
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use futures_util::future::join_all;
 use kinetic_identity::SignedIndex;
@@ -27,15 +28,11 @@ use semver::Version;
 
 pub use self::entry::{Registry, Scope};
 pub use self::indexes::Indexes;
-use self::named::Named;
+use self::member::Member;
 pub use self::place::Place;
 pub use self::publish::Publish;
 pub use self::renewal::{Left, Renewal, Renewed};
-use crate::{Descriptor, FoundThere, RegistryError, Source, Summary};
-
-/// The longest a registry may take to say what it has, over all it is asked for that. Everyone is waited for, so one that
-/// trickles would keep what the others have from being called.
-const DESCRIBE_TIMEOUT: Duration = Duration::from_mins(1);
+use crate::{Descriptor, FoundThere, Patience, RegistryError, Source, Summary};
 
 /// The registries of a host: those in a file, which is read anew when it changed, and those beside it.
 #[derive(Default)]
@@ -44,6 +41,7 @@ pub struct Registries {
     besides: Vec<Registry>,
     /// What is asked whether a registry's word may count; none where nobody has index keys.
     indexes: Option<Indexes>,
+    patience: Patience,
     read: Mutex<Option<(Stamp, Arc<[Member]>)>>,
 }
 
@@ -68,12 +66,6 @@ impl From<RegistryError> for Missed {
 /// What tells one state of the file from another; none when there is no file.
 type Stamp = Option<(SystemTime, u64, u64)>;
 
-/// A registry, and what to ask it by, made at the first question.
-struct Member {
-    registry: Registry,
-    source: OnceLock<Arc<dyn Source>>,
-}
-
 impl Registries {
     /// Those in the file at that path, which need not be there, and these. Nothing is read yet.
     pub fn new(file: PathBuf, besides: Vec<Registry>) -> Self {
@@ -81,6 +73,7 @@ impl Registries {
             file: Some(file),
             besides,
             indexes: None,
+            patience: Patience::default(),
             read: Mutex::default(),
         }
     }
@@ -89,6 +82,13 @@ impl Registries {
     #[must_use]
     pub fn held_against(mut self, indexes: Indexes) -> Self {
         self.indexes = Some(indexes);
+        self
+    }
+
+    /// As they are, but waited for no longer than this.
+    #[must_use]
+    pub const fn waited_for(mut self, patience: Patience) -> Self {
+        self.patience = patience;
         self
     }
 
@@ -398,9 +398,9 @@ impl Registries {
         Err(RegistryError::Shadowed {
             what: version.to_string(),
             first: member.registry.label(),
-            first_digest: differ_in(descriptor),
+            first_digest: differ_in(descriptor).into(),
             second: rival.registry.label(),
-            second_digest: differ_in(&other),
+            second_digest: differ_in(&other).into(),
         })
     }
 
@@ -418,32 +418,12 @@ impl Registries {
         file::check(&registries)?;
         // Stable: within a scope the order stays.
         registries.sort_by_key(|registry| registry.scope);
-        let members = registries.into_iter().map(|registry| Member {
-            registry,
-            source: OnceLock::new(),
-        });
+        let members = registries
+            .into_iter()
+            .map(|registry| Member::new(registry, self.patience));
         let members: Arc<[Member]> = members.collect();
         *read = Some((stamp, members.clone()));
         Ok(members)
-    }
-}
-
-impl Member {
-    fn source(&self) -> Result<Arc<dyn Source>, RegistryError> {
-        if let Some(source) = self.source.get() {
-            return Ok(source.clone());
-        }
-        // Not kept when it fails: a file or a variable that is missing may be there at the next question.
-        let named = Named {
-            label: self.registry.label(),
-            source: self.registry.open()?,
-            within: DESCRIBE_TIMEOUT,
-        };
-        Ok(self.source.get_or_init(|| Arc::new(named)).clone())
-    }
-
-    fn has(&self, namespace: &str) -> bool {
-        self.registry.namespaces.iter().any(|name| name == namespace)
     }
 }
 

@@ -10,7 +10,7 @@ use semver::Version;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{Descriptor, RegistryError, Summary};
+use crate::{Descriptor, Patience, RegistryError, Summary};
 
 /// Bytes as they arrive, in chunks of any size.
 pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, RegistryError>> + Send>>;
@@ -89,6 +89,11 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// [`RegistryError::NotFound`], and those of reaching it.
     async fn describe(&self, what: &CapsuleRef) -> Result<Descriptor, RegistryError>;
+
+    /// How long it is waited for; as long as is usual by default.
+    fn patience(&self) -> Patience {
+        Patience::default()
+    }
 
     /// Whether its bytes lie on this machine and are this process's own, so that keeping them elsewhere saves nothing.
     /// Not so by default.

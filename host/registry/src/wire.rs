@@ -107,7 +107,8 @@ struct Problem {
     fix: String,
 }
 
-async fn refusal(response: Response, origin: &str) -> RegistryError {
+/// The error that an answer of 4xx or 5xx means, with the registry's own words.
+pub(crate) async fn refusal(response: Response, origin: &str) -> RegistryError {
     let status = response.status();
     let media_type = response
         .headers()

@@ -46,15 +46,14 @@ impl Frame {
     /// # Errors
     /// A frame that is larger than allowed or cut short. Memory is taken as bytes come, not as lengths promise.
     pub(crate) async fn receive(from: &mut (impl AsyncRead + Unpin), bytes_max: u64) -> std::io::Result<Option<Self>> {
-        let mut lengths = [0; 8];
-        if let Err(error) = from.read_exact(&mut lengths).await {
+        let mut lengths = [[0_u8; 4]; 2];
+        if let Err(error) = from.read_exact(lengths.as_flattened_mut()).await {
             return match error.kind() {
                 std::io::ErrorKind::UnexpectedEof => Ok(None),
                 _ => Err(error),
             };
         }
-        let [a, b, c, d, e, f, g, h] = lengths;
-        let (head, body) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
+        let [head, body] = lengths.map(u32::from_le_bytes);
         if u64::from(head) + u64::from(body) > bytes_max {
             return Err(std::io::Error::other("it sent more than is taken"));
         }

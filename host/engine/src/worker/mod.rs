@@ -96,7 +96,7 @@ impl Default for WorkerConfig {
             processes_max: 8,
             calls_per_process_max: 16,
             memory_bytes_max: 2 << 30,
-            idle: Duration::from_secs(60),
+            idle: Duration::from_mins(1),
         }
     }
 }

@@ -25,7 +25,7 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 /// The most it costs.
 const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 /// A process that lived for so long had no trouble starting: its tenant begins anew.
-const SOUND: Duration = Duration::from_secs(60);
+const SOUND: Duration = Duration::from_mins(1);
 /// How long a process may take to start.
 const STARTING: Duration = Duration::from_secs(30);
 /// Tenants whose trouble is remembered.
@@ -383,7 +383,7 @@ mod tests {
     }
 
     async fn check(workers: &Arc<Workers>, tenant: &str) -> EngineError {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         let seat = match workers.seat(&tenant.into(), 1, false, deadline).await {
             Ok(seat) => seat,
             Err(error) => return error,

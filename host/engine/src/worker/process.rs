@@ -324,11 +324,10 @@ impl Process {
         loop {
             let frame = match Frame::receive(&mut from, FROM_WORKER_BYTES_MAX).await {
                 Ok(Some(frame)) => frame,
-                Ok(None) => return Ending::Closed,
                 Err(error) if error.kind() == std::io::ErrorKind::Other => {
                     return Ending::Misbehaved(error.to_string());
                 }
-                Err(_) => return Ending::Closed,
+                Ok(None) | Err(_) => return Ending::Closed,
             };
             let bytes = frame.bytes();
             let heard = match FromWorker::read(frame) {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::io::BufReader;
@@ -21,8 +22,10 @@ use super::sandbox;
 use super::wire::Malformed;
 use crate::{CallContext, Capability, Engine, EngineConfig, EngineError, Logs, Provider, decode_tape, encode_tape};
 
-/// Threads that run guests in one process, at most.
+/// Threads that run guests in one process, at most; as many again run those that take long.
 const THREADS_MAX: usize = 8;
+/// How long the threads for long calls may take to begin. Without them long calls run beside short ones as equals.
+const THREADS_READY_MAX: Duration = Duration::from_secs(10);
 /// Sandboxes at least: in a pool of one, a component of many core instances would find less room than in the host's.
 const SANDBOXES_MIN: u32 = 4;
 
@@ -66,7 +69,11 @@ async fn serve(socket: StdUnixStream, foreign: &[u32], providers: Vec<Arc<dyn Pr
         return Err(not_understood(Malformed("it does not begin with a start")));
     };
     let engine = engine(&start, providers).map_err(std::io::Error::other)?;
-    let missing = sandbox::confine(start.memory_bytes_max, foreign);
+    let has_aside = engine.aside_is_ready(THREADS_READY_MAX).await;
+    let mut missing = sandbox::confine(start.memory_bytes_max, foreign);
+    if !has_aside {
+        missing.push("threads for long calls: they did not begin in time".into());
+    }
     let (answers, queue) = mpsc::unbounded_channel();
     tokio::spawn(write(queue, to));
     let mut server = Server {
@@ -91,7 +98,7 @@ fn engine(start: &Start, providers: Vec<Arc<dyn Provider>>) -> Result<Engine, En
         ceiling: start.ceiling,
         ..EngineConfig::default()
     };
-    Engine::in_worker(config, providers)
+    Engine::in_worker(config, providers, THREADS_MAX)
 }
 
 async fn write(mut answers: mpsc::UnboundedReceiver<Frame>, mut to: OwnedWriteHalf) {
@@ -106,8 +113,15 @@ async fn write(mut answers: mpsc::UnboundedReceiver<Frame>, mut to: OwnedWriteHa
 struct Server {
     engine: Engine,
     answers: mpsc::UnboundedSender<Frame>,
-    loaded: HashMap<u64, Result<Capability, EngineError>>,
+    loaded: HashMap<u64, Slot>,
     running: RunningCalls,
+}
+
+/// A component that was handed over.
+struct Slot {
+    capability: Result<Capability, EngineError>,
+    /// Whether its last call ran for long: the next one is expected to do the same.
+    runs_long: Arc<AtomicBool>,
 }
 
 impl Server {
@@ -118,19 +132,27 @@ impl Server {
 
     fn capability(&self, slot: u64) -> Result<Capability, EngineError> {
         match self.loaded.get(&slot) {
-            Some(loaded) => loaded.clone(),
+            Some(loaded) => loaded.capability.clone(),
             None => Err(EngineError::WorkerDied {
                 why: "it was asked for a component that it was not given".into(),
             }),
         }
     }
 
+    fn runs_long(&self, slot: u64) -> Arc<AtomicBool> {
+        self.loaded
+            .get(&slot)
+            .map(|loaded| loaded.runs_long.clone())
+            .unwrap_or_default()
+    }
+
     fn obey(&mut self, told: ToWorker) -> std::io::Result<()> {
         match told {
             ToWorker::Start(_) => return Err(not_understood(Malformed("it was started twice"))),
             ToWorker::Load { slot, about, code } => {
-                let loaded = self.engine.load_compiled(&code, *about);
-                self.loaded.insert(slot, loaded);
+                let capability = self.engine.load_compiled(&code, *about);
+                let runs_long = Arc::default();
+                self.loaded.insert(slot, Slot { capability, runs_long });
             }
             ToWorker::Check { id, slot } => {
                 let result = if slot == 0 {
@@ -159,7 +181,16 @@ impl Server {
                 } else {
                     (None, None)
                 };
-                self.run(id, told, async move { answer(id, capability, *call, line).await });
+                let (engine, runs_long) = (self.engine.clone(), self.runs_long(slot));
+                self.run(id, told, async move {
+                    let work = answer(id, capability, *call, line);
+                    let ended = engine.aside(runs_long.load(Ordering::Relaxed), work).await;
+                    let Some(ended) = ended else {
+                        return lost(id);
+                    };
+                    runs_long.store(ended.was_long, Ordering::Relaxed);
+                    ended.result
+                });
             }
             ToWorker::Tell { id, answer } => {
                 // Nobody hears what was asked by a call that is gone.
@@ -282,6 +313,18 @@ fn crossed(context: Context) -> Result<CallContext, EngineError> {
         replay: context.replay.map(|tape| decode_tape(&tape)).transpose()?,
         ..CallContext::default()
     })
+}
+
+/// A call whose thread ended under it.
+fn lost(id: u64) -> Frame {
+    let ended = failed(EngineError::WorkerDied {
+        why: "a call ended without an answer".into(),
+    });
+    FromWorker::Ended {
+        id,
+        ended: Box::new(ended),
+    }
+    .frame()
 }
 
 /// A call that did not come to run.

@@ -17,7 +17,9 @@ pub async fn serve_stdio_mcp(kernel: Kernel) -> Result<(), GatewayError> {
     let failed = |why: String| GatewayError::StdioFailed {
         why: why.trim_end_matches('.').to_string(),
     };
-    let running = match Handler::new(common).serve(rmcp::transport::io::stdio_pipes()).await {
+    // Boxed: it has room for every request there is.
+    let beginning = Box::pin(Handler::new(common).serve(rmcp::transport::io::stdio_pipes()));
+    let running = match beginning.await {
         Ok(running) => running,
         // A client that went away before it said anything did nothing wrong.
         Err(rmcp::service::ServerInitializeError::ConnectionClosed(_)) => return Ok(()),

@@ -79,7 +79,7 @@ async fn a_query_beyond_the_limits_is_refused_before_anything_is_looked_at() {
     for bad in [
         json!({ "query": " " }),
         json!({ "query": "x".repeat(1_025) }),
-        json!({ "query": (0..17).map(|n| format!("w{n} ")).collect::<String>() }),
+        json!({ "query": (0..17).map(|n| format!("w{n}")).collect::<Vec<_>>().join(" ") }),
         json!({ "query": "echo", "limit": 0 }),
         json!({ "query": "echo", "limit": 101 }),
     ] {

@@ -107,6 +107,7 @@ async fn metrics_count_calls_by_outcome_failures_by_code_and_show_the_pool() {
         format!(r#"kinetic_call_guest_time_seconds_count{{urn="{ECHO}",function="echo"}} 1"#),
         r#"kinetic_problems_total{code="KIN-GWY-0007"} 1"#.to_string(),
         r#"kinetic_http_responses_total{class="2xx"} 2"#.to_string(),
+        "kinetic_compilations_total 1".to_string(),
         "kinetic_capsules_active 1".to_string(),
         "kinetic_capsules_quarantined 0".to_string(),
         "kinetic_pool_sandboxes_max 16".to_string(),

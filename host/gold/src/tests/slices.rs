@@ -18,9 +18,9 @@ fn events() -> Vec<Event> {
         received_unix_ns: i64::try_from(at * 7919 % 700).unwrap() * 1_000_000,
         kind: if at % 10 == 3 { "execution" } else { "chat.chunk" },
         model: Some("m"),
-        usage: [(at % 4 == 0).then_some(3), None, Some(1)],
-        error: (at % 50 == 0).then_some("broken"),
-        duration_ms: (at % 9 == 0).then_some(1.5),
+        usage: [at.is_multiple_of(4).then_some(3), None, Some(1)],
+        error: at.is_multiple_of(50).then_some("broken"),
+        duration_ms: at.is_multiple_of(9).then_some(1.5),
         data: format!(r#"{{"receipt_id":1,"capsule":"urn:{}","fuel":{at}}}"#, at % 30),
     };
     (0..700).map(event).collect()

@@ -1,7 +1,9 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::dsse::Envelope;
 use crate::root_document::tests::{FAR_UNIX_MS, document, keys, signed};
+use crate::{Role, SigningKey};
 
 fn entry(name: &str, version: &str) -> IndexEntry {
     let version: Version = version.parse().unwrap();
@@ -154,7 +156,8 @@ fn a_version_never_vanishes_and_never_changes() {
     let mut client = Client::new();
     client.gets(listing(1, sample()), 0).unwrap();
     let other = Digest::of(b"other");
-    let changes: [(&str, fn(&mut Vec<IndexEntry>, Digest)); 5] = [
+    type Change = fn(&mut Vec<IndexEntry>, Digest);
+    let changes: [(&str, Change); 5] = [
         ("left out", |entries, _| drop(entries.remove(2))),
         ("left out", |entries, _| entries.clear()),
         ("another component", |entries, other| entries[1].component = other),
@@ -228,9 +231,22 @@ fn enough_index_keys_of_the_namespace_have_to_sign() {
 }
 
 #[test]
+fn an_index_by_somebody_elses_key_is_refused_as_an_index() {
+    let client = Client::new();
+    let theirs = SignedIndex::sign(listing(1, sample()), &SigningKey::generate().unwrap()).unwrap();
+    let refused = theirs.verify(&client.root, &client.seen, None, 0).unwrap_err();
+    assert!(matches!(refused, IdentityError::SignerUntrusted { .. }), "{refused}");
+    assert!(
+        refused.to_string().starts_with("the signatures of the index "),
+        "{refused}"
+    );
+}
+
+#[test]
 fn an_index_that_breaks_its_bounds_is_neither_signed_nor_read() {
     let client = Client::new();
-    let changes: [(&str, fn(&mut IndexDocument)); 9] = [
+    type Change = fn(&mut IndexDocument);
+    let changes: [(&str, Change); 9] = [
         ("no namespace", |d| d.namespace = "a:b".into()),
         ("not of namespace", |d| d.namespace = "other".into()),
         ("version is 0", |d| d.version = 0),

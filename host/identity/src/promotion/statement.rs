@@ -1,21 +1,19 @@
 //! What a promotion says: the in-toto statement, and that its parts fit each other.
 
-use kinetic_model::{CapsuleRef, Digest, Pin, Sorted, Urn};
+use kinetic_model::{CapsuleRef, Digest, Pin, Urn};
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::topology::{TOPOLOGY_DEPTH_MAX, Topology};
 use super::{Promoting, malformed};
-use crate::error::shorten;
-use crate::{IdentityError, PublicKey, framed_digest, strict_json};
+use crate::{DocumentKind, IdentityError, PublicKey, framed_digest, in_toto};
 
 /// What a promotion's predicate is.
 pub const PROMOTION: &str = "urn:kinetic:predicate:epistemic-promotion:v1";
 /// The most events a topology may be made from.
 pub const PROMOTION_SOURCES_MAX: usize = 1_024;
 
-const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
 const TOPOLOGY_CLASS: &str = "epistemic_promotion";
 /// The document stands in the predicate, which stands in the statement.
 const DEPTH_MAX: usize = TOPOLOGY_DEPTH_MAX + 2;
@@ -66,29 +64,8 @@ pub struct PromotionProvenance {
     pub workflow_id: Option<String>,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Statement {
-    #[serde(rename = "_type")]
-    kind: String,
-    subject: [Subject; 1],
-    #[serde(rename = "predicateType")]
-    predicate_type: String,
-    predicate: Predicate,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Subject {
-    name: String,
-    digest: Sha256,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Sha256 {
-    sha256: String,
-}
+/// A promotion's statement.
+pub(super) struct Statement(in_toto::Statement<Predicate>);
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -103,54 +80,40 @@ impl Statement {
         let digest = what.topology.digest();
         let topology_bytes = what.topology.size_bytes();
         let sources: Vec<String> = what.sources.iter().cloned().collect();
-        Ok(Self {
-            kind: STATEMENT_TYPE.into(),
-            subject: [Subject {
-                name: format!("{}@{}", what.urn, what.version),
-                digest: Sha256 { sha256: digest.hex() },
-            }],
-            predicate_type: PROMOTION.into(),
-            predicate: Predicate {
-                event: PromotionEvent {
-                    compression_ratio: ratio(topology_bytes, what.events_bytes)?,
-                    crystallized_semantic_node_cid: digest.to_string(),
-                    event_cid: event_cid(&what.urn, &what.version, &digest, &sources)?,
-                    source_episodic_event_cids: sources,
-                    timestamp: seconds(what.newest_unix_ms),
-                    topology_class: TOPOLOGY_CLASS.into(),
-                },
-                provenance: PromotionProvenance {
-                    events_bytes: what.events_bytes,
-                    host: what.host,
-                    software: what.software.clone(),
-                    topology_bytes,
-                    workflow_id: what.workflow_id.clone(),
-                },
-                topology: what.topology.members().clone(),
+        let predicate = Predicate {
+            event: PromotionEvent {
+                compression_ratio: ratio(topology_bytes, what.events_bytes)?,
+                crystallized_semantic_node_cid: digest.to_string(),
+                event_cid: event_cid(&what.urn, &what.version, &digest, &sources)?,
+                source_episodic_event_cids: sources,
+                timestamp: seconds(what.newest_unix_ms),
+                topology_class: TOPOLOGY_CLASS.into(),
             },
-        })
+            provenance: PromotionProvenance {
+                events_bytes: what.events_bytes,
+                host: what.host,
+                software: what.software.clone(),
+                topology_bytes,
+                workflow_id: what.workflow_id.clone(),
+            },
+            topology: what.topology.members().clone(),
+        };
+        let name = format!("{}@{}", what.urn, what.version);
+        Ok(Self(in_toto::Statement::new(name, &digest, PROMOTION, predicate)))
     }
 
     /// Its one spelling.
     pub(super) fn text(&self) -> Result<Vec<u8>, IdentityError> {
-        let value = serde_json::to_value(self).and_then(|value| serde_json::to_vec(&Sorted(&value)));
-        value.map_err(|error| malformed(error.to_string()))
+        self.0.text().map_err(|error| malformed(error.to_string()))
     }
 
     /// Reads a statement in its one spelling.
     pub(super) fn read(payload: &[u8]) -> Result<Self, IdentityError> {
-        let value = strict_json::parse(payload, DEPTH_MAX)?;
-        let found = |name: &str| shorten(value.get(name).and_then(Value::as_str).unwrap_or_default());
-        let (kind, predicate_type) = (found("_type"), found("predicateType"));
-        if kind != STATEMENT_TYPE {
-            return Err(IdentityError::UnknownStatementType { found: kind });
-        }
-        if predicate_type != PROMOTION {
-            return Err(malformed(format!(
-                "its predicateType is \"{predicate_type}\" and not {PROMOTION}"
-            )));
-        }
-        let statement: Self = serde_json::from_value(value).map_err(|error| malformed(error.to_string()))?;
+        let statement = in_toto::Statement::read(payload, DocumentKind::Promotion, PROMOTION, DEPTH_MAX);
+        let statement = Self(statement.map_err(|error| match error {
+            IdentityError::StatementMalformed { why, .. } => malformed(why),
+            other => other,
+        })?);
         if statement.text()? != payload {
             return Err(malformed(
                 "its statement is not in canonical form: sorted members, no spaces, each value in one spelling",
@@ -161,19 +124,18 @@ impl Statement {
 
     /// Checks that everything fits; gives what it is about.
     pub(super) fn check(&self) -> Result<(Urn, Version, Topology), IdentityError> {
-        let [subject] = &self.subject;
         let Predicate {
             event,
             provenance,
             topology,
-        } = &self.predicate;
-        let (urn, version) = named(&subject.name)?;
+        } = self.0.predicate();
+        let (urn, version) = named(self.0.name())?;
         let topology = Topology::new(topology.clone())?;
         let digest = topology.digest();
-        if subject.digest.sha256 != digest.hex() {
+        if self.0.sha256() != digest.hex() {
             return Err(malformed(format!(
                 "its subject has the digest {} and its topology {}",
-                subject.digest.sha256,
+                self.0.sha256(),
                 digest.hex()
             )));
         }
@@ -224,7 +186,8 @@ impl Statement {
     }
 
     pub(super) fn into_parts(self) -> (PromotionEvent, PromotionProvenance) {
-        (self.predicate.event, self.predicate.provenance)
+        let Predicate { event, provenance, .. } = self.0.into_predicate();
+        (event, provenance)
     }
 }
 

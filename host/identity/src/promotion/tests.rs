@@ -197,11 +197,6 @@ fn what_does_not_fit_together_is_refused_whoever_signed_it() {
         }
     };
     for (path, value, word) in [
-        (
-            "/predicateType",
-            json!("https://slsa.dev/provenance/v1"),
-            "predicateType",
-        ),
         ("/subject/0/name", json!(URN), "URN@VERSION"),
         ("/subject/0/name", json!(format!("{URN}@2.0.0")), "URN@VERSION"),
         ("/subject/0/name", json!(format!("{URN}@1.3.0")), "event_cid"),
@@ -258,6 +253,10 @@ fn what_does_not_fit_together_is_refused_whoever_signed_it() {
     assert!(matches!(
         refusal_of(set("/_type", json!("other"))),
         IdentityError::UnknownStatementType { .. }
+    ));
+    assert!(matches!(
+        refusal_of(set("/predicateType", json!("https://slsa.dev/provenance/v1"))),
+        IdentityError::UnknownPredicateType { .. }
     ));
     let not_smaller = refusal_of(set("/predicate/provenance/events_bytes", json!(1)));
     assert!(matches!(not_smaller, IdentityError::NotCompressed { .. }));

@@ -264,7 +264,7 @@ fn statements_need_the_threshold_too() {
     let root = trusting(document(&keys, 2), 0);
     let mut envelope = sign_statement(b"{}", &keys[0]);
     assert!(matches!(
-        open_statement(&envelope, &root, "kinetic"),
+        open_statement(&envelope, &root, "kinetic", DocumentKind::Release),
         Err(IdentityError::TooFewSignatures {
             found: 1,
             needed: 2,
@@ -273,7 +273,7 @@ fn statements_need_the_threshold_too() {
     ));
     assert!(crate::countersign_statement(&mut envelope, &keys[1]).unwrap());
     assert!(!crate::countersign_statement(&mut envelope, &keys[1]).unwrap());
-    let (bytes, signers) = open_statement(&envelope, &root, "kinetic").unwrap();
+    let (bytes, signers) = open_statement(&envelope, &root, "kinetic", DocumentKind::Release).unwrap();
     assert_eq!((bytes.as_slice(), signers.ids()), (&b"{}"[..], ids(&keys).as_slice()));
 }
 

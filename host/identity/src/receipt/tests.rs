@@ -263,6 +263,7 @@ fn a_signature_carried_over_to_another_payload_is_refused() {
     };
     receipt.0.payload = Receipt::sign(&other, &build(), &key).unwrap().0.payload;
     let named = IdentityError::BadSignature {
+        document: DocumentKind::Receipt,
         key_id: key.public().id().to_string(),
     };
     assert_eq!(receipt.verify(&root, &other), Err(named));

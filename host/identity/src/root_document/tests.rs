@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
+use crate::{SigningKey, canonical};
 
 /// Later than any test.
 pub(crate) const FAR_UNIX_MS: u64 = 4_000_000_000_000;
@@ -89,7 +90,8 @@ fn the_digest_is_the_same_whoever_signed() {
 fn a_document_that_breaks_its_bounds_is_neither_signed_nor_read() {
     let keys = keys(3);
     let key = &keys[0];
-    let changes: [(&str, fn(&mut RootDocument)); 15] = [
+    type Change = fn(&mut RootDocument);
+    let changes: [(&str, Change); 15] = [
         ("no namespace", |d| d.namespace = "Kinetic".into()),
         ("version is 0", |d| d.version = 0),
         ("0 keys", |d| d.keys.clear()),
@@ -113,7 +115,7 @@ fn a_document_that_breaks_its_bounds_is_neither_signed_nor_read() {
         }),
         ("not in order", |d| d.revoked_digests = vec![Digest::EMPTY; 2]),
         ("revokes more", |d| {
-            d.revoked_digests = vec![Digest::EMPTY; REVOKED_MAX + 1]
+            d.revoked_digests = vec![Digest::EMPTY; REVOKED_MAX + 1];
         }),
     ];
     for (expected, change) in changes {

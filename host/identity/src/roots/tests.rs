@@ -200,10 +200,7 @@ fn a_crash_between_two_writes_leaves_the_version_before_or_the_new_one() {
     world.roots.write_mark("kinetic", &mark(1, Some(0))).unwrap();
     assert_eq!(world.version(), 2);
     assert!(!world.roots.update(&roots[1]).unwrap());
-    world
-        .roots
-        .write(&world.path("kinetic.json"), &roots[0].to_json())
-        .unwrap();
+    write(&world.path("kinetic.json"), &roots[0].to_json()).unwrap();
     assert!(
         matches!(world.refused(), IdentityError::RootUnusable { .. }),
         "it is settled now"
@@ -241,7 +238,7 @@ fn what_is_malformed_or_open_to_others_is_refused() {
     for name in ["kinetic.json", "kinetic.seen"] {
         let path = world.path(name);
         let good = fs::read(&path).unwrap();
-        for bad in [&b""[..], b"{}", b"null", &[b' '; ROOT_BYTES_MAX + 1]] {
+        for bad in [&b""[..], b"{}", b"null", &b" ".repeat(ROOT_BYTES_MAX + 1)[..]] {
             atomic_file::write(&path, bad, Existing::Replace).unwrap();
             assert!(world.roots.read("kinetic").is_err(), "{name}");
         }

@@ -124,8 +124,8 @@ const fn is_passing(kind: ErrorKind) -> bool {
 }
 
 /// A tick's input: nothing.
-pub(super) fn of_nothing(_: &Function) -> Result<Input, String> {
-    Ok(Input::Json(Map::new()))
+pub(super) fn of_nothing() -> Input {
+    Input::Json(Map::new())
 }
 
 /// An event's input: its data as they are for the one parameter of text or bytes, else an object of arguments; nothing for

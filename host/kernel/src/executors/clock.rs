@@ -25,7 +25,7 @@ pub(super) async fn run(kernel: WeakKernel, key: (Urn, Trigger), mut stop: Stop)
         ticks += 1;
         let tick = format!("tick-{}-{ticks}", records.unwrap_or_default());
         let origin = Origin::clock(schedule.clone(), tick);
-        call(&kernel, &key, &origin, of_nothing).await;
+        call(&kernel, &key, &origin, |_| Ok(of_nothing())).await;
     }
     if let Some(kernel) = kernel.upgrade()
         && !stop.is_asked()

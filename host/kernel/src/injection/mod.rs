@@ -226,12 +226,13 @@ impl Kernel {
             .intake
             .drained(Duration::from_millis(self.settings().drain_ms))
             .await;
-        let detail = match drained {
-            true => match begin_anew(&capsule.capability).await {
+        let detail = if drained {
+            match begin_anew(&capsule.capability).await {
                 Ok(state_bytes) => json!({ "actor": actor, "state_bytes": state_bytes }),
                 Err(error) => json!({ "actor": actor, "error": error.to_string() }),
-            },
-            false => json!({ "actor": actor, "error": "its calls did not end in time; it goes on as it was" }),
+            }
+        } else {
+            json!({ "actor": actor, "error": "its calls did not end in time; it goes on as it was" })
         };
         capsule.intake.restore(before);
         if let Err(fault) = self

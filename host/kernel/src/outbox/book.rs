@@ -75,7 +75,8 @@ impl Outbox {
         })))
     }
 
-    /// Takes a capsule that was verified. What is here already, or was delivered lately, is answered as it stands.
+    /// Takes a capsule that was verified. What waits already, or was delivered lately, is answered as it stands; what is dead
+    /// is tried anew, with the bytes that came now.
     pub(super) async fn accept(
         &self,
         registry: String,
@@ -94,7 +95,7 @@ impl Outbox {
         self.take(registry, payload, vec![component, envelope.into()]).await
     }
 
-    /// Takes a promotion that was verified. What is here already, or was delivered lately, is answered as it stands.
+    /// Takes a promotion that was verified; as with a capsule.
     pub(crate) async fn accept_promotion(&self, registry: String, promotion: &Promotion) -> Result<OutboxView, Fault> {
         let envelope = Bytes::from(promotion.to_json());
         let payload = Payload::Promotion(PromotionPayload {
@@ -111,16 +112,23 @@ impl Outbox {
     async fn take(&self, registry: String, payload: Payload, blobs: Vec<Bytes>) -> Result<OutboxView, Fault> {
         let id = payload.id(&registry);
         let _turn = self.0.changing.lock().await;
-        if let Ok(there) = self.one(&id) {
-            return Ok(there);
-        }
+        // Whoever publishes again what is dead has mended something, be it only its signatures.
+        let dead = match self.one(&id) {
+            Ok(there) if there.entry.state == OutboxState::Dead => Some(there.entry),
+            Ok(there) => return Ok(there),
+            Err(_) => None,
+        };
         self.name_is_free(&payload)?;
         let bytes: u64 = blobs.iter().map(|bytes| bytes.len() as u64).sum();
-        self.check_room(bytes)?;
+        self.check_room(bytes, dead.as_ref())?;
         // A ledger that has stopped takes no record: nothing is to be kept for one.
         self.0.ledger.check().map_err(fault)?;
+        let number = match &dead {
+            Some(dead) => dead.number,
+            None => self.0.known.lock().next_number(),
+        };
         let entry = OutboxEntry {
-            number: self.0.known.lock().next_number(),
+            number,
             id,
             registry,
             payload,
@@ -131,23 +139,28 @@ impl Outbox {
             code: None,
             reason: None,
         };
-        if let Err(fault) = self.keep(&entry, blobs).await {
+        let name = if dead.is_some() { "retried" } else { "accepted" };
+        if let Err(fault) = self.keep(name, &entry, blobs).await {
             // Bytes that no record names count in no bound, and a disk may be full already.
             if !may_be_recorded(&fault) {
                 self.tidy(&entry.payload).await;
             }
             return Err(fault);
         }
-        Ok(self.put(entry, Instant::now()))
+        let taken = self.put(entry, Instant::now());
+        if let Some(dead) = dead {
+            self.tidy(&dead.payload).await;
+        }
+        Ok(taken)
     }
 
     /// Bytes before the record that names them: a crash in between leaves some that the next start removes.
-    async fn keep(&self, entry: &OutboxEntry, blobs: Vec<Bytes>) -> Result<(), Fault> {
+    async fn keep(&self, name: &'static str, entry: &OutboxEntry, blobs: Vec<Bytes>) -> Result<(), Fault> {
         for bytes in blobs {
             self.0.blobs.put(bytes).await?;
         }
         let step = Step {
-            name: "accepted",
+            name,
             entry,
             actor: Actor::Publisher,
             reason: Value::Null,
@@ -353,18 +366,20 @@ impl Outbox {
         })
     }
 
-    fn check_room(&self, bytes: u64) -> Result<(), KernelError> {
+    /// Passes when there is room for so many bytes of an entry more, or of one in the place of that one.
+    fn check_room(&self, bytes: u64, before: Option<&OutboxEntry>) -> Result<(), KernelError> {
         let (counts, settings) = (self.counts(), &self.0.settings);
         let full = |what: &str, count: u64, count_max: u64| KernelError::OutboxFull {
             what: what.to_string(),
             count,
             count_max,
         };
-        let entries = counts.waiting + counts.dead + 1;
+        let entries = counts.waiting + counts.dead + u64::from(before.is_none());
         if entries > settings.entries_max {
             return Err(full("entries", entries, settings.entries_max));
         }
-        let bytes = counts.bytes.saturating_add(bytes);
+        let others = counts.bytes.saturating_sub(before.map_or(0, |before| before.bytes));
+        let bytes = others.saturating_add(bytes);
         if bytes > settings.bytes_max {
             return Err(full("bytes", bytes, settings.bytes_max));
         }

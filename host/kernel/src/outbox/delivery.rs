@@ -7,6 +7,7 @@ use kinetic_identity::{PROMOTION_BYTES_MAX, Promotion};
 use kinetic_model::{CapsuleRef, Coded as _, Fault, Pin};
 use kinetic_registry::{DESCRIPTOR_BYTES_MAX, Descriptor, RegistryError};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
@@ -81,12 +82,13 @@ async fn deliver_to(outbox: Outbox, registry: String, mut stop: Stop) {
                 () = tokio::time::sleep_until(due) => {}
             },
             Next::Try(entry) => {
-                // Cut off, it is as if the host had died: the next start looks whether it got through.
-                let outcome = tokio::select! {
+                // Cut off, it is as if the host had died: the next start looks whether it got through. What was dropped is
+                // cut off too: nobody waits for it, and others do behind it.
+                tokio::select! {
                     () = stop.asked() => return,
-                    outcome = outbox.attempt(&entry) => outcome,
-                };
-                outbox.settle(&entry.id, outcome).await;
+                    () = outbox.dropped(&entry, &mut changes) => {}
+                    outcome = outbox.attempt(&entry) => outbox.settle(&entry, outcome).await,
+                }
             }
         }
     }
@@ -118,6 +120,23 @@ impl Outbox {
         let ready = waiting.into_iter().filter(|held| held.due <= now);
         let first = ready.min_by_key(|held| (held.entry.attempts, held.entry.number));
         first.map_or(Next::Nothing, |held| Next::Try(Box::new(held.entry.clone())))
+    }
+
+    /// Whether an entry is there with just what is being delivered: dropped and published again it may come signed anew.
+    fn is_there(&self, tried: &OutboxEntry) -> bool {
+        let known = self.0.known.lock();
+        let there = known.entries.get(&tried.id);
+        there.is_some_and(|held| held.entry.payload == tried.payload)
+    }
+
+    /// Waits until somebody dropped the entry.
+    async fn dropped(&self, tried: &OutboxEntry, changes: &mut watch::Receiver<u64>) {
+        while self.is_there(tried) {
+            // The sender lives as long as the outbox.
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     /// One try.
@@ -238,10 +257,11 @@ impl Outbox {
 
     /// Writes down how a try went. Of failures that are tried on only the first, second, fourth, eighth and so on is
     /// written: a registry that is away for days must not fill the ledger.
-    pub(super) async fn settle(&self, id: &str, outcome: Result<Told, RegistryError>) {
+    pub(super) async fn settle(&self, tried: &OutboxEntry, outcome: Result<Told, RegistryError>) {
         let _turn = self.0.changing.lock().await;
-        let found = self.one(id).ok().map(|view| view.entry);
-        // Somebody may have dropped it meanwhile.
+        let found = self.one(&tried.id).ok().map(|view| view.entry);
+        // Somebody may have dropped it meanwhile, and have published it again.
+        let found = found.filter(|entry| entry.payload == tried.payload);
         let Some(entry) = found.filter(|entry| entry.state == OutboxState::Waiting) else {
             return;
         };
@@ -250,7 +270,7 @@ impl Outbox {
             Err(error) => self.failed(entry.clone(), &error).await,
         };
         if let Err(fault) = written {
-            tracing::warn!(entry = id, "how a delivery went could not be recorded: {fault}");
+            tracing::warn!(entry = %tried.id, "how a delivery went could not be recorded: {fault}");
             let attempts = entry.attempts.saturating_add(1);
             let due = Instant::now() + pause(&self.0.settings, attempts);
             self.put(OutboxEntry { attempts, ..entry }, due);

@@ -1,5 +1,6 @@
 //! What is put into the outbox is delivered once, whatever breaks, or says why not.
 
+mod again;
 mod promotions;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -22,6 +23,8 @@ enum Act {
     /// It takes it, and nobody gets to know.
     TakeAndBreak,
     Refuse(RegistryError),
+    /// It never answers.
+    Hang,
 }
 
 /// Registries that do as they are told.
@@ -36,6 +39,26 @@ struct Script {
     promotions: BTreeMap<String, Promotion>,
     /// Publications that arrived.
     sent: usize,
+    /// Publications that are never answered, and those of them that nobody waits for any more.
+    hanging: usize,
+    cut_off: usize,
+}
+
+/// Somebody who waits for an answer that never comes.
+struct Waiting<'a>(&'a Scripted);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.0.lock().cut_off += 1;
+    }
+}
+
+impl Scripted {
+    async fn hang<T>(&self) -> T {
+        self.0.lock().hanging += 1;
+        let _waiting = Waiting(self);
+        std::future::pending().await
+    }
 }
 
 fn unreachable() -> RegistryError {
@@ -63,15 +86,20 @@ impl Publish for Scripted {
     }
 
     async fn publish(&self, registry: &str, descriptor: &Descriptor, component: Bytes) -> Result<(), RegistryError> {
-        let mut script = self.0.lock();
-        if script.away {
-            return Err(unreachable());
-        }
         assert_eq!(Digest::of(&component), descriptor.digest);
-        let act = script.acts.pop_front();
-        if let Some(Act::Refuse(error)) = act {
-            return Err(error);
+        let act = {
+            let mut script = self.0.lock();
+            if script.away {
+                return Err(unreachable());
+            }
+            script.acts.pop_front()
+        };
+        match act {
+            Some(Act::Refuse(error)) => return Err(error),
+            Some(Act::Hang) => return self.hang().await,
+            Some(Act::TakeAndBreak) | None => {}
         }
+        let mut script = self.0.lock();
         script.sent += 1;
         let name = format!("{registry} {}", descriptor.version);
         script.versions.insert(name, descriptor.clone());
@@ -105,6 +133,17 @@ impl Publish for Scripted {
             Some(_) => Err(unreachable()),
             None => Ok(()),
         }
+    }
+}
+
+/// Something that would be refused again.
+fn refusal() -> RegistryError {
+    RegistryError::SourceRefuses {
+        origin: ACME.into(),
+        status: 422,
+        code: "X".into(),
+        detail: "not like this".into(),
+        fix: "f".into(),
     }
 }
 
@@ -303,14 +342,7 @@ async fn a_restart_goes_on_where_it_was() {
 #[tokio::test]
 async fn what_is_refused_for_good_is_dead_with_its_reason_until_somebody_has_it_tried_again() {
     let world = World::new(quick());
-    let refusal = RegistryError::SourceRefuses {
-        origin: ACME.into(),
-        status: 422,
-        code: "X".into(),
-        detail: "not like this".into(),
-        fix: "f".into(),
-    };
-    world.script(|script| script.acts.push_back(Act::Refuse(refusal)));
+    world.script(|script| script.acts.push_back(Act::Refuse(refusal())));
     let id = world.post(ACME, "1.0.0", b"one").await.unwrap().entry.id;
     let _deliveries = world.outbox.start();
     let dead = world.until(&id, |entry| entry.state == OutboxState::Dead).await;

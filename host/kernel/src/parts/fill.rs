@@ -20,7 +20,8 @@ impl Kernel {
     /// `NotAPart`; when not even the program's own can do the work; a ledger that takes no records.
     pub async fn seat(&self, urn: &Urn, seat: Arc<dyn Seat>) -> Result<Occupant, Fault> {
         let (kernel, urn) = (self.clone(), urn.clone());
-        self.to_the_end(async move { kernel.fill(&urn, seat).await }).await
+        self.to_the_end(Box::pin(async move { kernel.fill(&urn, seat).await }))
+            .await
     }
 
     async fn fill(&self, urn: &Urn, seat: Arc<dyn Seat>) -> Result<Occupant, Fault> {

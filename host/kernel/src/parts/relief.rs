@@ -64,6 +64,6 @@ impl Kernel {
             self.retire(probation.former.clone(), Actor::Host);
         }
         self.retire(failed.clone(), Actor::Host);
-        self.keep_out(&failed.named, failed.manifest_digest, step, fault)
+        self.keep_out(&failed.named, failed.manifest_digest, step, fault).await
     }
 }

@@ -79,7 +79,8 @@ impl Kernel {
         }
         let (kernel, current, loaded) = (self.clone(), current.clone(), loaded.clone());
         // On one thread from end to end: memory that it gave back is what it is given next.
-        let handed = beside(async move { kernel.hand_instance_over(&current, &loaded, taking).await }).await;
+        let handing = Box::pin(async move { kernel.hand_instance_over(&current, &loaded, taking).await });
+        let handed = beside(handing).await;
         let (handover, taken) = handed.map_err(|error| Refused::from(Fault::from(&error)))??;
         steps.go_on(taken);
         Ok(handover)

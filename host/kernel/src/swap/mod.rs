@@ -79,7 +79,8 @@ impl Kernel {
     /// `StateRefused`, after which the old one goes on as before.
     pub async fn swap(&self, ask: SwapAsk) -> Result<Swapped, Fault> {
         let kernel = self.clone();
-        self.to_the_end(async move { kernel.swap_now(&ask).await }).await
+        self.to_the_end(Box::pin(async move { kernel.swap_now(&ask).await }))
+            .await
     }
 
     /// What a swap would do: everything up to where calls would notice.
@@ -88,13 +89,13 @@ impl Kernel {
     /// What the swap would fail with.
     pub async fn plan_swap(&self, ask: SwapAsk) -> Result<SwapPlan, Fault> {
         let kernel = self.clone();
-        self.to_the_end(async move {
+        self.to_the_end(Box::pin(async move {
             let _turn = kernel.turn(&ask.urn).await;
             let prepared = kernel.prepare(&ask, Purpose::Plan, &mut Steps::begin()).await?;
             let plan = kernel.plan(&prepared);
             kernel.let_go(&prepared.loaded, ask.actor).await?;
             Ok(plan)
-        })
+        }))
         .await
     }
 
@@ -104,7 +105,7 @@ impl Kernel {
     /// `NoFormer`, and what a swap fails with.
     pub async fn rollback(&self, urn: Urn, actor: Actor, discard_state: bool) -> Result<Swapped, Fault> {
         let kernel = self.clone();
-        self.to_the_end(async move {
+        self.to_the_end(Box::pin(async move {
             let current = kernel.current(&urn)?;
             if let Some(back) = kernel
                 .go_back(&current, Cause::Asked, actor, Why::Asked { discard_state })
@@ -121,11 +122,12 @@ impl Kernel {
                 discard_state,
             };
             kernel.swap_now(&ask).await
-        })
+        }))
         .await
     }
 
-    /// Runs work that must not stop half-way when whoever asked goes away.
+    /// Runs work that must not stop half-way when whoever asked goes away. Large work comes boxed: whoever waits for it has
+    /// room for it in its own future.
     pub(crate) async fn to_the_end<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, Fault>> + Send + 'static,

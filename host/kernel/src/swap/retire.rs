@@ -189,7 +189,8 @@ impl Kernel {
         capsule.probation.store(None);
         steps.done("flip");
         if let Why::Failed(fault) = why {
-            self.keep_out(&capsule.named, capsule.manifest_digest, Step::Probation, fault)?;
+            self.keep_out(&capsule.named, capsule.manifest_digest, Step::Probation, fault)
+                .await?;
         }
         self.retire(capsule.clone(), actor);
         Ok(Some(self.swapped(
@@ -286,21 +287,29 @@ impl Kernel {
             })
             .await?;
         self.keep_out(&loaded.named, loaded.manifest_digest, Step::Swap, fault)
+            .await
     }
 
     /// Keeps a version that failed from coming back.
-    pub(crate) fn keep_out(&self, what: &Named, manifest: Digest, step: Step, fault: &Fault) -> Result<(), Fault> {
+    pub(crate) async fn keep_out(
+        &self,
+        what: &Named,
+        manifest: Digest,
+        step: Step,
+        fault: &Fault,
+    ) -> Result<(), Fault> {
         if self.parts().carried().holds(&what.digest, &manifest) {
             // There has to be something that comes back when all else fails.
             return Ok(());
         }
+        let names = (what.urn.to_string(), what.version.to_string());
+        let kept_out = self
+            .quarantine()
+            .add(entry((what.digest, manifest), names, step, fault, unix_ms()));
         // A receipt that is not good says nothing about a component: anybody can lay it beside a good one's digest.
         if step != Step::Receipt {
-            self.forget_kept(&what.digest);
+            self.forget_kept(what.digest).await;
         }
-        let names = (what.urn.to_string(), what.version.to_string());
-        self.quarantine()
-            .add(entry((what.digest, manifest), names, step, fault, unix_ms()))?;
-        Ok(())
+        Ok(kept_out?)
     }
 }

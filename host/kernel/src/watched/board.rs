@@ -101,16 +101,16 @@ impl Board {
             at_unix_ms: unix_ms(),
         };
         let mut all = self.0.lock();
-        let same = |there: &&Watched| {
+        let differs = |there: &Watched| {
             let at_unix_ms = there.at_unix_ms;
-            **there
-                == Watched {
+            *there
+                != Watched {
                     at_unix_ms,
                     ..watched.clone()
                 }
         };
         // Since when it stands so, and not when it was last looked at.
-        if all.get(entry).filter(same).is_none() {
+        if all.get(entry).is_none_or(differs) {
             all.insert(entry.to_string(), watched);
         }
     }

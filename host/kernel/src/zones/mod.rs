@@ -193,7 +193,7 @@ impl Zones {
 
     /// A moment of the gate's clock; one that is too far away is far away.
     fn at(&self, ns: u64) -> Instant {
-        const FAR: Duration = Duration::from_secs(86_400);
+        const FAR: Duration = Duration::from_hours(24);
         let moment = self.started.checked_add(Duration::from_nanos(ns));
         moment.unwrap_or_else(|| Instant::now() + FAR)
     }

@@ -10,7 +10,7 @@ use kinetic_engine::Input;
 use kinetic_kernel::{
     Actor, KernelError, Occupant, Process, Quarantined, Seat, State, Successor, SwapAsk, SwapSettings, SwapTo,
 };
-use kinetic_model::{CapsuleRef, Digest, Fault, Urn};
+use kinetic_model::{CapsuleRef, Digest, Fault, LimitsAsk, Urn};
 use kinetic_registry::{Carried, Descriptor};
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
@@ -89,7 +89,7 @@ impl Chair {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         });
-        waited.await.expect("it never came");
+        assert!(waited.await.is_ok(), "it never came");
     }
 }
 
@@ -160,7 +160,10 @@ async fn quarantined(world: &World) -> Vec<Quarantined> {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     });
-    waited.await.expect("nothing was quarantined")
+    let Ok(quarantined) = waited.await else {
+        panic!("nothing was quarantined")
+    };
+    quarantined
 }
 
 fn shown(world: &World) -> Process {
@@ -190,7 +193,7 @@ async fn a_part_is_what_the_program_carries_and_nobody_calls_suspends_or_limits_
     assert_eq!(called.unwrap_err().code, "KIN-KER-0050");
     let suspended = world.kernel.suspend(&part(), "a word", Actor::Operator).await;
     assert_eq!(suspended.unwrap_err().code, "KIN-KER-0050");
-    let limited = world.kernel.limit(&part(), Default::default(), Actor::Operator).await;
+    let limited = world.kernel.limit(&part(), LimitsAsk::default(), Actor::Operator).await;
     assert_eq!(limited.unwrap_err().code, "KIN-KER-0050");
     let other: Urn = "urn:kinetic:actionspace:substrate:other:v1".parse().unwrap();
     assert_eq!(

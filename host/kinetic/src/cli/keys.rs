@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use kinetic_identity::{PublicKey, SigningKey, TrustRoot, TrustedKey};
+use kinetic_identity::{IdentityError, PublicKey, SigningKey, TrustRoot, TrustedKey};
 use serde_json::{Value, json};
 
 use super::Context;
@@ -56,8 +56,8 @@ enum What {
         /// The second part of the URNs it may sign
         namespace: String,
         /// Their public key, as `kinetic keys show` prints it on their machine
-        #[arg(required_unless_present = "cosign_key", conflicts_with = "cosign_key")]
-        public_key: Option<PublicKey>,
+        #[arg(required_unless_present = "cosign_key", conflicts_with = "cosign_key", value_parser = boxed_key)]
+        public_key: Option<Box<PublicKey>>,
         /// Their cosign.pub, as `cosign generate-key-pair` wrote it (ECDSA P-256)
         #[arg(long, value_name = "FILE")]
         cosign_key: Option<PathBuf>,
@@ -72,6 +72,10 @@ enum What {
         /// The public key, or its id of 16 digits
         key: String,
     },
+}
+
+fn boxed_key(text: &str) -> Result<Box<PublicKey>, IdentityError> {
+    text.parse().map(Box::new)
 }
 
 impl Keys {
@@ -103,7 +107,7 @@ impl Keys {
                 comment,
             } => {
                 let public_key = match (public_key, cosign_key) {
-                    (Some(key), _) => key,
+                    (Some(key), _) => *key,
                     (None, Some(path)) => signing::cosign_key(&path)?,
                     (None, None) => return Err(CliError::NoSuchKey { namespace }.into()),
                 };

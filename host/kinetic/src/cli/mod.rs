@@ -38,6 +38,7 @@ mod registry;
 mod registry_index;
 mod registry_serve;
 mod registry_token;
+mod registry_yank;
 mod replay;
 mod run;
 mod search;

@@ -14,8 +14,8 @@ use crate::render;
 /// a topology, whose URN is permanent when it is delivered. The host delivers it as
 /// soon as the registry takes it, across restarts, once as the registry sees it. What the registry
 /// refuses for good, or does not take within outbox.give_up_after_ms, is dead: it is kept, with
-/// the reason, until somebody has it tried again or drops it. Asks the running host: with --data
-/// alone, the one that serves that folder.
+/// the reason, until somebody has it tried again, publishes it again, or drops it. Asks the running
+/// host: with --data alone, the one that serves that folder.
 ///
 ///     kinetic outbox
 ///     kinetic outbox show 5f1c0a6d2b7e4c9083d1f6a25e7b9c40

@@ -8,7 +8,7 @@ use kinetic_registry::{Place, Registries, Registry as Known, Scope};
 use serde_json::{Value, json};
 
 use super::registry_index::Index;
-use super::{Context, registry_serve, registry_token};
+use super::{Context, registry_serve, registry_token, registry_yank};
 use crate::data_dir::DataDir;
 use crate::error::{self, CliError};
 use crate::{client, registries, render};
@@ -37,7 +37,7 @@ const SETTINGS: &str = "KINETIC_";
 ///     kinetic registry list
 ///
 /// A registry of one's own is served by `kinetic registry serve`; `kinetic registry token` says
-/// who may publish there.
+/// who may publish there, and `kinetic registry yank` takes a version back.
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
 pub struct Registry {
@@ -76,6 +76,7 @@ enum What {
     },
     Serve(registry_serve::Serve),
     Token(registry_token::Token),
+    Yank(registry_yank::Yank),
 }
 
 impl Registry {
@@ -111,6 +112,7 @@ impl Registry {
             }
             What::Serve(command) => command.run(context),
             What::Token(command) => command.run(context),
+            What::Yank(command) => command.run(context),
         }
     }
 }

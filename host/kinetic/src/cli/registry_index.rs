@@ -89,7 +89,7 @@ fn described(registry: &str, renewed: &Renewed) -> Value {
     let left: Value = renewed
         .left
         .iter()
-        .map(|left| json!({ "what": left.what, "why": left.why.to_string() }))
+        .map(|left| json!({ "what": left.what, "code": left.why.code, "why": left.why.message }))
         .collect();
     json!({
         "registry": registry, "namespace": index.namespace, "version": index.version,
@@ -111,7 +111,7 @@ fn shown(registry: &str, renewed: &Renewed) -> String {
         utc_text(index.expires_unix_ms)
     )];
     let left = renewed.left.iter();
-    lines.extend(left.map(|left| format!("left out: {}: {}", left.what, left.why)));
+    lines.extend(left.map(|left| format!("left out: {}: {}", left.what, left.why.message)));
     lines.join("\n")
 }
 
@@ -131,7 +131,8 @@ fn yanked(text: &str) -> Result<(Urn, Version, String), CliError> {
     Ok((urn, version, reason.to_string()))
 }
 
-fn versioned(what: CapsuleRef) -> Result<(Urn, Version), CliError> {
+/// URN and version of a reference that names one.
+pub(super) fn versioned(what: CapsuleRef) -> Result<(Urn, Version), CliError> {
     match what.pin {
         Pin::Version(version) => Ok((what.urn, version)),
         Pin::Active | Pin::Digest(_) => Err(CliError::BadArgument {

@@ -74,9 +74,18 @@ pub struct Serve {
     /// Requests worked on at once
     #[arg(long, value_name = "COUNT", default_value_t = 256)]
     requests_max: usize,
+    /// The longest a request's headers or the beginning of TLS may take to arrive, and a connection may idle, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 10_000)]
+    header_timeout_ms: u64,
     /// The longest a request's body may take to arrive, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 60_000)]
     body_timeout_ms: u64,
+    /// The longest a request may take until its answer begins, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 120_000)]
+    request_timeout_ms: u64,
+    /// The longest a client may leave an answer unread, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 60_000)]
+    write_stall_ms: u64,
 }
 
 impl Serve {
@@ -94,7 +103,10 @@ impl Serve {
         settings.publications_max = self.publications_max;
         settings.connections_max = self.connections_max;
         settings.requests_max = self.requests_max;
+        settings.header_timeout_ms = self.header_timeout_ms;
         settings.body_timeout_ms = self.body_timeout_ms;
+        settings.request_timeout_ms = self.request_timeout_ms;
+        settings.write_stall_ms = self.write_stall_ms;
         super::block_on(serve(context, settings))
     }
 }

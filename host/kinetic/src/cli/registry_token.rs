@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use kinetic_registry_server::{NewToken, Quota, Right, add_token};
+use kinetic_registry_server::{Namespaces, NewToken, Quota, Right, add_token};
 use serde_json::json;
 
 use super::Context;
@@ -14,6 +14,9 @@ use super::Context;
 /// The token is printed once and kept nowhere: the file holds its SHA-256, what it may do, and
 /// how much. A registry reads the file anew at each request, so a token that is taken out of it
 /// counts no more.
+///
+/// What may publish or yank does so in the namespaces that are named, and nowhere else; reading is
+/// of everything there is.
 ///
 ///     kinetic registry token ci --right publish --namespace acme --file tokens.json
 ///     kinetic registry token reader --right read --file tokens.json
@@ -25,9 +28,12 @@ pub struct Token {
     /// What it may do; may be given several times
     #[arg(long = "right", value_name = "read|publish|yank", required = true)]
     rights: Vec<Right>,
-    /// A namespace it may publish and yank in; may be given several times [default: all]
+    /// A namespace it may publish and yank in; may be given several times [default: none]
     #[arg(long = "namespace", value_name = "NAMESPACE")]
     namespaces: Vec<String>,
+    /// Let it publish and yank in every namespace, also in those to come
+    #[arg(long, conflicts_with = "namespaces")]
+    all_namespaces: bool,
     /// The file of tokens; it is made when it is missing
     #[arg(long, value_name = "FILE")]
     file: PathBuf,
@@ -47,7 +53,11 @@ impl Token {
         let new = NewToken {
             name: self.name,
             rights: self.rights,
-            namespaces: self.namespaces,
+            namespaces: if self.all_namespaces {
+                Namespaces::All
+            } else {
+                Namespaces::Only(self.namespaces)
+            },
             quota: Quota {
                 bytes_max: self.bytes_max,
                 versions_max: self.versions_max,

@@ -85,8 +85,8 @@ pub struct Kernel {
     pub provenance: Provenance,
     /// The ids of the builders whose capsules are admitted, as receipts name them, at most 256. Empty: any.
     pub builders: Vec<String>,
-    /// What the URI of the source begins with that a capsule was built from, at most 256; end each with a slash. Empty: any,
-    /// or none.
+    /// Where the source lies that a capsule was built from, at most 256: the URI of a repository, or of what is above it; the
+    /// source is that, or goes on behind it with "/", "@", "#", "?" or ".git". Empty: any, or none.
     pub sources: Vec<String>,
 }
 

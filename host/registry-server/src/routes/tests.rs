@@ -10,7 +10,7 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::server::open;
-use crate::tokens::{NewToken, Quota, add_token};
+use crate::tokens::{Namespaces, NewToken, Quota, add_token};
 use crate::{Settings, StoreAddress};
 
 const URN: &str = "urn:acme:actionspace:solver:words:v1";
@@ -69,7 +69,7 @@ impl Place {
         let new = NewToken {
             name: "ci".into(),
             rights: vec![Right::Publish, Right::Yank, Right::Read],
-            namespaces: vec!["acme".into()],
+            namespaces: Namespaces::Only(vec!["acme".into()]),
             quota,
         };
         let token = add_token(&folder.path().join("tokens.json"), new).unwrap();
@@ -346,6 +346,33 @@ async fn a_yanked_version_is_had_only_by_pin_and_the_index_says_why() {
 }
 
 #[tokio::test]
+async fn where_all_versions_are_yanked_that_is_said_and_each_is_had_by_pin() {
+    let place = Place::new();
+    let server = place.starts().await;
+    for (version, component) in [("1.0.0", b"a"), ("1.1.0", b"b")] {
+        place.publishes(&server, &place.publication(version, component)).await;
+        let reason = json!({ "reason": format!("{version} counts wrong") });
+        let yanked = place.post(&server, &format!("{URN}@{version}/yank"), &reason).await;
+        assert_eq!(yanked.status, 200);
+    }
+    for server in [&server, &place.starts().await] {
+        for route in ["", "/download"] {
+            let refused = get_from(server, &format!("{CAPABILITIES}/{URN}{route}")).await;
+            assert_eq!(refused.refused(409), "KIN-RGS-0035");
+            let problem = refused.json();
+            assert!(problem["detail"].as_str().unwrap().contains("1.1.0 counts wrong"));
+            assert!(problem["fix"].as_str().unwrap().contains(&format!("{URN}@1.1.0")));
+        }
+        for pin in ["1.1.0".to_string(), Digest::of(b"b").to_string()] {
+            let pinned = get_from(server, &format!("{CAPABILITIES}/{URN}@{pin}/download")).await;
+            assert_eq!((pinned.status, pinned.body.as_slice()), (200, &b"b"[..]));
+        }
+        let absent = get_from(server, &format!("{CAPABILITIES}/{URN}@1.2.0")).await;
+        assert_eq!(absent.refused(404), "KIN-REG-0001");
+    }
+}
+
+#[tokio::test]
 async fn a_receipt_signed_anew_takes_the_place_of_the_one_before() {
     let place = Place::new();
     let server = place.starts().await;
@@ -393,6 +420,22 @@ async fn search_finds_by_name_title_description_and_functions_and_says_why() {
     for bad in ["", "?q=", "?q=x&limit=0", "?q=x&limit=101", "?q=x&more=1"] {
         let refused = get_from(&server, &format!("/api/v1/registry/search{bad}")).await;
         assert_eq!(refused.refused(400), "KIN-RGS-0016", "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_looks_through_all_sees_one_moment_and_holds_no_publisher_up() {
+    let place = Place::new();
+    let (app, registry) = open(place.settings()).await.unwrap();
+    let server = router(&app);
+    place.publishes(&server, &place.publication("1.0.0", b"a")).await;
+    let before = registry.catalogue.read().capsules();
+    let published = place.publishes(&server, &place.publication("1.1.0", b"b")).await;
+    assert_eq!(published.status, 201);
+    let after = registry.catalogue.read().capsules();
+    for (capsules, version, versions) in [(before, "1.0.0", 1), (after, "1.1.0", 2)] {
+        assert_eq!(capsules.search("words", 5)[0].version.to_string(), version);
+        assert_eq!(capsules.list().len(), versions);
     }
 }
 

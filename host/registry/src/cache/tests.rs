@@ -177,7 +177,7 @@ async fn a_newer_version_takes_the_place_of_older_ones_but_of_those_that_may_com
 async fn what_is_removed_is_gone_from_memory_and_disk_with_what_was_said_of_it() {
     let world = World::new(100, 100_000).await;
     world.put("1.0.0", "component").await;
-    world.cache.remove(&Digest::of(b"component"));
+    world.cache.remove(Digest::of(b"component")).await;
     assert!(component(&world.cache, "one", "component").await.is_none());
     assert_eq!(version(&world.cache, "one", URN).await, None);
     assert_eq!(world.files(), Vec::<PathBuf>::new());

@@ -334,7 +334,7 @@ async fn tries_one_after_the_other_are_as_slow_together_as_one() {
     let progress = Progress {
         window: Duration::from_millis(20),
         bytes_min: 1000,
-        pause: Duration::from_secs(3600),
+        pause: Duration::from_hours(1),
     };
     let wanted = descriptor("1.0.0", b"component");
     let refused = fetch_at(&source, &wanted, 100, progress).await;

@@ -41,7 +41,7 @@ async fn serve(routes: Router) -> HttpSource {
 /// For answers that have to come.
 fn patient() -> HttpOptions {
     HttpOptions {
-        read_timeout: Duration::from_secs(60),
+        read_timeout: Duration::from_mins(1),
         ..HttpOptions::default()
     }
 }

@@ -207,6 +207,17 @@ impl Registry {
         }
     }
 
+    /// The server behind it, to be asked with its token; none of a folder or an OCI registry, where nobody decides anything.
+    ///
+    /// # Errors
+    /// [`RegistryError::BadCaFile`], [`RegistryError::NoCredentials`], [`RegistryError::ClientFailed`].
+    pub fn server(&self) -> Result<Option<HttpSource>, RegistryError> {
+        match &self.place {
+            Place::Http(url) => HttpSource::new(url, &self.with_token(url)?).map(Some),
+            Place::Oci(_) | Place::Folder(_) => Ok(None),
+        }
+    }
+
     /// Puts a signed index up, in the place of the one before. Whether it may stand is decided by whoever calls, and by
     /// whoever reads it.
     ///

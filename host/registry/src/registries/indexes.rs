@@ -438,8 +438,8 @@ pub(super) fn fits(source: &dyn Source, entry: &IndexEntry, descriptor: &Descrip
             what: format!("{}@{}", descriptor.urn, descriptor.version),
             origin: source.name().into(),
             part: part.into(),
-            listed,
-            found,
+            listed: listed.into(),
+            found: found.into(),
         }),
     }
 }

@@ -1,20 +1,18 @@
 //! A source under the name its registry has here, which answers in time or not at all.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use kinetic_model::{CapsuleRef, Urn};
 use semver::Version;
 
-use crate::{Descriptor, Download, FoundThere, IndexAnswer, RegistryError, Rest, Source, Summary};
+use crate::{Descriptor, Download, FoundThere, IndexAnswer, Patience, RegistryError, Rest, Source, Summary};
 
 /// A source under the name its registry has here.
 pub(super) struct Named {
     pub(super) label: String,
     pub(super) source: Arc<dyn Source>,
-    /// The longest it may take to say what it has.
-    pub(super) within: Duration,
+    pub(super) patience: Patience,
 }
 
 impl Named {
@@ -22,7 +20,7 @@ impl Named {
         &self,
         answer: impl Future<Output = Result<T, RegistryError>> + Send,
     ) -> Result<T, RegistryError> {
-        let answer = tokio::time::timeout(self.within, answer).await;
+        let answer = tokio::time::timeout(self.patience.answer, answer).await;
         answer.unwrap_or_else(|_| {
             Err(RegistryError::SourceTimeout {
                 origin: self.label.clone(),
@@ -35,6 +33,10 @@ impl Named {
 impl Source for Named {
     fn name(&self) -> &str {
         &self.label
+    }
+
+    fn patience(&self) -> Patience {
+        self.patience
     }
 
     async fn describe(&self, what: &CapsuleRef) -> Result<Descriptor, RegistryError> {

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use kinetic_identity::Promotion;
 use kinetic_model::CapsuleRef;
 
-use super::{DESCRIBE_TIMEOUT, Registries};
+use super::Registries;
 use crate::{Descriptor, RegistryError};
 
 /// Registries by name as those see them who deliver to them later.
@@ -64,7 +64,7 @@ impl Publish for Registries {
 
     async fn held_promotion(&self, registry: &str, what: &CapsuleRef) -> Result<Option<Promotion>, RegistryError> {
         let registry = self.named(registry, what.urn.namespace())?;
-        let answer = tokio::time::timeout(DESCRIBE_TIMEOUT, registry.promotion(what)).await;
+        let answer = tokio::time::timeout(self.patience.answer, registry.promotion(what)).await;
         match answer {
             Ok(Ok(promotion)) => Ok(Some(promotion)),
             Ok(Err(RegistryError::NotFound { .. })) => Ok(None),

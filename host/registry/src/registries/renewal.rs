@@ -9,7 +9,7 @@ use std::time::Duration;
 use kinetic_identity::{
     BuildSubject, IdentityError, IndexDocument, IndexEntry, Receipt, SignedIndex, SigningKey, TrustRoot, now_unix_ms,
 };
-use kinetic_model::{CapsuleRef, Digest, Pin, Sorted, Urn};
+use kinetic_model::{CapsuleRef, Digest, Fault, Pin, Sorted, Urn};
 use semver::Version;
 
 use super::{Registries, indexes, member_for};
@@ -43,8 +43,8 @@ pub struct Renewed {
 pub struct Left {
     /// Which one.
     pub what: String,
-    /// Why.
-    pub why: RegistryError,
+    /// Why: what is there, or that its receipt is not believed.
+    pub why: Fault,
 }
 
 /// Entries by name, as an index lists them. Texts and not URNs are compared, as there.
@@ -141,9 +141,9 @@ impl<'a> Next<'a> {
                 pin: Pin::Version(version.clone()),
             };
             let found = match self.source.describe(&what).await {
-                Ok(descriptor) => believed(self.source, &root, &descriptor).map(|()| descriptor),
+                Ok(descriptor) => believed(&root, &descriptor).map(|()| descriptor).map_err(Fault::from),
                 // Under other tags there may be anything.
-                Err(error @ (RegistryError::NotACapsule { .. } | RegistryError::NotFound { .. })) => Err(error),
+                Err(error @ (RegistryError::NotACapsule { .. } | RegistryError::NotFound { .. })) => Err(error.into()),
                 Err(error) => return Err(error),
             };
             let descriptor = match found {
@@ -215,7 +215,7 @@ fn mark(entries: &mut Entries, renewal: &Renewal<'_>, namespace: &str) -> Result
 }
 
 /// Whoever signs an index says that these are the namespace's versions: not of what nobody signed for it.
-fn believed(source: &dyn Source, root: &TrustRoot, descriptor: &Descriptor) -> Result<(), RegistryError> {
+fn believed(root: &TrustRoot, descriptor: &Descriptor) -> Result<(), IdentityError> {
     let subject = BuildSubject {
         urn: descriptor.urn.clone(),
         version: descriptor.version.clone(),
@@ -223,10 +223,9 @@ fn believed(source: &dyn Source, root: &TrustRoot, descriptor: &Descriptor) -> R
         component_bytes: descriptor.size_bytes,
         manifest: Digest::of(descriptor.manifest.as_bytes()),
     };
-    let verified = Receipt::from_value(&descriptor.receipt).and_then(|receipt| receipt.verify(root, &subject));
-    verified
+    Receipt::from_value(&descriptor.receipt)?
+        .verify(root, &subject)
         .map(drop)
-        .map_err(|error| RegistryError::index_refused(source.name(), error))
 }
 
 fn entry_of(descriptor: &Descriptor) -> IndexEntry {

@@ -1,10 +1,13 @@
 //! Who is asked, who wins, and who may not stand in whose way: over folders, which need no network.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use tempfile::TempDir;
 
 use super::entry::tests::registry;
+use super::named::Named;
 use super::*;
 use crate::store::tests::descriptor;
 use crate::{Download, FolderStore, Rest, fetch};
@@ -33,7 +36,7 @@ impl World {
         Registries::add(&self.folder.path().join("registries.json"), one.clone()).unwrap();
         for (version, bytes) in holds {
             let held = descriptor(version, bytes);
-            one.publish(&held, Bytes::from_static(*bytes), None).await.unwrap();
+            one.publish(&held, Bytes::from_static(bytes), None).await.unwrap();
         }
     }
 
@@ -141,8 +144,8 @@ async fn one_version_with_two_contents_is_refused_and_both_who_have_it_are_named
                 ..
             } => {
                 assert!(first.starts_with("near (") && second.starts_with("far ("));
-                assert_eq!(first_digest, Digest::of(b"one").to_string());
-                assert_eq!(second_digest, Digest::of(b"two").to_string());
+                assert_eq!(String::from(first_digest), Digest::of(b"one").to_string());
+                assert_eq!(String::from(second_digest), Digest::of(b"two").to_string());
             }
             other => panic!("{other}"),
         }
@@ -302,7 +305,10 @@ async fn a_registry_that_never_says_what_it_has_is_not_waited_for_without_end() 
     let named = Named {
         label: "far (oci://registry.example)".into(),
         source: Arc::new(Silent),
-        within: Duration::from_millis(10),
+        patience: Patience {
+            answer: Duration::from_millis(10),
+            ..Patience::default()
+        },
     };
     let given_up = named.describe(&URN.parse().unwrap()).await;
     assert!(

@@ -99,7 +99,7 @@ impl Lifecycle for Swappable {
 fn behave(number: u64) {
     match word("calls") {
         Some("trap") => panic!("it was told to trap in every call"),
-        Some("third") if number % 3 == 0 => panic!("it was told to trap in every third call"),
+        Some("third") if number.is_multiple_of(3) => panic!("it was told to trap in every third call"),
         Some("slow") => {
             let rounds = word("rounds").unwrap().parse().unwrap();
             black_box((0..rounds).fold(0_u64, |sum, n| black_box(sum.wrapping_mul(31).wrapping_add(n))));

@@ -1,6 +1,5 @@
 //! What is to have a permanent URN gets it once, whatever breaks, or says why not.
 
-use kinetic_identity::{Promoting, Topology};
 use kinetic_model::Sorted;
 use serde_json::{Value, json};
 
@@ -10,22 +9,7 @@ const NODE: &str = "urn:acme:actionspace:node:planner:v1";
 
 /// A promotion of a topology with that number in it, signed by whoever signs it.
 fn promotion(version: &str, number: u64) -> Promotion {
-    let Value::Object(members) = json!({ "nodes": [number] }) else {
-        panic!("no object")
-    };
-    let key = SigningKey::generate().unwrap();
-    let what = Promoting {
-        urn: NODE.parse().unwrap(),
-        version: version.parse().unwrap(),
-        topology: Topology::new(members).unwrap(),
-        sources: ["7-0123456789abcdef".to_string()].into(),
-        events_bytes: 1_000,
-        newest_unix_ms: 1,
-        host: key.public(),
-        software: "tests".into(),
-        workflow_id: None,
-    };
-    Promotion::sign(&what, &key).unwrap()
+    kinetic_samples::promotion(NODE, version, number, &SigningKey::generate().unwrap())
 }
 
 fn reference(promotion: &Promotion) -> CapsuleRef {

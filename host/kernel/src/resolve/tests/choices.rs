@@ -7,14 +7,14 @@ const QUERY: &str = "acme:db/query@1.2.0";
 /// Who meets the first requirement of `app`.
 fn provider_of(required: &str, known: &[Known]) -> String {
     let app = capsule("app", "1.0.0", &[], &[required]);
-    let resolution = resolve(&app, known, &anyone).unwrap();
+    let resolution = resolve(&app, known, ANYONE).unwrap();
     short(&resolution.bindings[&app.exact()][&Interface::parse(required).unwrap()].provider)
 }
 
 #[test]
 fn what_requires_nothing_needs_itself_alone() {
     let app = capsule("app", "1.0.0", &[], &[]);
-    let resolution = resolve(&app, &[capsule("other", "1.0.0", &[QUERY], &[])], &anyone).unwrap();
+    let resolution = resolve(&app, &[capsule("other", "1.0.0", &[QUERY], &[])], ANYONE).unwrap();
     assert_eq!(resolution.order, [app.exact()]);
     assert!(resolution.bindings[&app.exact()].is_empty());
 }
@@ -59,7 +59,7 @@ fn two_that_need_different_versions_of_one_capsule_settle_on_one() {
         capsule("store", "1.0.0", &["acme:a/a@1.0.0", "acme:b/b@1.0.0"], &[]),
         capsule("store", "1.1.0", &["acme:a/a@1.0.0"], &[]),
     ];
-    let resolution = resolve(&app, &known, &anyone).unwrap();
+    let resolution = resolve(&app, &known, ANYONE).unwrap();
     assert_eq!(
         resolution.order.iter().map(short).collect::<Vec<_>>(),
         ["store 1.0.0", "app 1.0.0"]
@@ -74,7 +74,7 @@ fn each_capsule_stands_behind_those_it_uses() {
         capsule("b", "1.0.0", &["acme:b/b@1.0.0"], &["acme:c/c@1.0.0"]),
         capsule("c", "1.0.0", &["acme:c/c@1.0.0"], &[]),
     ];
-    let resolution = resolve(&app, &known, &anyone).unwrap();
+    let resolution = resolve(&app, &known, ANYONE).unwrap();
     let order: Vec<String> = resolution.order.iter().map(short).collect();
     assert_eq!(order, ["c 1.0.0", "b 1.0.0", "a 1.0.0", "app 1.0.0"]);
     assert_eq!(resolution.bindings.len(), 4);
@@ -107,7 +107,7 @@ fn a_chain_of_sixteen_is_followed_and_the_seventeenth_is_refused() {
             let requires: Vec<&str> = requires.iter().map(String::as_str).collect();
             capsule(&format!("c{n}"), "1.0.0", &[&interface(n)], &requires)
         };
-        resolve(&link(0), &(1..=length).map(link).collect::<Vec<_>>(), &anyone)
+        resolve(&link(0), &(1..=length).map(link).collect::<Vec<_>>(), ANYONE)
     };
     assert_eq!(chain(DEPTH_MAX).unwrap().order.len(), DEPTH_MAX + 1);
     let Err(Unresolved::Unmet { why, .. }) = chain(DEPTH_MAX + 1) else {
@@ -123,7 +123,7 @@ fn more_capsules_than_one_may_bring_with_it_are_refused() {
         .map(|n| capsule(&format!("c{n}"), "1.0.0", &[&names[n]], &[]))
         .collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let resolved = |count: usize| resolve(&capsule("app", "1.0.0", &[], &names[..count]), &known, &anyone);
+    let resolved = |count: usize| resolve(&capsule("app", "1.0.0", &[], &names[..count]), &known, ANYONE);
     assert_eq!(resolved(CAPSULES_MAX - 1).unwrap().order.len(), CAPSULES_MAX);
     assert!(matches!(
         resolved(CAPSULES_MAX),
@@ -148,7 +148,7 @@ fn a_hopeless_tangle_ends_within_the_bound_of_steps() {
         &[],
         &names.iter().map(String::as_str).collect::<Vec<_>>(),
     );
-    let Err(Unresolved::Unmet { why, .. }) = resolve(&app, &known, &anyone) else {
+    let Err(Unresolved::Unmet { why, .. }) = resolve(&app, &known, ANYONE) else {
         panic!("it was not explained")
     };
     assert_eq!(

@@ -93,7 +93,7 @@ proptest! {
 
     #[test]
     fn everything_needed_stands_once_in_the_order_and_behind_what_it_uses(wanted in wanted(), known in some_capsules()) {
-        if let Ok(resolution) = resolve(&wanted, &known, &anyone) {
+        if let Ok(resolution) = resolve(&wanted, &known, ANYONE) {
             let place = |exact: &Exact| resolution.order.iter().position(|other| other == exact).unwrap();
             prop_assert_eq!(resolution.order.len(), resolution.bindings.len());
             prop_assert_eq!(resolution.order.last(), Some(&wanted.exact()));

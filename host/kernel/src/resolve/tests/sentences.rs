@@ -17,7 +17,7 @@ fn why(app: &Known, known: &[Known], may_bind: &MayBind<'_>) -> String {
 fn a_requirement_that_nobody_provides_is_named_with_its_owner() {
     let app = capsule("app", "1.0.0", &[], &["acme:db/query@1.2.0"]);
     assert_eq!(
-        why(&app, &[capsule("x", "1.0.0", &["acme:db/admin@1.2.0"], &[])], &anyone),
+        why(&app, &[capsule("x", "1.0.0", &["acme:db/admin@1.2.0"], &[])], ANYONE),
         "app 1.0.0 requires acme:db/query@1.2.0, and nothing known provides acme:db/query"
     );
 }
@@ -54,7 +54,7 @@ fn a_circle_is_named_from_the_one_that_closes_it_around_to_itself() {
         capsule("a", "1.0.0", &["acme:a/a@1.0.0"], &["acme:b/b@1.0.0"]),
         capsule("b", "1.0.0", &["acme:b/b@1.0.0"], &["acme:app/api@1.0.0"]),
     ];
-    let text = why(&app, &known, &anyone);
+    let text = why(&app, &known, ANYONE);
     assert!(
         text.ends_with("app 1.0.0 would close a circle: b 1.0.0 -> app 1.0.0 -> a 1.0.0 -> b 1.0.0"),
         "{text}"
@@ -65,7 +65,7 @@ fn a_circle_is_named_from_the_one_that_closes_it_around_to_itself() {
 #[test]
 fn a_capsule_does_not_meet_its_own_requirement() {
     let app = capsule("app", "1.0.0", &["acme:a/a@1.0.0"], &["acme:a/a@1.0.0"]);
-    let text = why(&app, &[], &anyone);
+    let text = why(&app, &[], ANYONE);
     assert!(
         text.ends_with("app 1.0.0 would close a circle: app 1.0.0 -> app 1.0.0"),
         "{text}"
@@ -80,7 +80,7 @@ fn two_that_cannot_agree_on_a_version_are_both_named() {
         capsule("store", "1.1.0", &["acme:b/b@1.0.0"], &[]),
     ];
     assert_eq!(
-        why(&app, &known, &anyone),
+        why(&app, &known, ANYONE),
         "app 1.0.0 requires acme:a/a@1.0.0, and none of those that provide it can be used\n\
          \x20 with store 1.0.0, another requirement cannot be met\n\
          \x20   app 1.0.0 requires acme:b/b@1.0.0, and none of those that provide it can be used\n\
@@ -94,7 +94,7 @@ fn an_explanation_of_hundreds_of_candidates_is_cut_and_says_so() {
     let known: Vec<Known> = (0..300)
         .map(|n| capsule(&format!("db{n}"), "1.0.0", &["acme:db/query@0.1.0"], &[]))
         .collect();
-    let text = why(&app, &known, &anyone);
+    let text = why(&app, &known, ANYONE);
     assert_eq!(text.lines().count(), 64);
     assert!(text.ends_with("and 238 more, not shown"), "{text}");
 }

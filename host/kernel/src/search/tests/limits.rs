@@ -18,7 +18,7 @@ fn a_query_has_words_and_not_too_many_of_them() {
     }
     assert!(refused(&"é".repeat(QUERY_BYTES_MAX / 2 + 1), None));
     assert!(!refused(&"é".repeat(QUERY_BYTES_MAX / 2), None));
-    let many = |count: usize| (0..count).map(|n| format!("w{n} ")).collect::<String>();
+    let many = |count: usize| (0..count).map(|n| format!("w{n}")).collect::<Vec<_>>().join(" ");
     assert!(!refused(&many(QUERY_WORDS_MAX), None) && refused(&many(QUERY_WORDS_MAX + 1), None));
     assert!(!refused(&"same ".repeat(100), None), "a word counts once");
     assert!(refused("x", Some(0)) && refused("x", Some(RESULTS_MAX + 1)) && !refused("x", Some(RESULTS_MAX)));
@@ -55,7 +55,12 @@ fn one_capsule_too_many_is_refused_and_those_that_are_there_may_change() {
 #[test]
 fn one_word_too_many_is_refused_and_the_index_is_as_it_was() {
     let mut index = Index::default();
-    let words = |of: usize| (0..FIELD_WORDS_MAX).map(|n| format!("x{of}y{n} ")).collect::<String>();
+    let words = |of: usize| {
+        (0..FIELD_WORDS_MAX)
+            .map(|n| format!("x{of}y{n}"))
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
     let last = (0..DOCUMENTS_MAX).find(|n| index.put(document(&format!("n{n}"), &words(*n))).is_err());
     let last = last.unwrap();
     assert!(last >= VOCABULARY_WORDS_MAX / (FIELD_WORDS_MAX + 10), "{last}");
@@ -85,7 +90,8 @@ fn of_an_endless_text_and_an_endless_word_the_beginning_counts() {
 #[test]
 fn only_the_first_unknown_words_are_looked_for_by_their_spelling() {
     let index = examples();
-    let before: String = (0..GUESSES_MAX).map(|n| format!("zzqj{n} ")).collect();
+    let before: Vec<_> = (0..GUESSES_MAX).map(|n| format!("zzqj{n}")).collect();
+    let before = before.join(" ");
     assert!(search(&index, &format!("{before} redcat")).hits.is_empty());
     assert_eq!(names(&search(&index, &format!("redcat {before}"))), ["redact"]);
 }

@@ -200,7 +200,7 @@ fn shown(bytes: &[u8]) -> Vec<Shown> {
 
 /// What comes, within a time that is never needed.
 async fn next(subscriber: &mut Subscriber) -> Result<Frames, MedallionError> {
-    tokio::time::timeout(Duration::from_secs(60), subscriber.next())
+    tokio::time::timeout(Duration::from_mins(1), subscriber.next())
         .await
         .expect("nothing comes")
 }

@@ -1,30 +1,12 @@
 //! What is promised of promotions: verified before they are kept, kept once, and counted.
 
-use kinetic_identity::{Promoting, Promotion, Topology};
+use kinetic_identity::Promotion;
+use kinetic_samples::promotion;
 
 use super::*;
 
 const NODE: &str = "urn:acme:actionspace:node:plan:v1";
 const PROMOTIONS: &str = "/api/v1/registry/promotions";
-
-/// A promotion of a topology with that number in it.
-fn promotion(urn: &str, version: &str, number: u64, key: &SigningKey) -> Promotion {
-    let Value::Object(members) = json!({ "nodes": [number] }) else {
-        panic!("no object")
-    };
-    let what = Promoting {
-        urn: urn.parse().unwrap(),
-        version: version.parse().unwrap(),
-        topology: Topology::new(members).unwrap(),
-        sources: ["7-0123456789abcdef".to_string()].into(),
-        events_bytes: 1_000,
-        newest_unix_ms: 1,
-        host: key.public(),
-        software: "tests".into(),
-        workflow_id: None,
-    };
-    Promotion::sign(&what, key).unwrap()
-}
 
 async fn promotes(place: &Place, server: &Router, promotion: &Promotion) -> Answer {
     let body = json!({ "promotion": promotion.to_value() }).to_string();
@@ -78,10 +60,23 @@ async fn a_promotion_is_kept_once_whoever_signed_it_and_is_there_after_a_restart
 }
 
 #[tokio::test]
-async fn the_name_of_a_capsule_is_taken() {
+async fn no_name_is_a_capsules_and_a_promotions() {
     let place = Place::new();
     let server = place.starts().await;
     place.publishes(&server, &place.publication("1.0.0", b"a")).await;
     let taken = promotes(&place, &server, &promotion(URN, "1.0.0", 1, &place.key)).await;
     assert_eq!(taken.refused(409), "KIN-REG-0070");
+    let kept = promotes(&place, &server, &promotion(URN, "1.1.0", 1, &place.key)).await;
+    assert_eq!(kept.status, 201);
+    for server in [&server, &place.starts().await] {
+        let refused = place.publishes(server, &place.publication("1.1.0", b"b")).await;
+        assert_eq!(refused.refused(409), "KIN-RGS-0036");
+        let there = get_from(server, &format!("{CAPABILITIES}/{URN}@1.1.0")).await;
+        assert_eq!(there.refused(404), "KIN-REG-0001");
+    }
+    // Other versions are free.
+    assert_eq!(
+        place.publishes(&server, &place.publication("1.2.0", b"b")).await.status,
+        201
+    );
 }

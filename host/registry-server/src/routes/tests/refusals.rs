@@ -13,7 +13,7 @@ async fn nothing_that_a_host_would_refuse_is_stored() {
         changed
     };
     let stranger = SigningKey::generate().unwrap();
-    let large = place.publication("1.0.0", &[0; 100_001]);
+    let large = place.publication("1.0.0", &b"\0".repeat(100_001));
     let manifest = good["manifest"].as_str().unwrap();
     let doubled = manifest.replacen('{', r#"{"version":"1.0.0","#, 1);
     for (body, status, code) in [
@@ -82,7 +82,7 @@ async fn only_a_token_with_the_right_and_the_namespace_publishes() {
     let of = |name: &str, right| NewToken {
         name: name.into(),
         rights: vec![right],
-        namespaces: Vec::new(),
+        namespaces: Namespaces::Only(Vec::new()),
         quota: quota(),
     };
     let reader = add_token(&tokens, of("reader", Right::Read)).unwrap();
@@ -179,4 +179,36 @@ async fn quotas_hold_before_anything_is_stored_and_after_a_restart() {
     let refused = hasty.publishes(&server, &hasty.publication("1.0.1", b"a")).await;
     assert_eq!(refused.refused(429), "KIN-RGS-0011");
     assert_eq!(refused.headers["retry-after"], "60");
+}
+
+#[tokio::test]
+async fn the_type_of_a_problem_leads_to_a_page_of_its_code_also_without_a_token() {
+    let place = Place::new();
+    let mut private = place.settings();
+    private.private = true;
+    let server = Place::starts_as(private).await;
+    let stranger = SigningKey::generate().unwrap();
+    let theirs = publication(URN, "1.0.0", b"component", &stranger);
+    for (problem, status, code) in [
+        (get_from(&server, CAPABILITIES).await, 401, "KIN-RGS-0007"),
+        (get_from(&server, "/nothing").await, 404, "KIN-RGS-0018"),
+        (get_from(&server, "/errors/KIN-RGS-9999").await, 404, "KIN-RGS-0030"),
+        (place.publishes(&server, &theirs).await, 403, "KIN-IDN-0027"),
+    ] {
+        assert_eq!(problem.refused(status), code);
+        let kind = problem.json()["type"].as_str().unwrap().to_string();
+        let page = get_from(&server, &kind).await;
+        assert_eq!(page.status, 200, "{kind}");
+        for member in ["code", "title", "status"] {
+            assert_eq!(page.json()[member], problem.json()[member]);
+        }
+        let page = get_with(&server, &kind.to_lowercase(), &[("accept", "text/html")]).await;
+        let html = String::from_utf8(page.body).unwrap();
+        assert!(html.starts_with("<!doctype html>") && html.contains(code), "{html}");
+    }
+    let all = get_from(&server, "/errors").await.json();
+    let all: Vec<_> = all["errors"].as_array().unwrap().iter().collect();
+    for info in ServerError::TABLE {
+        assert!(all.iter().any(|page| page["code"] == info.code), "{}", info.code);
+    }
 }

@@ -92,6 +92,7 @@ async fn an_index_lists_what_is_there_and_signed_and_its_version_counts_up() {
         (1, 1, 1)
     );
     assert_eq!(first.left[0].what, format!("{URN}@1.0.1"));
+    assert_eq!(first.left[0].why.code, "KIN-IDN-0040");
     assert_eq!(world.finds("").await.unwrap(), "1.0.0");
     world.publish("1.1.0", &world.key).await;
     assert!(matches!(

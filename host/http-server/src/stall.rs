@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// A stream whose writes fail when none got through for a while.
-pub(crate) struct Stall<S> {
+pub struct Stall<S> {
     stream: S,
     patience: Duration,
     /// Runs while a write waits; made at the first wait, as most connections never have one.
@@ -17,7 +17,8 @@ pub(crate) struct Stall<S> {
 }
 
 impl<S> Stall<S> {
-    pub(crate) fn new(stream: S, patience: Duration) -> Self {
+    /// A stream whose writes wait for at most `patience` while none gets through.
+    pub fn new(stream: S, patience: Duration) -> Self {
         Self {
             stream,
             patience,
