@@ -125,7 +125,7 @@ peers: $(SERVERS)/wasmtime/installed-$(WASMTIME_VERSION) $(SERVERS)/extism/insta
 
 $(SERVERS)/wasmtime/installed-$(WASMTIME_VERSION):
 	$(CARGO) install --locked --version $(WASMTIME_VERSION) wasmtime-cli --root $(SERVERS)/wasmtime --no-default-features \
-		--features serve,run,component-model,component-model-async,cranelift,pooling-allocator,parallel-compilation,wasi-http
+		--features serve,run,compile,component-model,component-model-async,cranelift,pooling-allocator,parallel-compilation,wasi-http
 	touch $@
 
 $(SERVERS)/extism/installed-$(EXTISM_VERSION):
