@@ -58,7 +58,7 @@ fuzz: toolchain ## Fuzz every door that takes bytes from outside, FUZZ_SECONDS e
 	cd fuzz; for door in $$($(CARGO) +nightly fuzz list); do \
 		$(CARGO) +nightly fuzz run "$$door" -- -max_total_time=$(FUZZ_SECONDS); done
 
-soak: toolchain python registry seaweed ## The long form of every torture test: hundreds of kills, swaps, partitions; hours
+soak: toolchain python registry seaweed ## The long form of every torture test: hundreds of kills, swaps, partitions
 	$(CARGO) build --release --workspace --bins --tests
 	SOAK_SECONDS=$(SOAK_SECONDS) KINETIC_BIN="$$(realpath $(TARGET_DIR)/release/kinetic)" \
 		MCP_PYTHON="$$(realpath $(SERVERS)/mcp/bin)/python" S3_SERVER="$$(realpath $(SERVERS)/seaweed/bin/weed)" \
