@@ -83,14 +83,14 @@ fn engine(tuned: bool) -> Engine {
     engine
 }
 
-fn store(engine: &Engine, tuned: bool) -> Store<State> {
-    let wasi = (!tuned).then(|| WasiCtx::builder().build());
+/// A store with its limits armed; WASI is made now, or when it is asked for.
+fn store(engine: &Engine, wasi_now: bool) -> Store<State> {
     let state = State {
         bytes: 0,
         guest_time: Duration::ZERO,
         in_guest_since: None,
         table: ResourceTable::new(),
-        wasi,
+        wasi: wasi_now.then(|| WasiCtx::builder().build()),
     };
     let mut store = Store::new(engine, state);
     store.limiter(|state| state);
@@ -143,7 +143,7 @@ impl Bare {
     }
 
     async fn fresh(&self) -> (Store<State>, wasmtime::component::Instance) {
-        let mut store = store(&self.engine, self.tuned);
+        let mut store = store(&self.engine, !self.tuned);
         let instance = self.pre.instantiate_async(&mut store).await.unwrap();
         (store, instance)
     }
@@ -167,7 +167,7 @@ impl Bare {
     }
 }
 
-/// Two components, tuned as ours: what one imports is forwarded to a fresh instance of the other, with static types.
+/// Two components: what one imports is forwarded to a fresh instance of the other, with static types.
 #[allow(dead_code, reason = "each benchmark that has this module uses a part of it")]
 pub struct Forwarding {
     dependent: Bare,
@@ -190,14 +190,14 @@ impl Target {
     }
 
     async fn fresh_call(&self, text: &str) -> wasmtime::Result<(String,)> {
-        let mut store = store(&self.engine, true);
+        let mut store = store(&self.engine, false);
         self.call(&mut store, text).await
     }
 
     /// With all duties: metered, a deadline, and what was used read back.
     async fn metered_call(&self, text: &str) -> wasmtime::Result<(String,)> {
         let began = Instant::now();
-        let mut store = store(&self.engine, true);
+        let mut store = store(&self.engine, false);
         meter(&mut store);
         let answer = tokio::time::timeout(WALL_TIME_MAX, self.call(&mut store, text)).await?;
         let state = store.data();
@@ -209,9 +209,10 @@ impl Target {
 #[allow(dead_code, reason = "each benchmark that has this module uses a part of it")]
 impl Forwarding {
     /// Compiles and links both. The interface has one function, `back: func(text: string) -> string`. Both sides have
-    /// memory limits, fuel and epochs; `metered` they also have what a host that isolates calls does beside.
-    pub fn new(provider: &[u8], dependent: &[u8], interface: &str, metered: bool) -> Self {
-        let engine = engine(true);
+    /// memory limits, fuel and epochs, and no WASI, which neither asks for; `metered` they also have what a host that isolates
+    /// calls does beside. `tuned` as with [`Bare::new`].
+    pub fn new(provider: &[u8], dependent: &[u8], interface: &str, tuned: bool, metered: bool) -> Self {
+        let engine = engine(tuned);
         let provider = Component::new(&engine, provider).unwrap();
         let instance = provider.get_export_index(None, interface).unwrap();
         let back = provider.get_export_index(Some(&instance), "back").unwrap();
@@ -236,17 +237,13 @@ impl Forwarding {
         .unwrap();
         let dependent = Component::new(&engine, dependent).unwrap();
         let pre = linker.instantiate_pre(&dependent).unwrap();
-        let dependent = Bare {
-            engine,
-            pre,
-            tuned: true,
-        };
+        let dependent = Bare { engine, pre, tuned };
         Self { dependent, metered }
     }
 
     /// Has the dependent call the provider so many times.
     pub async fn many(&self, n: u64) -> u64 {
-        let mut store = store(&self.dependent.engine, true);
+        let mut store = store(&self.dependent.engine, false);
         if self.metered {
             meter(&mut store);
         }

@@ -1,6 +1,6 @@
 //! What a call of another capsule costs: through the host's proxy, and beside it the same forwarding written by hand with
-//! static types on bare wasmtime, once with limits, fuel and epochs alone and once with all that a host which isolates calls
-//! has to do. In all of them each call gets a sandbox of its own, on either side.
+//! static types on bare wasmtime: with limits, fuel, epochs and the pool as it comes; with the pool set as ours is; and that
+//! with all that a host which isolates calls has to do. In all of them each call gets a sandbox of its own, on either side.
 
 mod bare;
 
@@ -20,8 +20,8 @@ use serde_json::{Map, Value, json};
 use tokio::runtime::Runtime;
 
 /// Calls of the provider within one call of the dependent: what the outer call itself costs is spread over them.
-const INNER: u64 = 200;
-const ROUNDS: usize = 60;
+const INNER: u64 = 1_000;
+const ROUNDS: usize = 30;
 /// A text of as many bytes as the other benchmarks pass.
 const TEXT_BYTES: u64 = 104;
 const INTERFACE: &str = "bench:text/back@1.0.0";
@@ -192,39 +192,47 @@ fn main() {
     }
     let runtime = Runtime::new().unwrap();
     let ours = runtime.block_on(Ours::start());
-    let bare = bare::Forwarding::new(&provider(), &dependent(), INTERFACE, false);
-    let metered = bare::Forwarding::new(&provider(), &dependent(), INTERFACE, true);
+    let peer = |tuned, metered| bare::Forwarding::new(&provider(), &dependent(), INTERFACE, tuned, metered);
+    let peers = [
+        (
+            "typed forwarding on bare wasmtime, its pool as it comes",
+            peer(false, false),
+        ),
+        ("the same, the pool set as ours is", peer(true, false)),
+        ("that, with guest time, deadline and bytes metered", peer(true, true)),
+    ];
     let expected = INNER * TEXT_BYTES;
-    let (mut our_times, mut bare_times, mut metered_times, mut alone) = <(Vec<_>, Vec<_>, Vec<_>, Vec<_>)>::default();
+    let (mut our_times, mut alone) = <(Vec<_>, Vec<_>)>::default();
+    let mut peer_times = peers.each_ref().map(|_| Vec::new());
     runtime.block_on(async {
         for _ in 0..ROUNDS {
             let began = Instant::now();
             assert_eq!(ours.many(INNER).await, expected);
             our_times.push(began.elapsed());
-            let began = Instant::now();
-            assert_eq!(bare.many(INNER).await, expected);
-            bare_times.push(began.elapsed());
-            let began = Instant::now();
-            assert_eq!(metered.many(INNER).await, expected);
-            metered_times.push(began.elapsed());
+            for ((_, peer), times) in peers.iter().zip(&mut peer_times) {
+                let began = Instant::now();
+                assert_eq!(peer.many(INNER).await, expected);
+                times.push(began.elapsed());
+            }
             let began = Instant::now();
             assert_eq!(ours.many(1).await, TEXT_BYTES);
             alone.push(began.elapsed());
         }
     });
     let each = |times| median(times) / INNER as f64;
-    let (ours, bare, metered) = (each(our_times), each(bare_times), each(metered_times));
+    let ours = each(our_times);
     println!(
         "a call of another capsule, {TEXT_BYTES} bytes of text there and back, a fresh sandbox each, median of {ROUNDS} rounds of {INNER}:"
     );
-    println!("  through the proxy, accounted and in the caller's receipt   {ours:8.0} ns");
-    println!("  typed forwarding on bare wasmtime                          {bare:8.0} ns");
-    println!("  the same, with guest time, deadline and bytes metered      {metered:8.0} ns");
-    println!(
-        "  ratio to the first, to the second                          {:8.2} {:8.2}",
-        ours / bare,
-        ours / metered
+    let (name, ratio) = (
+        "through the proxy, accounted, noted in the caller's receipt",
+        "ours to it",
     );
+    println!("  {name:58} {ours:8.0} ns  {ratio}");
+    for ((name, _), times) in peers.iter().zip(peer_times) {
+        let peer = each(times);
+        println!("  {name:58} {peer:8.0} ns  {:10.2}", ours / peer);
+    }
     println!(
         "a call from outside that makes one such call: {:.1} us",
         median(alone) / 1e3

@@ -2,8 +2,10 @@
 //! make 10,000 calls a minute together, once with callers that never stop, and so want both processors for themselves.
 //!
 //! For each swap the slowest call that ran while it did; beside it the slowest call of equally long stretches without one.
-//! And of all calls that ran during any swap, how long they took.
+//! And of all calls that ran during any swap, how long they took. Where callers pause, a thread that only sleeps as long as
+//! they do stands beside all of this: how late it wakes is what two processors do to anybody.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -69,8 +71,13 @@ fn measure(urn: &'static str, kind: Kind, function: &'static str, pace: Option<D
             })
         })
         .collect();
+    let sleeper = pace.map(|pace| {
+        let stop = stop.clone();
+        thread::spawn(move || lateness_ms(pace, &stop))
+    });
     thread::sleep(Duration::from_secs(1));
     let (mut swaps, mut quiet, mut pauses) = (Vec::new(), Vec::new(), Vec::new());
+    let mut steps: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for minor in 1..=SWAPS {
         staged(minor);
         // What publishing left to do is done by then.
@@ -84,7 +91,15 @@ fn measure(urn: &'static str, kind: Kind, function: &'static str, pace: Option<D
         // As long as the swap, and right before it.
         let stretch = took.min(QUIET.saturating_sub(APART));
         quiet.push((begun - APART - stretch, stretch));
-        pauses.push(swapped.json()["pause_us"].as_u64().unwrap() as f64 / 1e3);
+        let swapped = swapped.json();
+        pauses.push(swapped["pause_us"].as_u64().unwrap() as f64 / 1e3);
+        for step in swapped["steps"].as_array().unwrap() {
+            let name = step["step"].as_str().unwrap().to_string();
+            steps
+                .entry(name)
+                .or_default()
+                .push(step["took_us"].as_u64().unwrap() as f64 / 1e3);
+        }
     }
     stop.store(true, Ordering::Relaxed);
     for caller in callers {
@@ -95,6 +110,9 @@ fn measure(urn: &'static str, kind: Kind, function: &'static str, pace: Option<D
     let swap_ms: Vec<f64> = swaps.iter().map(|(_, took)| took.as_secs_f64() * 1e3).collect();
     show("the swap itself, ms", swap_ms);
     show("of it, calls waited for, ms", pauses);
+    for (step, took_ms) in steps {
+        show(&format!("    {step}, ms"), took_ms);
+    }
     show("slowest call during a swap, ms", slowest(&calls, &swaps));
     show("slowest call in as long without one, ms", slowest(&calls, &quiet));
     let (during, others): (Vec<Call>, Vec<Call>) = calls
@@ -104,6 +122,20 @@ fn measure(urn: &'static str, kind: Kind, function: &'static str, pace: Option<D
     let ms = |calls: &[Call]| calls.iter().map(|(_, took)| took.as_secs_f64() * 1e3).collect();
     show(&format!("all {} calls during a swap, ms", during.len()), ms(&during));
     show("all other calls, ms", ms(&others));
+    if let Some(sleeper) = sleeper {
+        show("a thread that only sleeps wakes late by, ms", sleeper.join().unwrap());
+    }
+}
+
+/// By how much longer than asked a thread sleeps, again and again.
+fn lateness_ms(pace: Duration, stop: &AtomicBool) -> Vec<f64> {
+    let mut late = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        let begun = Instant::now();
+        thread::sleep(pace);
+        late.push(begun.elapsed().saturating_sub(pace).as_secs_f64() * 1e3);
+    }
+    late
 }
 
 fn overlap((begun, lasted): &Call, (from, took): &Call) -> bool {

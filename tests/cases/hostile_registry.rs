@@ -15,8 +15,8 @@ use serde_json::json;
 
 /// In every component that is to be refused; what is kept of one has it.
 const MARKER: &[u8] = b"no host keeps anything of these bytes";
-/// What the bomb becomes: about 16 MB.
-const BOMB_TIMES: u32 = 65_000;
+/// What the bomb becomes.
+const BOMB_BYTES: usize = 16 << 20;
 const BOTH: [Protocol; 2] = [Protocol::Http, Protocol::Oci];
 
 /// The namespace that the registry of a protocol is asked for.
@@ -256,10 +256,10 @@ const HOSTILITIES: [Hostility; 13] = [
         world.description_is(protocol, offer, Answer::of(doubled));
     }),
     ("bomb", "KIN-REG-0050", |world, protocol, offer| {
-        world.component_is(protocol, offer, Answer::gzip(gzip_bomb(BOMB_TIMES)));
+        world.component_is(protocol, offer, Answer::gzip(gzip_bomb(BOMB_BYTES)));
     }),
     ("bomb_as_description", "KIN-REG-0050", |world, protocol, offer| {
-        world.description_is(protocol, offer, Answer::gzip(gzip_bomb(BOMB_TIMES)));
+        world.description_is(protocol, offer, Answer::gzip(gzip_bomb(BOMB_BYTES)));
     }),
     ("description_elsewhere", "KIN-REG-0017", |world, protocol, offer| {
         let there = format!("{}/there", world.elsewhere.place(Protocol::Http));

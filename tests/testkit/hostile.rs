@@ -6,6 +6,8 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use kinetic_identity::{IndexEntry, SignedIndex, SigningKey};
 use kinetic_model::Digest;
 use serde_json::{Value, json};
@@ -335,34 +337,9 @@ impl HostileRegistry {
     }
 }
 
-/// So many times 258 spaces and one more, in a well-formed gzip of about a hundred and fiftieth of that.
-pub fn gzip_bomb(times: u32) -> Vec<u8> {
-    let mut bits = Vec::new();
-    let mut put = |code: u32, length: u32| bits.extend((0..length).rev().map(|at| (code >> at) & 1 == 1));
-    // RFC 1951: the last block, of fixed codes; a space; as often as asked "258 bytes as the one before"; the end.
-    put(0b110, 3);
-    put(0x30 + 0x20, 8);
-    for _ in 0..times {
-        put(0xc5, 8);
-        put(0, 5);
-    }
-    put(0, 7);
-    let packed = bits.chunks(8).map(|eight| {
-        let bits = eight.iter().enumerate();
-        bits.fold(0, |byte, (at, bit)| byte | (u8::from(*bit) << at))
-    });
-    let size = 1 + 258 * times;
-    let mut crc = u32::MAX;
-    for _ in 0..size {
-        crc ^= 0x20;
-        for _ in 0..8 {
-            crc = (crc >> 1) ^ (if crc & 1 == 1 { 0xedb8_8320 } else { 0 });
-        }
-    }
-    // RFC 1952: deflate, no name, no time; what it is checked by, and how long it becomes.
-    let mut gzip = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
-    gzip.extend(packed);
-    gzip.extend((!crc).to_le_bytes());
-    gzip.extend(size.to_le_bytes());
-    gzip
+/// So many spaces, in a gzip of about a thousandth of that.
+pub fn gzip_bomb(bytes: usize) -> Vec<u8> {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+    gzip.write_all(&vec![b' '; bytes]).unwrap();
+    gzip.finish().unwrap()
 }

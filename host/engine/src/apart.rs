@@ -8,9 +8,9 @@ use tokio::sync::oneshot;
 
 use crate::EngineError;
 
-/// How much lower the priority is: where calls want a processor for themselves, a tenth of it is left. Not less: on a host
-/// that is always busy the work must come to its end, too.
-const NICENESS: i32 = 10;
+/// How many nice levels lower the priority is: where calls want a processor for themselves, a tenth of it is left, and all of
+/// it where they do not. Not less: on a host that is always busy the work must come to its end, too.
+pub(crate) const NICENESS: i32 = 10;
 /// How many times as long a step may take whose thread has that priority: it is slow because others were let go first.
 const PATIENCE_TIMES: u32 = 4;
 
@@ -60,16 +60,14 @@ async fn on_a_thread<T: Send + 'static>(
     })
 }
 
-/// Of this thread alone, and of what it starts.
-fn lower_priority() {
+/// Gives this thread, and what it starts, way before all others. Linux alone has priorities of threads.
+pub(crate) fn lower_priority() {
+    // On a host that stands back as far itself, it would be given more.
     #[cfg(target_os = "linux")]
+    if rustix::process::getpriority_process(None).is_ok_and(|own| own < NICENESS)
+        && let Err(error) = rustix::process::setpriority_process(None, NICENESS)
     {
-        // On a host that stands back as far itself, it would be given more.
-        if rustix::process::getpriority_process(None).is_ok_and(|own| own < NICENESS)
-            && let Err(error) = rustix::process::setpriority_process(None, NICENESS)
-        {
-            tracing::debug!("a thread keeps its priority: {error}");
-        }
+        tracing::warn!("a thread that should stand back keeps its priority: {error}");
     }
 }
 

@@ -11,14 +11,13 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+use crate::apart::lower_priority;
+
 /// Guest time after which a call may be a long one, and goes on in threads of low priority if it is.
 const LONG_AFTER: Duration = Duration::from_millis(2);
 /// What it then has to take of a processor to be one: guest time goes on for a guest whose thread waits for a processor, and
 /// a quick one that is taken for a long one would wait even longer.
 const BURNS: Duration = Duration::from_millis(1);
-/// Nice levels below the host's own threads: a tenth of their share where they want all, everything where they do not.
-#[cfg(target_os = "linux")]
-const NICE: i32 = 10;
 
 /// What a guest that just let others run was seen to have done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -177,7 +176,7 @@ impl Aside {
                 .worker_threads(self.count())
                 .thread_name("long-calls")
                 .on_thread_start(move || {
-                    lower(home.clone());
+                    begin_aside(home.clone());
                     begun.fetch_add(1, Ordering::AcqRel);
                 })
                 .enable_all()
@@ -249,17 +248,11 @@ impl Drop for Aside {
     }
 }
 
-/// Gives this thread way before all others. Linux alone has priorities of threads.
-fn lower(home: Option<Handle>) {
+/// Makes this thread one of those aside.
+fn begin_aside(home: Option<Handle>) {
     ASIDE.set(true);
     HOME.set(home);
-    // On a host that stands back as far itself, it would be given more.
-    #[cfg(target_os = "linux")]
-    if rustix::process::getpriority_process(None).is_ok_and(|own| own < NICE)
-        && let Err(error) = rustix::process::setpriority_process(None, NICE)
-    {
-        tracing::warn!("long calls run beside short ones as equals: {error}");
-    }
+    lower_priority();
 }
 
 enum At<T> {

@@ -21,6 +21,8 @@ const EXPORT_STATE: &str = "export-state";
 const IMPORT_STATE: &str = "import-state";
 const STOP: &str = "stop";
 const FUNCTIONS: [&str; 5] = [START, HEALTH, EXPORT_STATE, IMPORT_STATE, STOP];
+/// A format that no version reads: formats are counted from one.
+const NO_FORMAT: u32 = u32::MAX;
 /// How long telling how it is, and stopping, may take.
 const QUICK_MS: u64 = 1_000;
 /// The most characters of a component's own words in an error.
@@ -234,6 +236,23 @@ impl Live {
             StepError::DamagedSnapshot(why) => state_refused(&format!("it is damaged: {why}")),
             other => other.of(IMPORT_STATE),
         })
+    }
+
+    /// Shows it so many bytes in a format that no version reads. Whether it said that it does not read it.
+    pub(crate) async fn refuse_state(
+        &mut self,
+        loaded: &Loaded,
+        lifecycle: &Lifecycle,
+        bytes: usize,
+        deadline: Instant,
+    ) -> Result<bool, EngineError> {
+        let bytes = vec![0; bytes];
+        let given = Imported {
+            format_version: NO_FORMAT,
+            bytes: &bytes,
+        };
+        let (said,): (Result<(), StepError>,) = self.step(loaded, lifecycle, IMPORT_STATE, (given,), deadline).await?;
+        Ok(matches!(said, Err(StepError::UnknownFormat(_))))
     }
 
     /// What it says of its state; none when it has no state.

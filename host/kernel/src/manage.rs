@@ -181,7 +181,11 @@ impl Kernel {
             actor,
             reason: json!(why),
         };
-        self.journal().write(&[step], Some((urn, &binding))).await?;
+        self.journal()
+            .write(&[step], Some((urn, &binding)))
+            .await?
+            .synced()
+            .await?;
         self.put_binding(urn, binding);
         capsule.intake.close(Closed::Suspended(why.to_string()));
         Ok(())
@@ -211,7 +215,11 @@ impl Kernel {
             actor,
             reason: Value::Null,
         };
-        self.journal().write(&[step], Some((urn, &binding))).await?;
+        self.journal()
+            .write(&[step], Some((urn, &binding)))
+            .await?
+            .synced()
+            .await?;
         self.put_binding(urn, binding);
         capsule.intake.open();
         Ok(capsule)
@@ -304,7 +312,11 @@ impl Kernel {
             actor: Actor::Host,
             reason: json!({ "code": fault.code, "message": fault.message }),
         };
-        self.journal().write(&[quarantined], Some((urn, &binding))).await?;
+        self.journal()
+            .write(&[quarantined], Some((urn, &binding)))
+            .await?
+            .synced()
+            .await?;
         self.put_binding(urn, binding);
         self.keep_out(&capsule.named, capsule.manifest_digest, step, fault)
             .await?;

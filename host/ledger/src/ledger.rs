@@ -2,6 +2,8 @@
 
 mod changes;
 mod receipt;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -78,6 +80,31 @@ fn committed(ticket: &Ticket) -> Committed {
         seq: ticket.seq,
         receipt_id: receipt_id(ticket.seq, &ticket.leaf),
         unix_ns: ticket.unix_ns,
+    }
+}
+
+/// A record that is written and not acknowledged yet.
+pub struct Placed {
+    ledger: Arc<Inner>,
+    ticket: Ticket,
+}
+
+impl std::fmt::Debug for Placed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Placed")
+            .field("seq", &self.ticket.seq)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Placed {
+    /// Waits until it is as durable as it was to be, and views show it.
+    ///
+    /// # Errors
+    /// `Failed`: the log stopped; whether this record survives shows a restart.
+    pub async fn acknowledged(mut self) -> Result<Committed, LedgerError> {
+        self.ledger.log.acknowledged(&mut self.ticket).await?;
+        Ok(committed(&self.ticket))
     }
 }
 
@@ -230,6 +257,24 @@ impl Ledger {
         self.0.commit(commit).await
     }
 
+    /// As [`Ledger::commit`], without waiting for the disk: the record has its place and was written when this returns, so
+    /// that it outlives the process, and all that is recorded from now on comes after it.
+    ///
+    /// # Errors
+    /// As [`Ledger::commit`]'s.
+    pub async fn place(&self, commit: Commit) -> Result<Placed, LedgerError> {
+        if !commit.events.is_empty() {
+            self.0.bus.admit(&commit.events).await?;
+        }
+        self.0.wait_room(&commit);
+        let ticket = self.0.append(&commit)?;
+        self.0.log.flush()?;
+        Ok(Placed {
+            ledger: self.0.clone(),
+            ticket,
+        })
+    }
+
     /// Commits a receipt without waiting: it was written when this returns, and is synced within 10 ms. For where nothing
     /// can wait, such as a call that was dropped.
     ///
@@ -326,12 +371,16 @@ impl Ledger {
 impl Inner {
     /// Commits what was admitted.
     async fn commit(&self, commit: Commit) -> Result<Committed, LedgerError> {
-        if commit.shows_in_views() {
-            self.index.wait_room();
-        }
+        self.wait_room(&commit);
         let mut ticket = self.append(&commit)?;
         self.log.acknowledged(&mut ticket).await?;
         Ok(committed(&ticket))
+    }
+
+    fn wait_room(&self, commit: &Commit) {
+        if commit.shows_in_views() {
+            self.index.wait_room();
+        }
     }
 
     pub(crate) fn append(&self, commit: &Commit) -> Result<Ticket, LedgerError> {

@@ -22,7 +22,7 @@ pub mod wire;
 pub use commit::{Commit, Control, Durability, Parts, View};
 pub use effects::{CALL_EVENT_BYTES_MAX, CALL_EVENTS_MAX, Effects};
 pub use error::LedgerError;
-pub use ledger::{ChangesAsk, ChangesPage, Committed, Ledger, LedgerConfig, ReceiptProof};
+pub use ledger::{ChangesAsk, ChangesPage, Committed, Ledger, LedgerConfig, Placed, ReceiptProof};
 pub use log::{Disk, DiskFile, LogConfig, Record, SystemDisk};
 pub use merkle::{Checkpoint, Hash, verify_consistency, verify_inclusion};
 pub use reader::Reader;

@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicBool;
 
 use super::*;
+use crate::apart::NICENESS;
 
 /// Takes so much of a processor, however long that lasts.
 fn burn(wanted: Duration) {
@@ -160,6 +161,6 @@ async fn threads_aside_have_low_priority_and_the_others_keep_theirs() {
     let before = nice();
     let aside = Aside::default();
     let lowered = aside.run(true, async move { nice() }).await.unwrap();
-    assert_eq!(lowered.result, before.max(NICE));
+    assert_eq!(lowered.result, before.max(NICENESS));
     assert_eq!(nice(), before);
 }

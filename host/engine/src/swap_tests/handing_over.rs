@@ -240,7 +240,7 @@ async fn ten_megabytes_of_state_are_handed_over_as_bytes_and_not_one_by_one() {
     next(&old).await;
     for round in 0..15 {
         let new = Version::default().staying().await;
-        new.get_ready().await.unwrap();
+        new.get_ready(0).await.unwrap();
         let began = Instant::now();
         let state = export(&old).await;
         let exported = began.elapsed();

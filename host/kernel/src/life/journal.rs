@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use kinetic_ledger::bus::{Envelope, NewEvent, TopicConfig};
 use kinetic_ledger::state::{BranchId, Key, KeyRange, Owner, Write};
-use kinetic_ledger::{Commit, Durability, Ledger, LedgerError};
+use kinetic_ledger::{Commit, Durability, Ledger, LedgerError, Placed};
 use kinetic_model::{Digest, Fault, Urn};
 use parking_lot::Mutex;
 use semver::Version;
@@ -95,6 +95,23 @@ pub(crate) struct Journal {
     states: Mutex<HashMap<u64, State>>,
 }
 
+/// A record that was written, and may not be on disk yet.
+#[must_use = "it may not be on disk yet"]
+pub(crate) struct Unsynced(Option<Placed>);
+
+impl Unsynced {
+    /// Waits until it is as durable as it was to be: on disk, if it binds.
+    ///
+    /// # Errors
+    /// The failure that stopped the ledger.
+    pub(crate) async fn synced(self) -> Result<(), Fault> {
+        if let Some(placed) = self.0 {
+            placed.acknowledged().await.map_err(|error| Fault::from(&error))?;
+        }
+        Ok(())
+    }
+}
+
 impl Journal {
     pub(crate) fn new(ledger: Option<(Ledger, Build)>) -> Self {
         Self {
@@ -158,14 +175,15 @@ impl Journal {
     /// # Errors
     /// `NoSuchTransition`, and those of the ledger; nothing changed then.
     pub(crate) async fn step(&self, step: Move<'_>) -> Result<(), Fault> {
-        self.write(&[step], None).await
+        self.write(&[step], None).await?.synced().await
     }
 
-    /// Writes transitions that happen together, and what a URN means from then on; one record, synced when it binds.
+    /// Writes transitions that happen together, and what a URN means from then on; one record, which is to be synced when it
+    /// binds. It outlives this process when this returns, and all that is recorded from now on comes after it.
     ///
     /// # Errors
     /// As [`Journal::step`]'s.
-    pub(crate) async fn write(&self, moves: &[Move<'_>], binding: Option<(&Urn, &Binding)>) -> Result<(), Fault> {
+    pub(crate) async fn write(&self, moves: &[Move<'_>], binding: Option<(&Urn, &Binding)>) -> Result<Unsynced, Fault> {
         let mut froms = Vec::with_capacity(moves.len());
         for step in moves {
             let from = self.state(step.what);
@@ -195,10 +213,11 @@ impl Journal {
             })
             .collect();
         let Some(last) = moves.last() else {
-            return Ok(());
+            return Ok(Unsynced(None));
         };
         let write = binding.map(|(urn, binding)| bound(urn, binding));
-        self.commit(TRANSITION_EVENT, last.what.into(), &documents, write)
+        let unsynced = self
+            .place(TRANSITION_EVENT, last.what.into(), &documents, write)
             .await?;
         let mut states = self.states.lock();
         for step in moves {
@@ -209,7 +228,7 @@ impl Journal {
                 states.insert(step.what.life, step.to);
             }
         }
-        Ok(())
+        Ok(unsynced)
     }
 
     /// Writes what a URN means, where no version changes its state.
@@ -292,8 +311,18 @@ impl Journal {
         documents: &[Value],
         write: Option<Write>,
     ) -> Result<(), Fault> {
+        self.place(kind, about, documents, write).await?.synced().await
+    }
+
+    async fn place(
+        &self,
+        kind: &str,
+        about: About<'_>,
+        documents: &[Value],
+        write: Option<Write>,
+    ) -> Result<Unsynced, Fault> {
         let Some((ledger, build)) = &self.ledger else {
-            return Ok(());
+            return Ok(Unsynced(None));
         };
         self.topic.get_or_try_init(|| ensure_topic(ledger)).await?;
         let fault = |error: LedgerError| Fault::from(&error);
@@ -330,8 +359,7 @@ impl Journal {
             events,
             ..Commit::default()
         };
-        ledger.commit(commit).await.map_err(fault)?;
-        Ok(())
+        Ok(Unsynced(Some(ledger.place(commit).await.map_err(fault)?)))
     }
 }
 

@@ -8,5 +8,5 @@ mod tests;
 
 pub(crate) use binding::{Binding, Former};
 pub use journal::{BOOT_EVENT, LIFECYCLE_TOPIC, SWAP_EVENT, TRANSITION_EVENT, WATCHED_EVENT};
-pub(crate) use journal::{Journal, Move, Named, ensure_topic};
+pub(crate) use journal::{Journal, Move, Named, Unsynced, ensure_topic};
 pub use state::{Actor, Cause, State};

@@ -205,9 +205,9 @@ impl Kernel {
 /// will take on its way is there. Pages that nobody touched yet cost several times what copying into them does. What fails
 /// here is found again, with its reason, where it counts.
 async fn get_ready(current: &Capsule, loaded: &Loaded) {
-    // What the old version began with is as good a guess at the size of its state as there is without asking it.
-    let bytes = current.capability.began_with_bytes().await;
-    if let Err(error) = loaded.capability.get_ready().await {
+    // A guess: to ask the old version for its state would hold up its calls.
+    let bytes = current.capability.state_bytes_likely().await;
+    if let Err(error) = loaded.capability.get_ready(bytes).await {
         tracing::debug!(urn = %loaded.manifest.id, "no instance was made ahead: {error}");
     }
     // Twice: the first time may only show the allocator how large a piece it is to keep.

@@ -23,7 +23,7 @@ pub(crate) use self::retire::Why;
 pub(crate) use self::shape::broken;
 use crate::admission::Loaded;
 use crate::intake::Closed;
-use crate::life::{Binding, Former, Move};
+use crate::life::{Binding, Former, Move, Unsynced};
 use crate::{Actor, Capsule, Cause, Kernel, KernelError, State};
 
 /// How a version takes the place of another one.
@@ -172,7 +172,8 @@ impl Kernel {
         }
     }
 
-    /// From a loaded component to what the URN means. The turn of the URN must be held.
+    /// From a loaded component to what the URN means. The turn of the URN must be held. When the disk fails at the very end
+    /// it may be what calls find already; a restart shows.
     pub(crate) async fn take_over(
         &self,
         current: &Arc<Capsule>,
@@ -225,7 +226,7 @@ impl Kernel {
         if stands_by {
             self.stands_by(&capsule, current.clone());
         }
-        self.flip(&moves, &capsule, &binding).await?;
+        let unsynced = self.flip_ahead(&moves, &capsule, &binding).await?;
         handover.done();
         current.intake.close(Closed::Gone);
         steps.done("flip");
@@ -240,6 +241,9 @@ impl Kernel {
         } else {
             self.retire(current.clone(), taking.actor);
         }
+        // Calls go on meanwhile: what they record comes after the flip, and is not on disk before it.
+        unsynced.synced().await?;
+        steps.done("sync");
         Ok((capsule, state_bytes))
     }
 
@@ -250,10 +254,33 @@ impl Kernel {
         capsule: &Arc<Capsule>,
         binding: &Binding,
     ) -> Result<(), Fault> {
-        let urn = &capsule.manifest.id;
-        self.journal().write(moves, Some((urn, binding))).await?;
-        self.put_binding(urn, binding.clone());
-        self.put_active(capsule.clone());
+        let written = self
+            .journal()
+            .write(moves, Some((&capsule.manifest.id, binding)))
+            .await?;
+        written.synced().await?;
+        self.put_flipped(capsule, binding);
         Ok(())
+    }
+
+    /// As [`Kernel::flip`], but calls find it as soon as the record is written. Nothing else that lasts may happen before it
+    /// is synced: a power cut could leave that without the flip.
+    async fn flip_ahead(
+        &self,
+        moves: &[Move<'_>],
+        capsule: &Arc<Capsule>,
+        binding: &Binding,
+    ) -> Result<Unsynced, Fault> {
+        let written = self
+            .journal()
+            .write(moves, Some((&capsule.manifest.id, binding)))
+            .await?;
+        self.put_flipped(capsule, binding);
+        Ok(written)
+    }
+
+    fn put_flipped(&self, capsule: &Arc<Capsule>, binding: &Binding) {
+        self.put_binding(&capsule.manifest.id, binding.clone());
+        self.put_active(capsule.clone());
     }
 }

@@ -154,6 +154,11 @@ impl Log {
         Ok(ticket)
     }
 
+    /// Writes what has its place.
+    pub(crate) fn flush(&self) -> Result<(), LedgerError> {
+        self.shared.flush()
+    }
+
     /// Waits until the record is acknowledged.
     pub(crate) async fn acknowledged(&self, ticket: &mut Ticket) -> Result<(), LedgerError> {
         let Some(receiver) = ticket.acknowledged.take() else {

@@ -75,6 +75,9 @@ impl Lifecycle for Swappable {
     }
 
     fn import_state(snapshot: Snapshot) -> Result<(), Error> {
+        if snapshot.format_version != 1 {
+            return Err(Error::UnknownFormat(1));
+        }
         let damaged = |why: &str| Error::DamagedSnapshot(why.into());
         let end = snapshot.bytes.iter().position(|byte| *byte == b'\n');
         let (line, padding) = snapshot.bytes.split_at(end.ok_or_else(|| damaged("it has no line"))?);
